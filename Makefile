@@ -1,0 +1,56 @@
+# `make demo` and `make test` set everything up by themselves; see README.md.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+ENCLOSED := e2e/testbed/enclosed
+SPEED ?= demo
+
+.PHONY: setup testbed demo test unit e2e lint format crds bench long-simulation clean
+
+setup: $(READY)
+
+$(READY): requirements-dev.lock
+	@echo "== Python packages into $(VENV)"
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+testbed: setup
+	@$(PY) -m e2e.testbed setup
+
+demo: testbed
+	@$(ENCLOSED) $(PY) -m e2e.demo --speed $(SPEED)
+
+test: lint unit e2e
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -q tests/test_architecture.py
+
+unit: setup
+	$(PY) -m pytest -q tests
+
+e2e: testbed
+	$(ENCLOSED) $(PY) -m pytest -q e2e
+
+bench: testbed
+	$(ENCLOSED) $(PY) -m e2e.bench
+
+long-simulation: setup
+	HYPOTHESIS_PROFILE=long $(PY) -m pytest -q tests/sim/test_schedules.py
+
+format: setup
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+crds: setup
+	$(PY) -m canary.api.crd
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

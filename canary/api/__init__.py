@@ -1,0 +1,1 @@
+"""The wire: models of our custom resources and the rules of admission."""

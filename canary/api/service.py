@@ -1,0 +1,118 @@
+"""`spec.service`: the apex Service and the routes made for it."""
+
+from typing import Annotated
+
+from pydantic import Field, Strict
+
+from canary.api.wire import Bool, Labels, Opaque, Port, PortRef, Text, WireModel, Word
+
+
+class Metadata(WireModel):
+    """Labels and annotations put on a generated object."""
+
+    labels: Labels | None = Field(None, description="Labels to add.")
+    annotations: Labels | None = Field(None, description="Annotations to add.")
+
+
+class UnmanagedMetadata(WireModel):
+    """Keys on the generated Services that belong to others."""
+
+    labels: tuple[Word, ...] = Field((), max_length=64, description="Label keys left alone.")
+    annotations: tuple[Word, ...] = Field((), max_length=64, description="Annotation keys left alone.")
+
+
+class Rewrite(WireModel):
+    """Rewriting of a request before it is forwarded."""
+
+    uri: Text | None = Field(None, description="New path, or new prefix of it.")
+    authority: Text | None = Field(None, description="New Host header.")
+    type: Word | None = Field(None, description="Gateway API only; no effect with Istio.")
+
+
+class Retries(WireModel):
+    """Retries of the generated route."""
+
+    attempts: Annotated[int, Strict(), Field(ge=0, le=1000)] | None = Field(
+        None, description="Number of retries of one request."
+    )
+    per_try_timeout: Word | None = Field(None, description="Time-out of one attempt, as Istio writes it.")
+    retry_on: Text | None = Field(None, description="Conditions of a retry, separated by commas.")
+
+
+class Service(WireModel):
+    """The apex Service, its port, and what every generated route carries."""
+
+    name: Word | None = Field(
+        None, description="Name of the apex Service; default is the target's name. Immutable."
+    )
+    port: Port = Field(description="Port of the apex Service.")
+    port_name: Word = Field("http", description="Name of that port.")
+    target_port: PortRef | None = Field(
+        None, description="Container port, number or name; default is the port of the Service."
+    )
+    app_protocol: Word | None = Field(None, description="Application protocol of the port.")
+    traffic_distribution: Word | None = Field(
+        None, description="Traffic distribution of the Services. Not supported yet."
+    )
+    port_discovery: Bool = Field(
+        False, description="Add the target's other container ports. Not supported yet."
+    )
+    headless: Bool = Field(False, description="Make headless Services. Not supported yet.")
+    timeout: Word | None = Field(None, description="Time-out of every generated route, as Istio writes it.")
+    backend_timeout: Word | None = Field(None, description="Gateway API only; no effect with Istio.")
+    gateways: tuple[Text, ...] = Field(
+        ("mesh",),
+        max_length=64,
+        description="Gateways of the VirtualService; `mesh` when empty, not added otherwise.",
+    )
+    gateway_refs: tuple[Opaque, ...] = Field(
+        (), max_length=32, description="Gateway API only; no effect with Istio."
+    )
+    hosts: tuple[Text, ...] = Field(
+        (),
+        max_length=64,
+        description="Hosts of the VirtualService; the apex name is added unless it or `*` is listed.",
+    )
+    delegation: Bool = Field(False, description="Make a VirtualService for delegation. Not supported yet.")
+    traffic_policy: Opaque | None = Field(
+        None, description="Istio TrafficPolicy of both DestinationRules. Not supported yet."
+    )
+    match: tuple[Opaque, ...] = Field(
+        (), max_length=64, description="Istio HTTPMatchRequests put on every generated route."
+    )
+    rewrite: Rewrite | None = Field(None, description="Rewriting put on every generated route.")
+    retries: Retries | None = Field(None, description="Retries put on every generated route.")
+    headers: Opaque | None = Field(None, description="Istio header operations put on every generated route.")
+    cors_policy: Opaque | None = Field(None, description="Istio CorsPolicy put on every generated route.")
+    fault: Opaque | None = Field(None, description="Istio HTTPFaultInjection put on every generated route.")
+    mirror: tuple[Opaque, ...] = Field(
+        (), max_length=16, description="Gateway API only; no effect with Istio."
+    )
+    mesh_name: Word | None = Field(None, description="App Mesh only; no effect with Istio.")
+    backends: tuple[Text, ...] = Field((), max_length=64, description="App Mesh only; no effect with Istio.")
+    apex: Metadata | None = Field(None, description="Metadata of the apex Service. Not supported yet.")
+    primary: Metadata | None = Field(None, description="Metadata of the primary Service. Not supported yet.")
+    canary: Metadata | None = Field(None, description="Metadata of the canary Service. Not supported yet.")
+    unmanaged_metadata: UnmanagedMetadata | None = Field(
+        None, description="Metadata keys left alone on the Services. Not supported yet."
+    )
+
+    def apex_name(self, target: str) -> str:
+        """Return the name of the apex Service in front of the Deployment `target`."""
+        return self.name or target
+
+    @property
+    def pod_port(self) -> int | str:
+        """Return the container port traffic goes to, number or name."""
+        return self.target_port or self.port
+
+    @property
+    def route_gateways(self) -> tuple[str, ...]:
+        """Return the gateways of the VirtualService."""
+        return self.gateways or ("mesh",)
+
+    def route_hosts(self, apex: str) -> tuple[str, ...]:
+        """Return the hosts of the VirtualService, the apex among them unless `*` is."""
+        if apex in self.hosts or "*" in self.hosts:
+            return self.hosts
+        return (*self.hosts, apex)

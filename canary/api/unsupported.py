@@ -1,0 +1,167 @@
+"""What a Flagger manifest may ask for and this version does not do yet."""
+
+from collections.abc import Iterator
+
+from canary.api.rules import NOTHING, Node, Rule, quoted
+
+SPEC, ANALYSIS, SERVICE = "spec", "spec.analysis", "spec.service"
+METRIC = "spec.analysis.metrics[]"
+
+LISTS = (
+    (ANALYSIS, "match", "header cohorts come later"),
+    (ANALYSIS, "steps", "use stepWeight or stepWeights"),
+    (ANALYSIS, "webhooks", "gates and hooks come later"),
+    (ANALYSIS, "alerts", "alerts come later"),
+)
+OBJECTS = (
+    (SPEC, "autoscalerRef", "autoscalers come later"),
+    (ANALYSIS, "sessionAffinity", "sessions come later"),
+    (SERVICE, "trafficPolicy", "the DestinationRules carry no policy for now"),
+    (METRIC, "templateRef", "use request-success-rate or request-duration"),
+)
+SWITCHES = (
+    (SPEC, "skipAnalysis", "every release is analysed for now"),
+    (SPEC, "suspend", "delete the Canary to stop it for now"),
+    (SPEC, "paused", "delete the Canary to stop it for now"),
+    (ANALYSIS, "mirror", "mirroring comes later"),
+    (SERVICE, "delegation", "name hosts and gateways instead"),
+    (SERVICE, "portDiscovery", "only service.port is served for now"),
+    (SERVICE, "headless", "the Services have a cluster IP for now"),
+)
+NUMBERS = (
+    (ANALYSIS, "iterations", "A/B and blue/green come later, use stepWeight or stepWeights"),
+    (ANALYSIS, "mirrorWeight", "mirroring comes later"),
+    (ANALYSIS, "stepWeightPromotion", "the promotion shifts traffic back in one write"),
+)
+TEXTS = (
+    (SPEC, "metricsServer", "set the metrics server of the controller"),
+    (SERVICE, "trafficDistribution", "set it on the Service"),
+    (METRIC, "query", "use request-success-rate or request-duration"),
+)
+PERCENTS = ("primaryReadyThreshold", "canaryReadyThreshold")
+KEYED = (
+    ("apex", "labels", "annotations"),
+    ("primary", "labels", "annotations"),
+    ("canary", "labels", "annotations"),
+    ("unmanagedMetadata", "labels", "annotations"),
+)
+
+
+def _filled(at: str, field: str, hint: str, cel: str, shown: str = "") -> Rule:
+    def find(node: Node) -> object:
+        return node.get(field) or NOTHING
+
+    value = " is {value}, which" if shown else " is"
+    message = f"{at}.{field}{value}{' is' if shown else ''} not supported yet; remove it ({hint})"
+    return Rule(at, field, find, message, cel, shown, forbidden=True)
+
+
+def _present(at: str, field: str, hint: str) -> Rule:
+    def find(node: Node) -> object:
+        return NOTHING if node.get(field) is None else node[field]
+
+    message = f"{at}.{field} is not supported yet; remove it ({hint})"
+    return Rule(at, field, find, message, f"!has(self.{field})", forbidden=True)
+
+
+def _not_whole(field: str) -> Rule:
+    def find(node: Node) -> object:
+        value = node.get(field)
+        return NOTHING if value is None or value == 100 else value
+
+    message = f"{ANALYSIS}.{field} is {{value}}, which is not supported yet; use 100 or remove it"
+    cel = f"!has(self.{field}) || self.{field} == 100"
+    return Rule(ANALYSIS, field, find, message, cel, f"self.{field}", forbidden=True)
+
+
+def _keyed(field: str, *keys: str) -> Rule:
+    def find(node: Node) -> object:
+        part = node.get(field) or {}
+        return part if any(part.get(key) for key in keys) else NOTHING
+
+    message = f"{SERVICE}.{field} is not supported yet; remove it (set it on the object)"
+    empty = (f"(!has(self.{field}.{key}) || size(self.{field}.{key}) == 0)" for key in keys)
+    cel = f"!has(self.{field}) || ({' && '.join(empty)})"
+    return Rule(SERVICE, field, find, message, cel, forbidden=True)
+
+
+def _in_place(node: Node) -> object:
+    strategy = node.get("strategy")
+    return strategy if strategy == "InPlace" else NOTHING
+
+
+def _bake(node: Node) -> object:
+    bake = node.get("bake") or ""
+    return bake if any(digit in bake for digit in "123456789") else NOTHING
+
+
+def _tcp(node: Node) -> object:
+    protocol = node.get("appProtocol") or ""
+    return protocol if protocol.lower() == "tcp" else NOTHING
+
+
+def _unknown_check(node: Node) -> object:
+    known = node.get("name") in ("request-success-rate", "request-duration")
+    return NOTHING if known or node.get("templateRef") or node.get("query") else node.get("name")
+
+
+SINGLE = (
+    Rule(
+        "spec.promotion",
+        "strategy",
+        _in_place,
+        "spec.promotion.strategy is {value}, which is not supported yet; use CutOver or remove it",
+        "!has(self.strategy) || self.strategy != 'InPlace'",
+        quoted("self.strategy"),
+        forbidden=True,
+    ),
+    Rule(
+        "spec.promotion",
+        "bake",
+        _bake,
+        "spec.promotion.bake is {value}, which is not supported yet; use 0s or remove it",
+        "!has(self.bake) || !self.bake.matches('[1-9]')",
+        quoted("self.bake"),
+        forbidden=True,
+    ),
+    Rule(
+        SERVICE,
+        "appProtocol",
+        _tcp,
+        "spec.service.appProtocol is {value}, which is not supported yet; use http, http2 or grpc",
+        "!has(self.appProtocol) || self.appProtocol.lowerAscii() != 'tcp'",
+        quoted("self.appProtocol"),
+        forbidden=True,
+    ),
+    Rule(
+        METRIC,
+        "name",
+        _unknown_check,
+        "spec.analysis.metrics[].name is {value}, which is not supported yet; "
+        "use request-success-rate or request-duration",
+        "has(self.templateRef) || (has(self.query) && self.query != '') || "
+        "self.name in ['request-success-rate', 'request-duration']",
+        quoted("self.name"),
+        forbidden=True,
+    ),
+)
+
+
+def _rules() -> Iterator[Rule]:
+    for at, field, hint in LISTS:
+        yield _filled(at, field, hint, f"!has(self.{field}) || size(self.{field}) == 0")
+    for at, field, hint in OBJECTS:
+        yield _present(at, field, hint)
+    for at, field, hint in SWITCHES:
+        yield _filled(at, field, hint, f"!has(self.{field}) || !self.{field}", "'true'")
+    for at, field, hint in NUMBERS:
+        yield _filled(at, field, hint, f"!has(self.{field}) || self.{field} == 0", f"self.{field}")
+    for at, field, hint in TEXTS:
+        yield _filled(at, field, hint, f"!has(self.{field}) || self.{field} == ''")
+    for field in PERCENTS:
+        yield _not_whole(field)
+    for keyed in KEYED:
+        yield _keyed(*keyed)
+
+
+UNSUPPORTED: tuple[Rule, ...] = (*_rules(), *SINGLE)

@@ -1,0 +1,218 @@
+"""What no version accepts: rules over more than one field, and rules over time."""
+
+import re
+from itertools import pairwise
+
+from canary.api.duration import PATTERN, parse_duration
+from canary.api.rules import NOTHING, Node, Rule, Unquoted, quoted
+
+PLANS = ("stepWeight", "stepWeights", "iterations", "steps")
+LONGEST_APEX, LONGEST_CANARY = 55, 63
+SERVICE_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+_APEX = "(has(self.service.name) && self.service.name != '' ? self.service.name : self.targetRef.name)"
+_OLD_APEX = _APEX.replace("self.", "oldSelf.")
+_HAS_PLAN = {
+    "stepWeight": "has(self.analysis.stepWeight) && self.analysis.stepWeight > 0",
+    "stepWeights": "has(self.analysis.stepWeights) && size(self.analysis.stepWeights) > 0",
+    "iterations": "has(self.analysis.iterations) && self.analysis.iterations > 0",
+    "steps": "has(self.analysis.steps) && size(self.analysis.steps) > 0",
+}
+
+
+def plans_other_than_one(spec: Node) -> object:
+    """Find an analysis that gives no plan, or several."""
+    given = [plan for plan in PLANS if spec["analysis"].get(plan)]
+    if spec.get("skipAnalysis") or len(given) == 1:
+        return NOTHING
+    return Unquoted("".join(f" {plan}" for plan in given or ["none"]))
+
+
+def weights_not_rising(analysis: Node) -> object:
+    """Find step weights of which one is not above the one before it."""
+    weights = analysis.get("stepWeights") or ()
+    rising = all(one < following for one, following in pairwise(weights))
+    return NOTHING if rising else weights
+
+
+def window_given_twice(metric: Node) -> object:
+    """Find a window given beside and inside thresholdRange, with different values."""
+    beside = metric.get("interval") or ""
+    inside = (metric.get("thresholdRange") or {}).get("interval") or ""
+    if not (beside and inside and re.fullmatch(PATTERN, beside) and re.fullmatch(PATTERN, inside)):
+        return NOTHING
+    return NOTHING if parse_duration(beside) == parse_duration(inside) else beside
+
+
+def bounds_crossed(metric: Node) -> object:
+    """Find a range that no value is in."""
+    bounds = metric.get("thresholdRange") or {}
+    low, high = bounds.get("min"), bounds.get("max")
+    return NOTHING if low is None or high is None or low <= high else float(low)
+
+
+def provider_not_istio(spec: Node) -> object:
+    """Find another provider than Istio."""
+    return NOTHING if spec.get("provider") in (None, "", "istio") else spec["provider"]
+
+
+def target_not_a_deployment(target: Node) -> object:
+    """Find another kind of target than a Deployment."""
+    return NOTHING if target["kind"] == "Deployment" else target["kind"]
+
+
+def target_not_in_apps_v1(target: Node) -> object:
+    """Find another API version of the target than apps/v1."""
+    return NOTHING if target["apiVersion"] == "apps/v1" else target["apiVersion"]
+
+
+def apex_too_long(spec: Node) -> object:
+    """Find an apex name from which no other names can be made."""
+    return apex(spec) if len(apex(spec)) > LONGEST_APEX else NOTHING
+
+
+def apex_not_a_service_name(spec: Node) -> object:
+    """Find an apex name that no Service can have."""
+    return NOTHING if re.fullmatch(SERVICE_NAME.strip("^$"), apex(spec)) else apex(spec)
+
+
+def canary_name_too_long(canary: Node) -> object:
+    """Find a Canary name that is no label value."""
+    name = canary["metadata"]["name"]
+    return name if len(name) > LONGEST_CANARY else NOTHING
+
+
+def cookies_with_one_name(affinity: Node) -> object:
+    """Find two cookies that share one name."""
+    name = affinity.get("cookieName")
+    return name if name == affinity.get("primaryCookieName") else NOTHING
+
+
+def nothing_at_once(_: Node) -> object:
+    """Find nothing: a rule over time is seen by the API server only."""
+    return NOTHING
+
+
+def apex(spec: Node) -> str:
+    """Return the apex name of a well-typed raw spec."""
+    return str(spec["service"].get("name") or spec["targetRef"]["name"])
+
+
+_GIVEN = ", ".join(f"{has} ? ' {plan}' : ''" for plan, has in _HAS_PLAN.items())
+_NO_PLAN = " && ".join(f"!({has})" for has in _HAS_PLAN.values())
+
+WRONG: tuple[Rule, ...] = (
+    Rule(
+        "",
+        "metadata.name",
+        canary_name_too_long,
+        f"metadata.name is {{value}}, longer than {LONGEST_CANARY} characters; shorten it",
+        f"oldSelf.hasValue() || size(self.metadata.name) <= {LONGEST_CANARY}",
+        quoted("self.metadata.name"),
+        create_only=True,
+    ),
+    Rule(
+        "spec",
+        "analysis",
+        plans_other_than_one,
+        "spec.analysis must have exactly one of stepWeight, stepWeights, iterations and steps; given:{value}",
+        "(has(self.skipAnalysis) && self.skipAnalysis) || "
+        f"[{', '.join(_HAS_PLAN.values())}].exists_one(given, given)",
+        f"'%s%s%s%s%s'.format([{_GIVEN}, {_NO_PLAN} ? ' none' : ''])",
+    ),
+    Rule(
+        "spec.analysis",
+        "stepWeights",
+        weights_not_rising,
+        "spec.analysis.stepWeights is {value}; each weight must be greater than the one before it",
+        "!has(self.stepWeights) || (self.stepWeights.isSorted() && "
+        "self.stepWeights.all(one, self.stepWeights.exists_one(other, other == one)))",
+        "self.stepWeights",
+    ),
+    Rule(
+        "spec.analysis.metrics[]",
+        "interval",
+        window_given_twice,
+        "spec.analysis.metrics[].interval is {value} and thresholdRange.interval is another; "
+        "give one of them, or both alike",
+        "!has(self.interval) || !has(self.thresholdRange) || !has(self.thresholdRange.interval) || "
+        "self.interval == '' || self.thresholdRange.interval == '' || "
+        f"!self.interval.matches('{PATTERN}') || !self.thresholdRange.interval.matches('{PATTERN}') || "
+        "duration(self.interval) == duration(self.thresholdRange.interval)",
+        quoted("self.interval"),
+    ),
+    Rule(
+        "spec.analysis.metrics[]",
+        "thresholdRange",
+        bounds_crossed,
+        "spec.analysis.metrics[].thresholdRange.min is {value}, greater than its max; "
+        "no value could pass, swap or correct them",
+        "!has(self.thresholdRange) || !has(self.thresholdRange.min) || !has(self.thresholdRange.max) || "
+        "self.thresholdRange.min <= self.thresholdRange.max",
+        "self.thresholdRange.min",
+    ),
+    Rule(
+        "spec",
+        "provider",
+        provider_not_istio,
+        "spec.provider is {value}, which is not supported; use istio or remove it",
+        "!has(self.provider) || self.provider in ['', 'istio']",
+        quoted("self.provider"),
+    ),
+    Rule(
+        "spec.targetRef",
+        "kind",
+        target_not_a_deployment,
+        "spec.targetRef.kind is {value}, which is not supported; use Deployment",
+        "self.kind == 'Deployment'",
+        quoted("self.kind"),
+    ),
+    Rule(
+        "spec.targetRef",
+        "apiVersion",
+        target_not_in_apps_v1,
+        "spec.targetRef.apiVersion is {value}, which is not supported; use apps/v1",
+        "self.apiVersion == 'apps/v1'",
+        quoted("self.apiVersion"),
+    ),
+    Rule(
+        "spec",
+        "service.name",
+        apex_too_long,
+        "spec.service.name (or else spec.targetRef.name) is {value}, "
+        f"longer than {LONGEST_APEX} characters; shorten it",
+        f"size({_APEX}) <= {LONGEST_APEX}",
+        quoted(_APEX),
+    ),
+    Rule(
+        "spec",
+        "service.name",
+        apex_not_a_service_name,
+        "spec.service.name (or else spec.targetRef.name) is {value}; a Service name has lower case letters, "
+        "digits and hyphens, and begins with a letter",
+        f"{_APEX}.matches('{SERVICE_NAME}')",
+        quoted(_APEX),
+    ),
+    Rule(
+        "spec.analysis.sessionAffinity",
+        "primaryCookieName",
+        cookies_with_one_name,
+        "spec.analysis.sessionAffinity.primaryCookieName is {value}, as cookieName is; "
+        "the two cookies need different names",
+        "!has(self.primaryCookieName) || self.primaryCookieName != self.cookieName",
+        quoted("self.primaryCookieName"),
+    ),
+    Rule(
+        "spec",
+        "targetRef",
+        nothing_at_once,
+        "spec.targetRef cannot change; delete this Canary and make another",
+        "self.targetRef == oldSelf.targetRef",
+    ),
+    Rule(
+        "spec",
+        "service.name",
+        nothing_at_once,
+        "spec.service.name cannot change; delete this Canary and make another",
+        f"!has(oldSelf.service) || {_APEX} == {_OLD_APEX}",
+    ),
+)

@@ -1,0 +1,35 @@
+"""Old status and evidence in, new status out: one function per phase."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from canary.api.status import Phase
+from canary.core.advance.bookkeeping import record
+from canary.core.advance.idle import idle
+from canary.core.advance.initialise import initializing
+from canary.core.advance.outcome import Advance
+from canary.core.advance.promote import finalising, promoting
+from canary.core.advance.run import progressing
+from canary.core.view import View
+
+TRANSITIONS: dict[Phase, tuple[Callable[[View], Advance], frozenset[Phase]]] = {
+    Phase.NONE: (initializing, frozenset({Phase.INITIALIZING, Phase.INITIALIZED})),
+    Phase.INITIALIZING: (initializing, frozenset({Phase.INITIALIZED})),
+    Phase.INITIALIZED: (idle, frozenset({Phase.PROGRESSING})),
+    Phase.PROGRESSING: (progressing, frozenset({Phase.PROMOTING, Phase.FAILED, Phase.INITIALIZED})),
+    Phase.PROMOTING: (promoting, frozenset({Phase.FINALISING, Phase.FAILED, Phase.INITIALIZED})),
+    Phase.FINALISING: (finalising, frozenset({Phase.SUCCEEDED})),
+    Phase.SUCCEEDED: (idle, frozenset({Phase.PROGRESSING, Phase.INITIALIZED})),
+    Phase.FAILED: (idle, frozenset({Phase.PROGRESSING, Phase.INITIALIZED, Phase.FINALISING})),
+}
+"""Per phase the function that decides in it and the phases it may lead to (besides itself).
+
+Phases that need hooks (Waiting, WaitingPromotion) are not reachable while hooks are refused.
+"""
+
+
+def advance(view: View) -> Advance:
+    """Return the new status of a Canary and the events that tell of the change."""
+    decide_phase, _ = TRANSITIONS.get(view.status.phase, (initializing, frozenset()))
+    return record(view, decide_phase(view))

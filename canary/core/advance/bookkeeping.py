@@ -1,0 +1,240 @@
+"""What every status records besides the phase: what was read back, drains, drift and readiness."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from canary.api.status import CanaryStatus, Drain, Drift, Phase, Replicas, TargetSeen, Traffic
+from canary.core.actions import Event
+from canary.core.advance.initialise import handed_over
+from canary.core.advance.outcome import Advance, with_condition, without_condition
+from canary.core.advance.recover import FALLING_BACK
+from canary.core.names import MANAGER
+from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, Obstacle, find_obstacle
+from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY
+from canary.core.view import GRID_SLACK, IDLE, Change, View
+from canary.core.workload import field_managers
+
+CONTEST_WINDOW = timedelta(minutes=10)
+CONTESTED_AFTER = 3
+LONGEST_CONTEST = timedelta(minutes=5)
+
+
+def record(view: View, advance: Advance) -> Advance:
+    """Return the outcome of a phase with the world read back into its status."""
+    status, events = advance.status, list(advance.events)
+    status = _seen(view, status)
+    status, drifted = _drift(view, status)
+    events += drifted
+    status = _read_back(view, status)
+    status = status.model_copy(update={"drain": _drain(view, status)})
+    status, diverted = _diversion(view, status)
+    events += diverted
+    status, told = _readiness(view, status)
+    events += told
+    return Advance(_counted(view, status), tuple(events))
+
+
+def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
+    generation = (view.snapshot.canary or {}).get("metadata", {}).get("generation")
+    status = status.model_copy(update={"observed_generation": generation})
+    target = view.target
+    answered = view.change is Change.SAME or status.revisions.pending is None
+    if target is None or view.change is Change.UNKNOWN or not answered or status.revisions.primary is None:
+        return status
+    if view.change is Change.SAME and status.revisions.pending is not None and status.phase in IDLE:
+        status = status.model_copy(update={"revision": status.revisions.model_copy(update={"pending": None})})
+        status = without_condition(status, "RevisionPending")
+    return status.model_copy(update={"target": TargetSeen(uid=target.uid, generation=target.generation)})
+
+
+def _read_back(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Record the weights read from the routes, and with them since when a step is in force."""
+    weights = view.weights
+    if weights is None:
+        return status
+    traffic = Traffic(primary=weights.primary, canary=weights.canary)
+    if status.traffic != traffic and _as_wanted(view, status):
+        status = status.model_copy(update={"traffic": traffic})
+    step = status.step
+    wanted = status.canary_weight
+    if status.phase is not Phase.PROGRESSING or step is None or wanted == 0 or step.started_at is None:
+        return status
+    if weights.canary != wanted:
+        # Diverted or edited: the step's soak begins anew, without any traffic the windows do too.
+        step = step.model_copy(update={"in_force_at": None})
+        since = status.traffic_since if weights.canary > 0 else None
+        return status.model_copy(update={"step": step, "traffic_since": since})
+    if step.in_force_at is None:
+        late = view.now - started > GRID_SLACK
+        tick = view.now + view.interval if late else step.next_tick_at
+        step = step.model_copy(update={"in_force_at": view.now, "next_tick_at": tick})
+        status = status.model_copy(update={"step": step, "traffic_since": status.traffic_since or view.now})
+    return status
+
+
+def _as_wanted(view: View, status: CanaryStatus) -> bool:
+    """Return whether the routes show what the plan asks for, so that one write records the whole step."""
+    if status.phase is Phase.PROGRESSING:
+        return view.weights is not None and view.weights.canary in (status.canary_weight, 0)
+    if status.phase is Phase.PROMOTING:
+        return view.weights == CANARY_ONLY and view.apex_role == "canary"
+    return view.apex_role == "primary"
+
+
+def _drain(view: View, status: CanaryStatus) -> Drain | None:
+    """Return the set that is off the routes and waits to shrink or roll, with since when."""
+    role = _draining_role(view, status)
+    if role is None:
+        return None
+    old = status.drain
+    return old if old is not None and old.role == role else Drain(role=role, since=view.now)
+
+
+def _draining_role(view: View, status: CanaryStatus) -> str | None:
+    if status.phase is Phase.INITIALIZING:
+        waiting = view.target is not None and view.target.replicas > 0
+        return "target" if waiting and handed_over(view) else None
+    off_primary = view.weights == CANARY_ONLY and view.apex_role == "canary"
+    if off_primary and (_promotes(view, status) or _falls_back(status)):
+        return "primary"
+    off_canary = view.weights == PRIMARY_ONLY and view.apex_role != "canary"
+    return "canary" if off_canary and view.canary_has_pods and _canary_ends(view, status) else None
+
+
+def _promotes(view: View, status: CanaryStatus) -> bool:
+    return status.phase is Phase.PROMOTING and not view.primary_touched
+
+
+def _falls_back(status: CanaryStatus) -> bool:
+    progress = status.progress
+    return status.phase is Phase.FAILED and progress is not None and progress.role == FALLING_BACK
+
+
+def _canary_ends(view: View, status: CanaryStatus) -> bool:
+    """Return whether the present canary pods are to go: after a run, or superseded in one."""
+    if status.phase is Phase.FINALISING or status.phase in IDLE:
+        return True
+    candidate = view.candidate
+    superseded = candidate is not None and candidate.revision != status.revisions.candidate
+    return status.phase is Phase.PROGRESSING and superseded
+
+
+def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
+    now_lost = status.phase in (Phase.PROGRESSING, Phase.PROMOTING) and view.canary_lost
+    was_lost = (found := status.condition("TrafficDiverted")) is not None and found.status == "True"
+    if now_lost and view.primary_touched:
+        return status, []
+    if now_lost and not was_lost:
+        ready = view.candidate.ready if view.candidate else 0
+        message = f"Only {ready} canary pods are ready, all traffic goes to the primary until they are back"
+        status = with_condition(status, "TrafficDiverted", "True", "CanaryLost", message, view.now)
+        return status, [Event("Diverted", message, "Warning")]
+    if was_lost and not now_lost:
+        message = "The canary is back"
+        status = with_condition(status, "TrafficDiverted", "False", "CanaryReady", message, view.now)
+        return status, [Event("Undiverted", message)]
+    return status, []
+
+
+def _drift(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
+    """Count the fields of ours that somebody else changed since they were read back."""
+    events: list[Event] = []
+    drift = tuple(d for d in status.drift if _recent(view, d))
+    for field, message, manager in _found_drift(view):
+        known = next((d for d in drift if d.field == field), None)
+        if known is not None and known.retry_at is not None and view.now < known.retry_at:
+            continue
+        count = (known.count if known else 0) + 1
+        retry = None
+        if count >= CONTESTED_AFTER:
+            retry = view.now + min(LONGEST_CONTEST, timedelta(seconds=10) * 2 ** (count - CONTESTED_AFTER))
+        since = known.since if known else view.now
+        drift = (
+            *(d for d in drift if d.field != field),
+            Drift(field=field, manager=manager, count=count, since=since, retry_at=retry),
+        )
+        events.append(Event("TrafficDrift", f"{message}; it is put back", "Warning"))
+    return status.model_copy(update={"drift": drift}), events
+
+
+def _recent(view: View, drift: Drift) -> bool:
+    return drift.since is None or view.now - drift.since < CONTEST_WINDOW
+
+
+def _found_drift(view: View) -> list[tuple[str, str, str]]:
+    """Return (field, message, manager) for what differs from what was last read back as wanted."""
+    status, names = view.status, view.snapshot.names
+    known = status.traffic
+    if known is None or status.phase in (Phase.NONE, Phase.INITIALIZING):
+        return []
+    found = []
+    route, weights = view.snapshot.route, view.weights
+    if route is not None and (
+        weights is None or (weights.primary, weights.canary) != (known.primary, known.canary)
+    ):
+        manager = _other(field_managers(route, "f:spec", "f:http"))
+        if manager:
+            shown = f"{weights.primary}/{weights.canary}" if weights else "no weighted route"
+            found.append(
+                ("route", f"VirtualService {names.apex} was changed to {shown} by {manager}", manager)
+            )
+    wanted_role = "canary" if known.canary == 100 else "primary"
+    settled = status.phase in IDLE or status.phase is Phase.PROGRESSING
+    if view.apex_role is not None and view.apex_role != wanted_role and settled:
+        manager = (
+            _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector")) or "another manager"
+        )
+        found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))
+    return found
+
+
+def _other(managers: tuple[str, ...]) -> str | None:
+    others = [m for m in managers if m != MANAGER]
+    return others[-1] if others else None
+
+
+def _readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
+    """Set condition Ready, with one event when it turns for the worse."""
+    finders = BEFORE_INITIALISATION if status.phase in (Phase.NONE, Phase.INITIALIZING) else BEFORE_A_RUN
+    obstacle = find_obstacle(view, finders) or _primary_in_trouble(view, status) or _contested(status)
+    if obstacle is None:
+        initialised = status.phase not in (Phase.NONE, Phase.INITIALIZING)
+        if initialised:
+            return with_condition(status, "Ready", "True", "Served", "objects are in place", view.now), []
+        return with_condition(status, "Ready", "False", "Initializing", status.message or "", view.now), []
+    before = status.condition("Ready")
+    told = before is not None and (before.reason, before.message) == (obstacle.reason, obstacle.message)
+    status = with_condition(status, "Ready", "False", obstacle.reason, obstacle.message, view.now)
+    if status.phase in (Phase.NONE, Phase.INITIALIZING):
+        status = status.model_copy(update={"message": obstacle.message})
+    return status, [] if told else [Event(obstacle.reason, obstacle.message, "Warning")]
+
+
+def _primary_in_trouble(view: View, status: CanaryStatus) -> Obstacle | None:
+    if view.primary is None or status.revisions.primary is None or not view.primary.stuck:
+        return None
+    reason = "PromotionFailed" if status.phase is Phase.FAILED else "PrimaryNotReady"
+    return Obstacle(reason, status.message or f"Deployment {view.primary.ref.name} is not ready")
+
+
+def _contested(status: CanaryStatus) -> Obstacle | None:
+    for drift in status.drift:
+        if drift.count >= CONTESTED_AFTER:
+            return Obstacle(
+                "Contested",
+                f"{drift.manager} keeps changing the {drift.field} this Canary needs; make it ignore that field",
+            )
+    return None
+
+
+def _counted(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Record ready counts; they ride along with other changes and never cause a write alone."""
+    if status.replicas is None:
+        return status
+    counts = Replicas(
+        desired=status.replicas.desired,
+        primary=view.primary.ready if view.primary else 0,
+        canary=view.candidate.ready if view.candidate else 0,
+    )
+    return status.model_copy(update={"replicas": counts})

@@ -1,0 +1,86 @@
+"""Phases Initialized, Succeeded and Failed: production runs, and a changed target starts a run."""
+
+from __future__ import annotations
+
+from canary.api.status import Phase, Run, StepStatus
+from canary.core.actions import Event
+from canary.core.advance.outcome import Advance, pending, revisions, row, without_condition
+from canary.core.advance.recover import promotion_failed, recover
+from canary.core.obstacles import BEFORE_A_RUN, find_obstacle
+from canary.core.revisions import revision_id
+from canary.core.routes.istio import PRIMARY_ONLY
+from canary.core.view import Change, View
+from canary.core.workload import Workload
+
+
+def idle(view: View) -> Advance:
+    """Answer a change of the target; else stay."""
+    status = view.status
+    if promotion_failed(view):
+        return recover(view)
+    if status.replicas is not None and view.wish != status.replicas.desired:
+        desired = status.replicas.model_copy(update={"desired": view.wish})
+        status = status.model_copy(update={"replicas": desired})
+    if view.change is Change.REVERTED:
+        return _accept_revert(view)
+    if view.change is Change.NEW and view.target is not None:
+        return _answer_change(view, view.target)
+    return Advance(status)
+
+
+def _answer_change(view: View, target: Workload) -> Advance:
+    identity = revision_id(target.template)
+    obstacle = find_obstacle(view, BEFORE_A_RUN)
+    if obstacle is not None:
+        return Advance(pending(view, identity, obstacle.message))
+    if view.weights is not None and view.weights != PRIMARY_ONLY:
+        return Advance(pending(view, identity, "waits until all traffic is back on the primary"))
+    return start_run(view, target)
+
+
+def start_run(view: View, target: Workload, restarted: bool = False) -> Advance:
+    """Begin a run of the target's present template at weight 0."""
+    identity = revision_id(target.template)
+    message = f"New revision {identity} detected, canary analysis {'restarted' if restarted else 'started'}"
+    step = StepStatus(
+        index=0,
+        count=view.plan.count,
+        description=f"0 of {view.plan.count}: canary at 0 %",
+        started_at=view.now,
+        next_tick_at=view.now + view.interval,
+    )
+    status = row(
+        view,
+        view.status,
+        Phase.PROGRESSING,
+        0,
+        message,
+        revision=revisions(view.status, candidate=identity, pending=None),
+        last_applied_spec=identity,
+        failed_checks=0,
+        checks=(),
+        step=step,
+        run=Run(started_at=view.now, size=view.size),
+        traffic_since=None,
+        progress=None,
+    )
+    for kind in ("MetricsAvailable", "TrafficDiverted", "RevisionPending"):
+        status = without_condition(status, kind)
+    return Advance(status, (Event("RevisionDetected", message),))
+
+
+def _accept_revert(view: View) -> Advance:
+    promoted = view.status.revisions.primary
+    message = f"Target reverted to promoted revision {promoted}; no run"
+    changed = revisions(view.status, candidate=promoted, pending=None)
+    status = row(
+        view,
+        view.status,
+        Phase.INITIALIZED,
+        0,
+        message,
+        revision=changed,
+        last_applied_spec=promoted,
+        run=None,
+    )
+    return Advance(status, (Event("Reverted", message),))

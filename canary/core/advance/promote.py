@@ -1,0 +1,129 @@
+"""Phases Promoting and Finalising: cut over to the canary, roll the primary without traffic, and back."""
+
+from __future__ import annotations
+
+from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
+from canary.core.actions import Event
+from canary.core.advance.outcome import (
+    Advance,
+    pending,
+    revisions,
+    row,
+    saying,
+    with_condition,
+    without_condition,
+)
+from canary.core.advance.run import end_reverted, roll_back
+from canary.core.revisions import revision_id
+from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY
+from canary.core.view import GRID_SLACK, Change, View
+
+
+def promoting(view: View) -> Advance:
+    """Wait until the primary runs the revision, whole, without traffic; then give traffic back."""
+    if view.change is Change.REVERTED and not view.primary_touched:
+        return end_reverted(view)
+    if view.primary_touched and view.primary is not None and view.primary.stuck:
+        return _promotion_failed(view)
+    if not view.primary_touched and (reason := _canary_lost_for_good(view)):
+        return roll_back(view, view.status, "CanaryNotReady", reason)
+    status = _remember_newer(view)
+    if not (view.primary_touched and view.primary_complete):
+        return Advance(_waiting(view, status))
+    if not _due(view):
+        return Advance(status)
+    message = f"Primary runs revision {status.revisions.candidate}, routing all traffic to it"
+    status = row(
+        view, status, Phase.FINALISING, 0, message, step=_next_step(view, "traffic back"), progress=None
+    )
+    return Advance(status, (Event("Finalising", message),))
+
+
+def finalising(view: View) -> Advance:
+    """Wait until all traffic is back on the primary and the canary is gone."""
+    status = _remember_newer(view)
+    back = view.weights == PRIMARY_ONLY and view.apex_role == "primary"
+    if not (_due(view) and back and not view.canary_has_pods and view.primary_complete):
+        return Advance(status)
+    candidate, former = status.revisions.candidate, status.revisions.primary
+    message = f"Promotion of revision {candidate} completed"
+    status = row(
+        view,
+        status,
+        Phase.SUCCEEDED,
+        0,
+        message,
+        revision=revisions(status, primary=candidate, previous=former, pending=None),
+        last_promoted_spec=candidate,
+        step=None,
+        run=None,
+        progress=None,
+        traffic_since=None,
+    )
+    status = without_condition(status, "RevisionPending")
+    status = with_condition(status, "Progressing", "True", "Promoted", message, view.now)
+    return Advance(status, (Event("Promoted", message),))
+
+
+def _due(view: View) -> bool:
+    step = view.status.step
+    return step is None or step.next_tick_at is None or view.now >= step.next_tick_at
+
+
+def _next_step(view: View, description: str) -> StepStatus:
+    old, count = view.status.step, view.plan.count
+    due = old.next_tick_at if old and old.next_tick_at else view.now
+    base = due if view.now - due <= GRID_SLACK else view.now
+    return StepStatus(
+        index=count,
+        count=count,
+        description=description,
+        started_at=view.now,
+        next_tick_at=base + view.interval,
+    )
+
+
+def _remember_newer(view: View) -> CanaryStatus:
+    """Return the status that remembers a template which must wait for the end of this run."""
+    if view.change not in (Change.NEW, Change.REVERTED) or view.target is None:
+        return view.status
+    identity = revision_id(view.target.template)
+    if view.status.revisions.pending == identity:
+        return view.status
+    return pending(view, identity, f"revision {view.status.revisions.candidate} is being promoted")
+
+
+def _waiting(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Return the status with what the promotion is waiting for, and since when when that is the canary."""
+    names = view.snapshot.names
+    if view.primary_touched:
+        return saying(status, f"Waiting for Deployment {names.workload('primary').name} to be ready")
+    if view.weights != CANARY_ONLY and view.canary_fresh < view.size:
+        progress = status.progress
+        if progress is None or progress.role != "canary" or view.canary_fresh > progress.available:
+            progress = Progress(role="canary", since=view.now, available=view.canary_fresh)
+        message = f"Waiting for Deployment {names.workload('canary').name}: {view.canary_fresh} of {view.size} ready"
+        return saying(status.model_copy(update={"progress": progress}), message)
+    return status
+
+
+def _canary_lost_for_good(view: View) -> str | None:
+    progress = view.status.progress
+    if progress is None or progress.role != "canary" or view.canary_fresh >= view.size:
+        return None
+    if view.now - progress.since < view.deadline:
+        return None
+    name = view.snapshot.names.workload("canary").name
+    return f"Deployment {name} made no progress for {view.deadline.total_seconds():.0f} s during the cut-over"
+
+
+def _promotion_failed(view: View) -> Advance:
+    primary = view.snapshot.names.workload("primary").name
+    candidate = view.status.revisions.candidate
+    message = (
+        f"Promotion of revision {candidate} failed: Deployment {primary} made no progress for "
+        f"{view.deadline.total_seconds():.0f} s; all traffic stays on the canary"
+    )
+    status = row(view, _remember_newer(view), Phase.FAILED, 0, message, progress=None)
+    status = with_condition(status, "Progressing", "False", "PromotionFailed", message, view.now)
+    return Advance(status, (Event("PromotionFailed", message, "Warning"),))

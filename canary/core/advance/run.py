@@ -1,0 +1,165 @@
+"""Phase Progressing: the canary takes its steps, is judged at each, and goes on or back."""
+
+from __future__ import annotations
+
+from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
+from canary.core.actions import Event
+from canary.core.advance.idle import start_run
+from canary.core.advance.outcome import Advance, revisions, row, saying, with_condition
+from canary.core.advance.tick import Verdict, hold, judge_tick
+from canary.core.obstacles import foreign_service
+from canary.core.routes.istio import read_roll_back
+from canary.core.view import GRID_SLACK, Change, View
+
+
+def progressing(view: View) -> Advance:
+    """Answer what ends or restarts the run first; then, when due, judge and take the next step."""
+    step = view.status.step
+    if step is None or step.next_tick_at is None:
+        return roll_back(view, view.status, "StatusLost", "the step of this run is missing from its status")
+    if mark := read_roll_back(view.snapshot.route, view.status.revisions.candidate, run_id(view.status)):
+        return roll_back(view, view.status, *mark)
+    if view.snapshot.refusals:
+        return roll_back(view, view.status, "SpecInvalid", "; ".join(view.snapshot.refusals))
+    if view.change is Change.REVERTED:
+        return end_reverted(view)
+    if view.change is Change.NEW and view.target is not None:
+        return start_run(view, view.target, restarted=True)
+    if reason := canary_given_up(view):
+        return roll_back(view, view.status, "CanaryNotReady", reason)
+    if step.passed_at is not None and capacity_ready(view):
+        return take_step(view, view.status)
+    if view.now < step.next_tick_at:
+        return Advance(view.status)
+    return _tick(view, step)
+
+
+def run_id(status: CanaryStatus) -> str:
+    """Return what tells this run from others of the same revision."""
+    return status.run.started_at.isoformat() if status.run else ""
+
+
+def _tick(view: View, step: StepStatus) -> Advance:
+    found = foreign_service(view) if view.status.canary_weight == 0 else None
+    if found is not None:
+        return hold(view, view.status, found.reason, found.message)
+    if view.status.canary_weight == 0 and not capacity_ready(view):
+        return Advance(_waiting_for_capacity(view, view.status))
+    verdict, advance = judge_tick(view)
+    spec = view.snapshot.spec
+    threshold = spec.analysis.threshold if spec else 1
+    if verdict is Verdict.FAILED and advance.status.failed_checks >= threshold:
+        why = _last_failure(advance.status)
+        ended = roll_back(view, advance.status, "ChecksFailed", f"{threshold} failed checks, the last: {why}")
+        return Advance(ended.status, advance.events + ended.events)
+    if verdict is not Verdict.PASSED:
+        return advance
+    if capacity_ready(view):
+        taken = take_step(view, advance.status)
+        return Advance(taken.status, advance.events + taken.events)
+    later = step.model_copy(update={"passed_at": view.now, "next_tick_at": view.now + view.interval})
+    return Advance(
+        _waiting_for_capacity(view, advance.status.model_copy(update={"step": later})), advance.events
+    )
+
+
+def _last_failure(status: CanaryStatus) -> str:
+    failed = [c.message for c in status.checks if c.verdict == "Fail"]
+    return failed[0] if failed else status.message or ""
+
+
+def capacity_ready(view: View) -> bool:
+    """Return whether the canary has the pods that the next step needs (I8)."""
+    following = view.plan.next_weight(view.status.canary_weight)
+    need = view.size if following is None else view.need(following)
+    return view.canary_fresh >= need
+
+
+def take_step(view: View, status: CanaryStatus) -> Advance:
+    """Enter the next step; after the last one, the promotion."""
+    old = status.step
+    weight = view.plan.next_weight(status.canary_weight)
+    due = old.next_tick_at if old and old.next_tick_at else view.now
+    on_grid = view.now - due <= GRID_SLACK
+    step = StepStatus(
+        index=view.plan.index(weight) if weight is not None else view.plan.count,
+        count=view.plan.count,
+        description="promotion"
+        if weight is None
+        else f"{view.plan.index(weight)} of {view.plan.count}: {weight} %",
+        started_at=view.now,
+        next_tick_at=(due if on_grid else view.now) + view.interval,
+    )
+    candidate = status.revisions.candidate
+    if weight is None:
+        message = f"Analysis of revision {candidate} passed, promoting it"
+        status = row(view, status, Phase.PROMOTING, 0, message, step=step, progress=None)
+        return Advance(status, (Event("Promoting", message),))
+    message = f"Advancing revision {candidate} to {weight} %"
+    status = row(view, status, Phase.PROGRESSING, weight, message, step=step, progress=None)
+    return Advance(status, (Event("StepPassed", message),))
+
+
+def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Return the status while pods are awaited, with the time of the last progress."""
+    following = view.plan.next_weight(status.canary_weight)
+    need = view.size if following is None else view.need(following)
+    have = view.canary_fresh
+    since = status.step.started_at if status.step and status.step.started_at else view.now
+    progress = status.progress
+    if progress is None or progress.role != "canary":
+        progress = Progress(role="canary", since=since, available=have)
+    elif have > progress.available:
+        progress = Progress(role="canary", since=view.now, available=have)
+    name = view.snapshot.names.workload("canary").name
+    message = f"Waiting for Deployment {name}: {have} of {need} pods are ready"
+    return saying(status.model_copy(update={"progress": progress}), message)
+
+
+def canary_given_up(view: View) -> str | None:
+    """Return why the canary counts as never getting ready, None while it may."""
+    candidate, status = view.candidate, view.status
+    name = view.snapshot.names.workload("canary").name
+    seconds = f"{view.deadline.total_seconds():.0f} s"
+    if candidate is None or candidate.revision != status.revisions.candidate or capacity_ready(view):
+        return None
+    progress = status.progress
+    overdue = (
+        progress is not None
+        and progress.role == "canary"
+        and view.canary_fresh <= progress.available
+        and view.now - progress.since >= view.deadline
+    )
+    if candidate.stuck or overdue:
+        return f"Deployment {name} made no progress for {seconds}: {view.canary_fresh} pods are ready"
+    return None
+
+
+def roll_back(view: View, status: CanaryStatus, reason: str, why: str) -> Advance:
+    """End the run: all traffic to the primary, the canary down once settled, the primary untouched."""
+    candidate = status.revisions.candidate
+    message = f"Rolled back revision {candidate}: {why}"
+    status = row(view, status, Phase.FAILED, 0, message, traffic_since=None, progress=None)
+    status = with_condition(status, "Progressing", "False", reason, message, view.now)
+    return Advance(status, (Event("RolledBack", message, "Warning"),))
+
+
+def end_reverted(view: View) -> Advance:
+    """End the run because the target is back at the promoted template."""
+    promoted = view.status.revisions.primary
+    message = f"Target reverted to promoted revision {promoted}, the run is ended"
+    changed = revisions(view.status, candidate=promoted, pending=None)
+    status = row(
+        view,
+        view.status,
+        Phase.INITIALIZED,
+        0,
+        message,
+        revision=changed,
+        last_applied_spec=promoted,
+        step=None,
+        run=None,
+        traffic_since=None,
+        progress=None,
+    )
+    return Advance(status, (Event("Reverted", message),))

@@ -1,0 +1,75 @@
+"""Wanted world minus observed world: the actions that close the gap, in safe order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from canary.api.status import Phase
+from canary.core.actions import Action, Create, Delete
+from canary.core.converge.pods import canary_actions, primary_actions, target_actions
+from canary.core.converge.traffic import is_urgent, service_actions, traffic_actions
+from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle
+from canary.core.revisions import to_object
+from canary.core.view import IDLE, View
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is to be done: ``urgent`` first and independent of everything, ``actions`` after persisting."""
+
+    urgent: tuple[Action, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+
+def converge(view: View) -> Gap:
+    """Return what separates the world from what the status asks for."""
+    phase = view.status.phase
+    if phase is Phase.NONE or view.status.revisions.primary is None:
+        return Gap()
+    if phase is Phase.INITIALIZING and find_obstacle(view, BEFORE_INITIALISATION) is not None:
+        return Gap()
+    traffic = traffic_actions(view)
+    urgent = is_urgent(view)
+    rest = (
+        *_keep_revisions(view),
+        *primary_actions(view),
+        *service_actions(view),
+        *(() if urgent else traffic),
+        *canary_actions(view),
+        *target_actions(view),
+        *_drop_revisions(view),
+    )
+    if phase is Phase.INITIALIZING and view.primary is None:
+        # Services follow once the primary exists; a target that moves meanwhile leaves no trace of them.
+        rest = tuple(a for a in rest if not isinstance(a, Create) or a.ref.resource.plural != "services")
+    return Gap(urgent=traffic if urgent else (), actions=rest)
+
+
+def _keep_revisions(view: View) -> tuple[Action, ...]:
+    """Return the writes that pin the revisions in use; they come before anything made from them."""
+    needed = (view.promoted, view.candidate_revision)
+    missing = {r.id: r for r in needed if r is not None and r.raw is None}
+    names, owner = view.snapshot.names, view.snapshot.owner
+    return tuple(
+        Create(names.revision(r.id), to_object(r, names, owner), f"revision {r.id}") for r in missing.values()
+    )
+
+
+def _drop_revisions(view: View) -> tuple[Action, ...]:
+    """Return the deletes of revisions that nothing needs any more."""
+    if view.status.phase not in IDLE:
+        return ()
+    known = view.status.revisions
+    keep = {known.primary, known.candidate, known.previous, known.pending}
+    clones = {w.revision for w in (view.primary, view.candidate) if w is not None}
+    names = view.snapshot.names
+    return tuple(
+        Delete(
+            names.revision(r.id),
+            r.raw["metadata"]["uid"],
+            r.raw["metadata"]["resourceVersion"],
+            f"revision {r.id} is not needed any more",
+        )
+        for r in view.snapshot.revisions
+        if r.raw is not None and r.id not in keep | clones
+    )

@@ -1,0 +1,139 @@
+"""How our Deployments and Services are written, and the patches that bring them back to that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from canary.core.names import OWNER, REVISION_LABEL, ROLE_LABEL, WISH, Role, owned_metadata
+from canary.core.objects import DEPLOYMENT, SERVICE, Object, annotations_of, merge_patch
+from canary.core.revisions import Revision
+from canary.core.view import View
+from canary.core.workload import Workload
+
+_FOLLOWED = ("strategy", "minReadySeconds", "revisionHistoryLimit")
+_PORT_FIELDS = ("name", "port", "protocol", "targetPort", "appProtocol")
+_PROTOCOLS = ("http", "http2", "https", "grpc", "grpc-web", "tcp", "tls", "mongo", "mysql", "redis", "udp")
+
+
+def base_selector(view: View) -> dict[str, str]:
+    """Return the user's own matchLabels, without our role."""
+    workload = view.target or view.primary
+    selector = workload.selector if workload is not None else {}
+    return {k: v for k, v in selector.items() if k != ROLE_LABEL}
+
+
+def make_clone(view: View, role: Role, revision: Revision, replicas: int) -> dict[str, Any]:
+    """Return the Deployment of one side."""
+    ref = view.snapshot.names.workload(role)
+    metadata = owned_metadata(ref.name, ref.namespace, view.snapshot.owner, role=role, revision=revision.id)
+    if role == "primary":
+        metadata["annotations"][WISH] = str(replicas)
+    return {
+        "apiVersion": DEPLOYMENT.api_version,
+        "kind": DEPLOYMENT.kind,
+        "metadata": metadata,
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {**base_selector(view), ROLE_LABEL: role}},
+            "template": revision.derived(role),
+            **followed_fields(view),
+        },
+    }
+
+
+def followed_fields(view: View) -> dict[str, Any]:
+    """Return the rollout settings that clones take over from the target and the Canary."""
+    target = view.target
+    fields = {k: target.raw["spec"][k] for k in _FOLLOWED if k in target.raw["spec"]} if target else {}
+    shortest = int(fields.get("minReadySeconds", 0)) + 1
+    if view.snapshot.spec is not None:
+        fields["progressDeadlineSeconds"] = max(view.snapshot.spec.progress_deadline_seconds, shortest)
+    return fields
+
+
+def clone_patch(
+    view: View, clone: Workload, revision: Revision | None, replicas: int | None
+) -> dict[str, Any]:
+    """Return the merge patch that brings a clone to a revision and size; empty when it is there.
+
+    Only the fields we set are compared; what others added to the Deployment stays.
+    """
+    role: Role = "primary" if clone.labels.get(ROLE_LABEL) == "primary" else "canary"
+    spec: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    if revision is not None:
+        if template := merge_patch(clone.template, revision.derived(role)):
+            spec["template"] = template
+        if clone.labels.get(REVISION_LABEL) != revision.id:
+            metadata["labels"] = {REVISION_LABEL: revision.id}
+    for key, value in followed_fields(view).items():
+        present = clone.raw["spec"].get(key)
+        if isinstance(value, dict) and isinstance(present, dict):
+            if inner := merge_patch(present, value):
+                spec[key] = inner
+        elif present != value and not (key == "minReadySeconds" and not present and not value):
+            spec[key] = value
+    if replicas is not None and replicas != clone.replicas:
+        spec["replicas"] = replicas
+    if annotations_of(clone.raw).get(OWNER) != view.snapshot.owner.to_text():
+        metadata["annotations"] = {OWNER: view.snapshot.owner.to_text()}
+    return {k: v for k, v in (("metadata", metadata), ("spec", spec)) if v}
+
+
+def wanted_ports(view: View) -> list[dict[str, Any]]:
+    """Return the ports of the Services we make: the apex's when the user made it, else the spec's."""
+    apex, spec = view.snapshot.apex, view.snapshot.spec
+    if spec is None:
+        return []
+    ours = apex is None or (OWNER in annotations_of(apex) and not _adopted(apex))
+    if ours or apex is None:
+        service = spec.service
+        port: dict[str, Any] = {
+            "name": _prefixed(service.port_name),
+            "port": service.port,
+            "protocol": "TCP",
+            "targetPort": service.pod_port,
+        }
+        if service.app_protocol:
+            port["appProtocol"] = service.app_protocol
+        return [port]
+    ports = (apex.get("spec") or {}).get("ports") or []
+    kept = [{k: p[k] for k in _PORT_FIELDS if k in p} for p in ports]
+    return [{**p, "name": _prefixed(p.get("name") or "http")} for p in kept]
+
+
+def _adopted(apex: Object) -> bool:
+    from canary.core.names import CHANGED
+
+    return CHANGED in annotations_of(apex)
+
+
+def _prefixed(name: str) -> str:
+    return name if name in _PROTOCOLS or name.split("-")[0] in _PROTOCOLS else f"http-{name}"
+
+
+def make_service(view: View, name: str, role: Role) -> dict[str, Any]:
+    """Return a Service over the pods of one side."""
+    namespace = view.snapshot.names.namespace
+    return {
+        "apiVersion": SERVICE.api_version,
+        "kind": SERVICE.kind,
+        "metadata": owned_metadata(name, namespace, view.snapshot.owner, role=role),
+        "spec": {"selector": {**base_selector(view), ROLE_LABEL: role}, "ports": wanted_ports(view)},
+    }
+
+
+def service_patch(view: View, service: Object, role: Role) -> dict[str, Any]:
+    """Return the merge patch that brings a Service of ours back to what we wrote; empty when it is there."""
+    body = service.get("spec") or {}
+    spec: dict[str, Any] = {}
+    if selector := merge_patch(body.get("selector") or {}, {**base_selector(view), ROLE_LABEL: role}):
+        spec["selector"] = selector
+    ports = wanted_ports(view)
+    shown = [{k: p[k] for k in _PORT_FIELDS if k in p} for p in body.get("ports") or []]
+    if ports and shown != ports:
+        spec["ports"] = ports
+    patch: dict[str, Any] = {"spec": spec} if spec else {}
+    if annotations_of(service).get(OWNER) != view.snapshot.owner.to_text():
+        patch["metadata"] = {"annotations": {OWNER: view.snapshot.owner.to_text()}}
+    return patch

@@ -1,0 +1,110 @@
+"""Actions on the Deployments: primary, canary and target."""
+
+from __future__ import annotations
+
+from canary.api.status import Phase
+from canary.core.actions import Action, Create, Guard, Patch
+from canary.core.advance.initialise import hand_over_begun
+from canary.core.converge.objects import clone_patch, make_clone
+from canary.core.converge.wanted import wanted_canary_size, wanted_primary
+from canary.core.names import WISH
+from canary.core.obstacles import foreign_service
+from canary.core.revisions import Revision
+from canary.core.view import IDLE, View
+from canary.core.workload import Workload
+
+
+def route_guards(view: View) -> tuple[Guard, ...]:
+    """Require that routes and apex Service, read live, are still the ones this was decided on (I21)."""
+    names, snapshot = view.snapshot.names, view.snapshot
+    pairs = ((names.route_ref, snapshot.route), (names.apex_ref, snapshot.apex))
+    return tuple(Guard(ref, obj["metadata"]["resourceVersion"] if obj else None) for ref, obj in pairs)
+
+
+def primary_actions(view: View) -> tuple[Action, ...]:
+    """Return the writes on the primary: made, kept at the wished size, and rolled when its turn has come."""
+    revision = wanted_primary(view)
+    ref = view.snapshot.names.workload("primary")
+    wish = _wished_size(view)
+    if view.primary is None:
+        if revision is None or wish < 1:
+            return ()
+        return (
+            Create(ref, make_clone(view, "primary", revision, wish), f"primary with revision {revision.id}"),
+        )
+    if view.status.phase is Phase.INITIALIZING and hand_over_begun(view):
+        return ()
+    grown = wish if wish >= 1 and view.primary.wish != wish else None
+    patch = clone_patch(view, view.primary, revision, grown)
+    if grown is not None:
+        patch.setdefault("metadata", {}).setdefault("annotations", {})[WISH] = str(wish)
+    if not patch:
+        return ()
+    rolls = "template" in patch.get("spec", {}) or (grown is not None and grown < view.primary.replicas)
+    guards = route_guards(view) if rolls and view.status.phase is not Phase.INITIALIZING else ()
+    why = (
+        f"primary to revision {revision.id}"
+        if revision and "template" in patch.get("spec", {})
+        else "primary"
+    )
+    return (Patch(ref, patch, view.primary.version, why, guards),)
+
+
+def _wished_size(view: View) -> int:
+    """Return production's size: in a run a wish only raises it (I8)."""
+    desired = view.status.replicas.desired if view.status.replicas else 0
+    if view.status.phase in (*IDLE, Phase.INITIALIZING):
+        return desired
+    return max(desired, view.wish, view.primary.wish or 0 if view.primary else 0)
+
+
+def canary_actions(view: View) -> tuple[Action, ...]:
+    """Return the writes on the canary: made, scaled ahead of its weight, replaced or taken to 0 once settled."""
+    size = wanted_canary_size(view)
+    candidate, revision = view.candidate, view.candidate_revision
+    ref = view.snapshot.names.workload("canary")
+    if size is None:
+        return ()
+    if size == 0:
+        if candidate is None:
+            return ()
+        body = {"spec": {"replicas": 0}}
+        return (Patch(ref, body, candidate.version, "canary to 0", route_guards(view)),)
+    if revision is None or (not view.canary_has_pods and foreign_service(view) is not None):
+        return ()
+    if candidate is None:
+        return (
+            Create(ref, make_clone(view, "canary", revision, size), f"canary with revision {revision.id}"),
+        )
+    return _grow_canary(view, candidate, revision, size)
+
+
+def _grow_canary(view: View, candidate: Workload, revision: Revision, size: int) -> tuple[Action, ...]:
+    replaced = candidate.revision != revision.id
+    if replaced and view.canary_has_pods and not view.drained("canary"):
+        return ()
+    patch = clone_patch(view, candidate, revision, size)
+    if not patch:
+        return ()
+    guards = route_guards(view) if replaced and view.canary_has_pods else ()
+    return (
+        Patch(candidate.ref, patch, candidate.version, f"canary to {size} pods of {revision.id}", guards),
+    )
+
+
+def target_actions(view: View) -> tuple[Action, ...]:
+    """Return the write that takes the target to 0, once production does not rest on its pods."""
+    target = view.target
+    if target is None or target.replicas == 0 or _replicas_put_off(view):
+        return ()
+    if view.status.phase is Phase.INITIALIZING:
+        if not view.drained("target"):
+            return ()
+    elif view.apex_role not in ("primary", "canary") or view.weights is None:
+        return ()
+    body = {"spec": {"replicas": 0}}
+    return (Patch(target.ref, body, target.version, "target to 0", route_guards(view)),)
+
+
+def _replicas_put_off(view: View) -> bool:
+    return any(d.field == "replicas" and d.retry_at and view.now < d.retry_at for d in view.status.drift)

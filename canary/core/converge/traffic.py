@@ -1,0 +1,129 @@
+"""Actions on the route and the apex Service."""
+
+from __future__ import annotations
+
+import json
+
+from canary.api.status import Phase
+from canary.core.actions import Action, Create, Patch
+from canary.core.advance.run import run_id
+from canary.core.converge.objects import make_service, service_patch, wanted_ports
+from canary.core.converge.wanted import wanted_apex_role, wanted_weights
+from canary.core.names import CHANGED, OWNER, ROLE_LABEL, ROLLED_BACK, Role, is_ours
+from canary.core.objects import Object, annotations_of, merge_patch
+from canary.core.routes.istio import (
+    Weights,
+    make_route,
+    rewrite_route,
+    roll_back_mark,
+)
+from canary.core.view import View
+
+
+def traffic_actions(view: View) -> tuple[Action, ...]:
+    """Return the writes that move traffic, in the order that keeps every caller served.
+
+    Towards the canary the route goes first; back to the primary the apex Service does.
+    """
+    weights = wanted_weights(view)
+    role = wanted_apex_role(view, weights)
+    route = _route_actions(view, weights)
+    apex = _apex_actions(view, role)
+    return (*apex, *route) if view.status.phase is Phase.FINALISING else (*route, *apex)
+
+
+def is_urgent(view: View) -> bool:
+    """Return whether the present traffic writes take a share off the canary to protect users (I22)."""
+    wanted, shown = wanted_weights(view), view.weights
+    if wanted is None or shown is None or view.status.phase is Phase.FINALISING:
+        return False
+    return wanted.canary < shown.canary
+
+
+def _route_actions(view: View, weights: Weights | None) -> tuple[Action, ...]:
+    snapshot, names = view.snapshot, view.snapshot.names
+    if weights is None or _put_off(view, "route"):
+        return ()
+    if snapshot.route is None:
+        if snapshot.spec is None:
+            return ()
+        body = make_route(snapshot.spec, names, snapshot.owner, weights)
+        return (Create(names.route_ref, body, f"route {weights.primary}/{weights.canary}"),)
+    shown = annotations_of(snapshot.route)
+    mark = shown.get(ROLLED_BACK)
+    if weights != view.weights:
+        mark = _mark(view) if view.status.phase is Phase.FAILED else None
+    wanted = rewrite_route(snapshot.route, snapshot.spec, names, weights, mark)
+    if is_ours(snapshot.route):
+        wanted["metadata"]["annotations"][OWNER] = snapshot.owner.to_text()
+    present = {"metadata": {"annotations": shown}, "spec": snapshot.route.get("spec") or {}}
+    patch = merge_patch(present, wanted)
+    if not patch:
+        return ()
+    why = f"route {weights.primary}/{weights.canary}"
+    return (Patch(names.route_ref, patch, snapshot.route["metadata"]["resourceVersion"], why),)
+
+
+def _mark(view: View) -> str:
+    status = view.status
+    condition = status.condition("Progressing")
+    reason = condition.reason if condition else "RolledBack"
+    prefix = f"Rolled back revision {status.revisions.candidate}: "
+    message = (status.message or "").removeprefix(prefix)
+    return roll_back_mark(status.revisions.candidate or "", run_id(status), reason, message)
+
+
+def _apex_actions(view: View, role: Role | None) -> tuple[Action, ...]:
+    snapshot, names = view.snapshot, view.snapshot.names
+    apex = snapshot.apex
+    if role is None or _put_off(view, "selector"):
+        return ()
+    if apex is None:
+        if snapshot.spec is None:
+            return ()
+        return (Create(names.apex_ref, make_service(view, names.apex, role), f"apex Service to the {role}"),)
+    if is_ours(apex):
+        patch = service_patch(view, apex, role)
+    else:
+        patch = _adopt_patch(view, apex, role)
+    if not patch:
+        return ()
+    return (Patch(names.apex_ref, patch, apex["metadata"]["resourceVersion"], f"apex Service to the {role}"),)
+
+
+def _adopt_patch(view: View, apex: Object, role: Role) -> dict[str, object]:
+    """Return the patch that adds our role to the user's Service, and remembers what we changed."""
+    patch: dict[str, object] = {}
+    if view.apex_role != role:
+        patch["spec"] = {"selector": {ROLE_LABEL: role}}
+    wanted = {OWNER: view.snapshot.owner.to_text(), CHANGED: json.dumps({"selector": [ROLE_LABEL]})}
+    shown = annotations_of(apex)
+    if missing := {k: v for k, v in wanted.items() if shown.get(k) != v}:
+        patch["metadata"] = {"annotations": missing}
+    return patch
+
+
+def _put_off(view: View, field: str) -> bool:
+    """Return whether a contested field is left alone until its next try."""
+    return any(
+        d.field == field and d.retry_at is not None and view.now < d.retry_at for d in view.status.drift
+    )
+
+
+def service_actions(view: View) -> tuple[Action, ...]:
+    """Return the writes that keep the two Services of the sides; they exist before any route names them."""
+    if view.snapshot.spec is None or not wanted_ports(view):
+        return ()
+    actions: list[Action] = []
+    pairs: tuple[tuple[Role, Object | None], ...] = (
+        ("primary", view.snapshot.primary_service),
+        ("canary", view.snapshot.canary_service),
+    )
+    for role, service in pairs:
+        ref = view.snapshot.names.service(role)
+        if service is None:
+            actions.append(Create(ref, make_service(view, ref.name, role), f"Service of the {role}"))
+        elif patch := service_patch(view, service, role):
+            version = service["metadata"]["resourceVersion"]
+            actions.append(Patch(ref, patch, version, f"Service of the {role}"))
+    return tuple(actions)

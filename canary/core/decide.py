@@ -1,0 +1,107 @@
+"""The decision: snapshot, measurements and time in; status, actions, events and a timer out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from canary.api.status import CanaryStatus, Phase, Replicas
+from canary.core.actions import Decision
+from canary.core.advance import advance
+from canary.core.advance.recover import RETRYING
+from canary.core.converge import converge
+from canary.core.due import due
+from canary.core.give_back import give_back
+from canary.core.measurement import Measurement, Query
+from canary.core.names import MANAGER
+from canary.core.snapshot import Snapshot
+from canary.core.view import UNANSWERED_DRAINS, View
+
+SHORTEST_WAIT = timedelta(milliseconds=50)
+
+
+def questions(snapshot: Snapshot, now: datetime) -> tuple[Query, ...]:
+    """Return which measurements the decision on this snapshot needs now."""
+    return () if is_foreign(snapshot) else due(View(snapshot, (), now))
+
+
+def decide(snapshot: Snapshot, measurements: tuple[Measurement, ...], now: datetime) -> Decision:
+    """Return what to record and do about one Canary."""
+    view = View(snapshot, measurements, now)
+    if is_foreign(snapshot):
+        return Decision(status=None, notes=("status is written by another controller, left alone",))
+    if snapshot.canary is None:
+        return give_back(view)
+    advanced = advance(view)
+    settled = View(replace(snapshot, status=advanced.status), measurements, now)
+    gap = converge(settled)
+    return Decision(
+        status=advanced.status if _worth_writing(snapshot.status, advanced.status) else None,
+        urgent=gap.urgent,
+        actions=gap.actions,
+        events=advanced.events,
+        requeue_after=_wait(settled),
+    )
+
+
+def is_foreign(snapshot: Snapshot) -> bool:
+    """Return whether another controller, not ours, keeps the status of this Canary."""
+    if snapshot.canary is None or snapshot.status.phase is Phase.NONE:
+        return False
+    entries = snapshot.canary["metadata"].get("managedFields") or []
+    writers = {e.get("manager") for e in entries if e.get("subresource") == "status"}
+    return bool(writers) and MANAGER not in writers
+
+
+def _worth_writing(old: CanaryStatus, new: CanaryStatus) -> bool:
+    """Return whether anything but the ready counts changed, or the canary came or went."""
+    if _without_counts(old) != _without_counts(new):
+        return True
+    before, after = old.replicas or Replicas(), new.replicas or Replicas()
+    idle = new.phase not in (Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING, Phase.INITIALIZING)
+    return idle and before != after
+
+
+def _without_counts(status: CanaryStatus) -> CanaryStatus:
+    if status.replicas is None:
+        return status
+    kept = Replicas(desired=status.replicas.desired)
+    return status.model_copy(update={"replicas": kept})
+
+
+def _wait(view: View) -> timedelta | None:
+    """Return the time until the next moment at which something may be owed; None waits for a change."""
+    times = [t for t in (*_ticks(view), *_drains(view), *_deadlines(view), *_retries(view)) if t is not None]
+    return max(SHORTEST_WAIT, min(times) - view.now) if times else None
+
+
+def _ticks(view: View) -> list[datetime | None]:
+    step, phase = view.status.step, view.status.phase
+    if step is None or phase not in (Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING):
+        return []
+    # A tick that is past waits for the world, whose changes come by watch.
+    return [step.next_tick_at] if step.next_tick_at and step.next_tick_at > view.now else []
+
+
+def _drains(view: View) -> list[datetime | None]:
+    drain = view.status.drain
+    if drain is None:
+        return []
+    first = drain.since + view.drain
+    if view.now < first:
+        return [first]
+    again = view.now + max(timedelta(seconds=1), view.drain / 3)
+    last = drain.since + UNANSWERED_DRAINS * view.drain
+    return [min(again, last) if view.now < last else again]
+
+
+def _deadlines(view: View) -> list[datetime | None]:
+    progress = view.status.progress
+    if progress is None or (progress.role not in ("canary", RETRYING)):
+        return []
+    end = progress.since + view.deadline
+    return [end] if end > view.now else []
+
+
+def _retries(view: View) -> list[datetime | None]:
+    return [d.retry_at for d in view.status.drift if d.retry_at and d.retry_at > view.now]

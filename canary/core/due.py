@@ -1,0 +1,93 @@
+"""Which questions are owed now: checks of a due tick, settle questions, dry-runs and deletions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from canary.api.metric import SUCCESS_RATE, Metric
+from canary.api.status import Phase
+from canary.core.advance.run import capacity_ready
+from canary.core.measurement import (
+    CheckQuery,
+    DrainQuery,
+    GoneQuery,
+    LabelsQuery,
+    Query,
+    TemplateQuery,
+)
+from canary.core.objects import DEPLOYMENT
+from canary.core.revisions import Revision
+from canary.core.view import Change, View
+
+_DRAINED_WORKLOAD = {"target": "{}", "primary": "{}-primary", "canary": "{}-canary"}
+
+
+def due(view: View) -> tuple[Query, ...]:
+    """Return the questions whose answers the next decision needs; empty when it needs none."""
+    if view.snapshot.canary is None:
+        return (GoneQuery(view.snapshot.key),)
+    return (*_template_questions(view), *_drain_question(view), *_tick_questions(view))
+
+
+def _template_questions(view: View) -> tuple[Query, ...]:
+    if view.change is not Change.UNKNOWN or view.target is None:
+        return ()
+    known = {r.id: r for r in (view.candidate_revision, view.promoted) if r is not None}
+    return tuple(
+        TemplateQuery(view.snapshot.key.namespace, r.id, _deployment(view, r)) for r in known.values()
+    )
+
+
+def _deployment(view: View, revision: Revision) -> dict[str, object]:
+    labels = (revision.template.get("metadata") or {}).get("labels") or {}
+    return {
+        "apiVersion": DEPLOYMENT.api_version,
+        "kind": DEPLOYMENT.kind,
+        "metadata": {
+            "name": f"{view.snapshot.names.target}-dry-run",
+            "namespace": view.snapshot.key.namespace,
+        },
+        "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": revision.template},
+    }
+
+
+def _drain_question(view: View) -> tuple[Query, ...]:
+    drain = view.status.drain
+    if drain is None or view.now - drain.since < view.drain:
+        return ()
+    workload = _DRAINED_WORKLOAD[drain.role].format(view.snapshot.names.target)
+    return (DrainQuery(view.snapshot.key.namespace, workload, drain.since, view.now),)
+
+
+def _tick_questions(view: View) -> tuple[Query, ...]:
+    status, spec = view.status, view.snapshot.spec
+    step = status.step
+    if status.phase is not Phase.PROGRESSING or spec is None or step is None or step.next_tick_at is None:
+        return ()
+    if view.now < step.next_tick_at or view.change is not Change.SAME:
+        return ()
+    names = view.snapshot.names
+    if status.canary_weight == 0:
+        if not capacity_ready(view) or not spec.analysis.metrics:
+            return ()
+        return (LabelsQuery(names.namespace, names.workload("primary").name, view.now),)
+    if view.canary_lost or step.in_force_at is None or view.weights is None:
+        return ()
+    if view.weights.canary != status.canary_weight:
+        return ()
+    return tuple(_check_question(view, metric) for metric in spec.analysis.metrics)
+
+
+def _check_question(view: View, metric: Metric) -> CheckQuery:
+    names = view.snapshot.names
+    since = view.status.traffic_since or view.now
+    requests = metric.name == SUCCESS_RATE
+    return CheckQuery(
+        check=metric.name,
+        metric="istio_requests_total" if requests else "istio_request_duration_milliseconds_bucket",
+        namespace=names.namespace,
+        canary=names.workload("canary").name,
+        primary=names.workload("primary").name,
+        window=max(timedelta(seconds=1), min(metric.window, view.now - since)),
+        at=view.now,
+    )

@@ -1,0 +1,213 @@
+"""After the Canary was deleted: the target serves again, and nothing of ours is left (release.md section 9)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from canary.core.actions import Action, Decision, Delete, Guard, Patch
+from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, OWNER, ROLE_LABEL, is_ours
+from canary.core.objects import (
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    SERVICE,
+    Object,
+    Resource,
+    annotations_of,
+    canonical,
+    labels_of,
+    merge_patch,
+    ref_of,
+)
+from canary.core.routes.istio import PRIMARY_ONLY, rewrite_route
+from canary.core.view import View
+from canary.core.workload import Workload
+
+RETRY = timedelta(seconds=5)
+
+
+def give_back(view: View) -> Decision:
+    """Return the next writes of the give-back; each stage is read from the world, nothing is remembered.
+
+    Nothing happens before the deletion is certain.
+    """
+    if not view.gone:
+        return Decision(status=None, requeue_after=RETRY)
+    if view.target is None:
+        return _clear_without_target(view)
+    for stage in (_canary_off_the_routes, _target_up, _canary_gone, _apex_back, _route_gone):
+        actions, waits = stage(view, view.target)
+        if actions or waits:
+            return Decision(status=None, actions=actions, requeue_after=RETRY, notes=(stage.__name__,))
+    return _clear(view, view.target)
+
+
+Stage = tuple[tuple[Action, ...], bool]
+
+
+def _version(obj: Object) -> str:
+    return str(obj["metadata"]["resourceVersion"])
+
+
+def _canary_off_the_routes(view: View, target: Workload) -> Stage:
+    """Give all traffic to the primary, when it can carry it; else the canary goes on serving."""
+    route, names = view.snapshot.route, view.snapshot.names
+    if view.primary is None or view.primary.ready == 0:
+        return (), False
+    carries = view.primary_complete or view.weights is None or view.weights.canary < 100
+    if not carries:
+        return (), True
+    actions: list[Action] = []
+    if route is not None and view.weights is not None and view.weights != PRIMARY_ONLY:
+        wanted = rewrite_route(route, None, names, PRIMARY_ONLY, None)
+        present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
+        patch = merge_patch(present, wanted)
+        actions.append(Patch(names.route_ref, patch, _version(route), "give back: route 100/0"))
+    if view.apex_role == "canary" and view.snapshot.apex is not None:
+        body = {"spec": {"selector": {ROLE_LABEL: "primary"}}}
+        actions.append(
+            Patch(names.apex_ref, body, _version(view.snapshot.apex), "give back: apex to the primary")
+        )
+    return tuple(actions), False
+
+
+def _target_up(view: View, target: Workload) -> Stage:
+    """Bring the target up with the promoted template, at the primary's size."""
+    primary = view.primary
+    if primary is None:
+        return (), not target.complete and target.replicas > 0
+    promoted = view.snapshot.find_revision(primary.revision)
+    spec: dict[str, object] = {}
+    if promoted is not None and canonical(promoted.template) != canonical(target.template):
+        spec["template"] = merge_patch(target.template, promoted.template)
+    size = max(primary.replicas, primary.wish or 0, 1)
+    if target.replicas < size:
+        spec["replicas"] = size
+    if spec:
+        return (Patch(target.ref, {"spec": spec}, target.version, "give back: target up"),), True
+    return (), not target.complete
+
+
+def _canary_gone(view: View, target: Workload) -> Stage:
+    """Take the canary down before the apex selects by the user's labels alone, which match it too."""
+    candidate = view.candidate
+    if candidate is None:
+        return (), False
+    since = _since(target)
+    if candidate.empty:
+        return _stop_clock(target) if since is not None and view.apex_role else ((), False)
+    if since is None:
+        return _start_clock(view, target)
+    if view.now - since < view.drain:
+        return (), True
+    if candidate.replicas > 0:
+        patch = Patch(candidate.ref, {"spec": {"replicas": 0}}, candidate.version, "give back: canary to 0")
+        return (patch,), True
+    return (), True
+
+
+def _since(target: Workload) -> datetime | None:
+    try:
+        return datetime.fromisoformat(annotations_of(target.raw).get(DRAINED_FROM, ""))
+    except ValueError:
+        return None
+
+
+def _start_clock(view: View, target: Workload) -> Stage:
+    body = {"metadata": {"annotations": {DRAINED_FROM: view.now.isoformat()}}}
+    return (Patch(target.ref, body, target.version, "give back: settle begins"),), True
+
+
+def _stop_clock(target: Workload) -> Stage:
+    body = {"metadata": {"annotations": {DRAINED_FROM: None}}}
+    return (Patch(target.ref, body, target.version, "give back: canary settled"),), True
+
+
+def _apex_back(view: View, target: Workload) -> Stage:
+    """Let the apex Service select by the user's labels alone; it is never deleted while the target lives."""
+    apex = view.snapshot.apex
+    if apex is None or (not view.apex_role and OWNER not in annotations_of(apex)):
+        return (), False
+    dropped = {OWNER: None, CHANGED: None}
+    body: dict[str, object] = {"spec": {"selector": {ROLE_LABEL: None}}}
+    if is_ours(apex):
+        dropped |= dict.fromkeys(NOT_PRUNED)
+        body["metadata"] = {"annotations": dropped, "labels": {CANARY_LABEL: None, ROLE_LABEL: None}}
+    else:
+        body["metadata"] = {"annotations": dropped}
+    return (Patch(view.snapshot.names.apex_ref, body, _version(apex), "give back: apex Service"),), True
+
+
+def _route_gone(view: View, target: Workload) -> Stage:
+    """Delete the VirtualService we made, then wait one settle: callers reach the apex Service directly."""
+    route = view.snapshot.route
+    if route is not None and is_ours(route):
+        uid = route["metadata"]["uid"]
+        delete = Delete(view.snapshot.names.route_ref, uid, _version(route), "give back: route")
+        return (delete,), True
+    since = _since(target)
+    if since is None and (view.primary is not None or view.candidate is not None):
+        return _start_clock(view, target)
+    return (), since is not None and view.now - since < view.drain
+
+
+def _clear(view: View, target: Workload) -> Decision:
+    """Delete what is left of ours, and last the clock kept on the target."""
+    actions = _deletes(view)
+    if _since(target) is not None:
+        body = {"metadata": {"annotations": {DRAINED_FROM: None}}}
+        actions = (*actions, Patch(target.ref, body, target.version, "give back: done"))
+    return Decision(status=None, actions=actions)
+
+
+def _deletes(view: View) -> tuple[Action, ...]:
+    snapshot = view.snapshot
+    guards = (Guard(snapshot.names.route_ref, None),) if snapshot.route is None else ()
+    found: list[tuple[Resource, Object]] = []
+    found += [(DEPLOYMENT, w.raw) for w in (view.candidate, view.primary) if w is not None]
+    found += [(SERVICE, s) for s in (snapshot.canary_service, snapshot.primary_service) if s is not None]
+    found += [(CONTROLLER_REVISION, r.raw) for r in snapshot.revisions if r.raw is not None]
+    return tuple(
+        Delete(
+            ref_of(kind, o),
+            o["metadata"]["uid"],
+            _version(o),
+            "give back",
+            guards if kind is DEPLOYMENT else (),
+        )
+        for kind, o in found
+        if is_ours(o) and labels_of(o).get(CANARY_LABEL) == snapshot.key.name
+    )
+
+
+def _clear_without_target(view: View) -> Decision:
+    """Remove ours when the target is gone too: the route first, the rest after one settle.
+
+    A Service that somebody else wrote to stays, without our role.
+    """
+    snapshot = view.snapshot
+    route, primary = snapshot.route, view.primary
+    if route is not None and is_ours(route):
+        uid = route["metadata"]["uid"]
+        delete = Delete(snapshot.names.route_ref, uid, _version(route), "give back: route, target is gone")
+        return Decision(status=None, actions=(delete,), requeue_after=view.drain)
+    anchor = primary or view.candidate
+    if anchor is not None:
+        since = _since(anchor)
+        if since is None:
+            actions, _ = _start_clock(view, anchor)
+            return Decision(status=None, actions=actions, requeue_after=view.drain)
+        if view.now - since < view.drain:
+            return Decision(status=None, requeue_after=since + view.drain - view.now)
+    return Decision(status=None, actions=(*_apex_without_target(view), *_deletes(view)))
+
+
+def _apex_without_target(view: View) -> tuple[Action, ...]:
+    apex = view.snapshot.apex
+    if apex is None or OWNER not in annotations_of(apex):
+        return ()
+    ref = view.snapshot.names.apex_ref
+    managers = {e.get("manager") for e in apex["metadata"].get("managedFields") or []}
+    if is_ours(apex) and managers <= {"canary-controller"}:
+        return (Delete(ref, apex["metadata"]["uid"], _version(apex), "give back: apex Service"),)
+    anchor = view.primary or view.candidate
+    return _apex_back(view, anchor)[0] if anchor is not None else ()

@@ -1,0 +1,124 @@
+"""What the core asks of the world and what it is told: queries and measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from canary.core.objects import CanaryKey, Object
+
+LOOKBACK = timedelta(minutes=5)
+"""How far before its window a series is read, to tell a newborn series from one that was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Raw samples of one time series, oldest first; timestamps in Unix seconds."""
+
+    labels: tuple[tuple[str, str], ...]
+    samples: tuple[tuple[float, float], ...]
+
+    def label(self, name: str) -> str | None:
+        """Return the value of a label; Prometheus drops empty ones, so None means removed or empty."""
+        return dict(self.labels).get(name)
+
+
+Metric = Literal["istio_requests_total", "istio_request_duration_milliseconds_bucket"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckQuery:
+    """Ask for the raw series of one metric of canary and primary over ``window`` before ``at``.
+
+    The answer reaches back ``LOOKBACK`` further than ``window``, which tells newborn series.
+    """
+
+    check: str
+    metric: Metric
+    namespace: str
+    canary: str
+    primary: str
+    window: timedelta
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DrainQuery:
+    """Ask for the raw request counters of a workload since it was taken off the routes."""
+
+    namespace: str
+    workload: str
+    since: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsQuery:
+    """Ask for the present request counters of the primary, to see which labels they carry."""
+
+    namespace: str
+    workload: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateQuery:
+    """Ask what today's API server makes of a pinned template (server-side dry-run)."""
+
+    namespace: str
+    revision: str
+    deployment: Object
+
+
+@dataclass(frozen=True, slots=True)
+class GoneQuery:
+    """Ask whether a Canary that the cache does not hold is truly deleted.
+
+    True only when a live GET answers 404 while its CustomResourceDefinition is Established.
+    """
+
+    key: CanaryKey
+
+
+Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesAnswer:
+    """Series found, per side; ``primary`` is empty for queries about one workload."""
+
+    canary: tuple[Series, ...]
+    primary: tuple[Series, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateAnswer:
+    """The pod template as the API server would store it today."""
+
+    template: Object
+
+
+@dataclass(frozen=True, slots=True)
+class GoneAnswer:
+    """Whether the Canary is truly deleted."""
+
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The question could not be answered; never a verdict about the canary."""
+
+    reason: str
+
+
+Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A query with its answer."""
+
+    query: Query
+    answer: Answer

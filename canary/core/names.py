@@ -1,0 +1,141 @@
+"""Names, labels and annotations we put on objects, and how an object says whose it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from canary.core.objects import (
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    CanaryKey,
+    Object,
+    Ref,
+    annotations_of,
+    labels_of,
+)
+
+PREFIX = "canary.delivery/"
+CANARY_LABEL = PREFIX + "canary"
+ROLE_LABEL = PREFIX + "role"
+REVISION_LABEL = PREFIX + "revision"
+OWNER = PREFIX + "owner"
+CHANGED = PREFIX + "changed"
+WISH = PREFIX + "replicas"
+ALLOW_CANARY = PREFIX + "allow-canary"
+DRAINED_FROM = PREFIX + "draining-since"
+ROLLED_BACK = PREFIX + "rolled-back"
+ROUTE_FIELDS = PREFIX + "route-fields"
+MANAGER = "canary-controller"
+
+# A GitOps tool must not take what we made for something of its own that was deleted.
+NOT_PRUNED = {
+    "argocd.argoproj.io/sync-options": "Prune=false",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+
+Role = Literal["primary", "canary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that follow from one Canary's target and apex."""
+
+    namespace: str
+    target: str
+    apex: str
+
+    def workload(self, role: Role) -> Ref:
+        """Return the Deployment of one side."""
+        return Ref(DEPLOYMENT, self.namespace, f"{self.target}-{role}")
+
+    def service(self, role: Role) -> Ref:
+        """Return the Service of one side."""
+        return Ref(SERVICE, self.namespace, f"{self.apex}-{role}")
+
+    @property
+    def target_ref(self) -> Ref:
+        """Return the user's Deployment."""
+        return Ref(DEPLOYMENT, self.namespace, self.target)
+
+    @property
+    def apex_ref(self) -> Ref:
+        """Return the Service users call."""
+        return Ref(SERVICE, self.namespace, self.apex)
+
+    @property
+    def route_ref(self) -> Ref:
+        """Return the VirtualService of the apex."""
+        return Ref(VIRTUAL_SERVICE, self.namespace, self.apex)
+
+    def revision(self, revision: str) -> Ref:
+        """Return the ControllerRevision that keeps a revision."""
+        return Ref(CONTROLLER_REVISION, self.namespace, f"{self.target}-canary-{revision}")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What the owner annotation says: whose an object is, and what is needed to give it back."""
+
+    group: str
+    name: str
+    uid: str
+    target: str
+    apex: str
+    drain_seconds: int
+
+    def to_text(self) -> str:
+        """Return the annotation's value."""
+        return json.dumps(
+            {
+                "group": self.group,
+                "name": self.name,
+                "uid": self.uid,
+                "target": self.target,
+                "apex": self.apex,
+                "drainSeconds": self.drain_seconds,
+            },
+            separators=(",", ":"),
+        )
+
+    def key(self, namespace: str) -> CanaryKey:
+        """Return the Canary an object in this namespace belongs to."""
+        return CanaryKey(self.group, namespace, self.name)
+
+
+def owner_of(obj: Object) -> Owner | None:
+    """Return whose an object is; None for objects without our mark or with an unreadable one."""
+    text = annotations_of(obj).get(OWNER)
+    if not text:
+        return None
+    try:
+        raw = json.loads(text)
+        return Owner(
+            group=str(raw["group"]),
+            name=str(raw["name"]),
+            uid=str(raw["uid"]),
+            target=str(raw["target"]),
+            apex=str(raw["apex"]),
+            drain_seconds=int(raw["drainSeconds"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def owned_metadata(name: str, namespace: str, owner: Owner, **labels: str) -> dict[str, Any]:
+    """Return the metadata of an object that is wholly ours: our labels alone, never a user's."""
+    extra = {PREFIX + key: value for key, value in labels.items()}
+    return {
+        "name": name,
+        "namespace": namespace,
+        "labels": {CANARY_LABEL: owner.name, **extra},
+        "annotations": {OWNER: owner.to_text(), **NOT_PRUNED},
+    }
+
+
+def is_ours(obj: Object) -> bool:
+    """Return whether we made this object (adopted ones carry the owner mark but not the label)."""
+    return CANARY_LABEL in labels_of(obj) and owner_of(obj) is not None

@@ -1,0 +1,119 @@
+"""Kubernetes objects as the core sees them: plain dicts, with names for where they live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Object = Mapping[str, Any]
+"""A Kubernetes object exactly as the API server returned it; unknown fields are kept."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Resource:
+    """Name one served resource type, e.g. ``apps/v1 deployments``."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """Return the ``apiVersion`` string objects of this type carry."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
+CONTROLLER_REVISION = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
+SERVICE = Resource("", "v1", "services", "Service")
+VIRTUAL_SERVICE = Resource("networking.istio.io", "v1beta1", "virtualservices", "VirtualService")
+DESTINATION_RULE = Resource("networking.istio.io", "v1beta1", "destinationrules", "DestinationRule")
+AUTOSCALER = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
+NATIVE_CANARY = Resource("canary.delivery", "v1beta1", "canaries", "Canary")
+FLAGGER_CANARY = Resource("flagger.app", "v1beta1", "canaries", "Canary")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """Point at one namespaced object."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.resource.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CanaryKey:
+    """Identify one Canary; the unit of work of the queue."""
+
+    group: str
+    namespace: str
+    name: str
+
+    @property
+    def ref(self) -> Ref:
+        """Return where the Canary itself lives."""
+        resource = NATIVE_CANARY if self.group == NATIVE_CANARY.group else FLAGGER_CANARY
+        return Ref(resource, self.namespace, self.name)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}.{self.group}"
+
+
+def ref_of(resource: Resource, obj: Object) -> Ref:
+    """Return the reference of an object of a known type."""
+    metadata = obj["metadata"]
+    return Ref(resource, metadata["namespace"], metadata["name"])
+
+
+def labels_of(obj: Object) -> dict[str, str]:
+    """Return the labels of an object, empty when it has none."""
+    return obj["metadata"].get("labels") or {}
+
+
+def annotations_of(obj: Object) -> dict[str, str]:
+    """Return the annotations of an object, empty when it has none."""
+    return obj["metadata"].get("annotations") or {}
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def merge_patch(old: Any, new: Any) -> dict[str, Any]:
+    """Return the JSON merge patch (RFC 7386) that turns ``old`` into ``new``; empty when equal.
+
+    Keys that are missing in ``new`` are removed; lists are replaced whole.
+    """
+    patch: dict[str, Any] = {}
+    for key in old.keys() - new.keys():
+        patch[key] = None
+    for key, value in new.items():
+        if key not in old:
+            patch[key] = value
+        elif isinstance(value, Mapping) and isinstance(old[key], Mapping):
+            if inner := merge_patch(old[key], value):
+                patch[key] = inner
+        elif canonical(value) != canonical(old[key]):
+            patch[key] = value
+    return patch
+
+
+def apply_merge_patch(target: Any, patch: Any) -> Any:
+    """Return ``target`` with a JSON merge patch (RFC 7386) applied; the input is not changed."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = apply_merge_patch(result.get(key), value)
+    return result

@@ -1,0 +1,259 @@
+"""What keeps a Canary from being served: each obstacle is one small function, the first found is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from canary.core.names import ALLOW_CANARY, ROLE_LABEL, owner_of
+from canary.core.objects import Object, annotations_of
+from canary.core.snapshot import Snapshot
+from canary.core.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why nothing is done: a CamelCase reason and a sentence that names the object and the cure."""
+
+    reason: str
+    message: str
+
+
+Finder = Callable[[View], Obstacle | None]
+
+
+def find_obstacle(view: View, finders: tuple[Finder, ...]) -> Obstacle | None:
+    """Return the first obstacle found, None when the way is clear."""
+    return next((found for finder in finders if (found := finder(view))), None)
+
+
+def spec_refused(view: View) -> Obstacle | None:
+    """Find a spec that cannot be used."""
+    if not view.snapshot.refusals:
+        return None
+    return Obstacle("SpecInvalid", "; ".join(view.snapshot.refusals))
+
+
+def target_taken(view: View) -> Obstacle | None:
+    """Find another Canary on the same target or apex that came first."""
+    snapshot = view.snapshot
+    if snapshot.canary is None:
+        return None
+    for other in snapshot.neighbours.canaries:
+        shared = _shared(snapshot, other)
+        if shared and _comes_first(other, snapshot):
+            name = other["metadata"]["name"]
+            return Obstacle(
+                "TargetTaken",
+                f"{shared} is already released by Canary {name}; delete one of the two Canaries",
+            )
+    return None
+
+
+def _shared(snapshot: Snapshot, other: Object) -> str | None:
+    spec = other.get("spec") or {}
+    target = (spec.get("targetRef") or {}).get("name")
+    apex = (spec.get("service") or {}).get("name") or target
+    if target == snapshot.names.target:
+        return f"Deployment {target}"
+    return f"Service {apex}" if apex == snapshot.names.apex else None
+
+
+def _comes_first(other: Object, snapshot: Snapshot) -> bool:
+    """Return whether the other Canary goes on: the one our objects name, else the older."""
+    primary = snapshot.primary
+    owner = owner_of(primary.raw) if primary else None
+    this = (snapshot.canary or {})["metadata"]
+    that = other["metadata"]
+    if owner is not None and owner.name in (this["name"], that["name"]) and this["name"] != that["name"]:
+        return bool(owner.name == that["name"])
+    age = (that.get("creationTimestamp", ""), that.get("uid", ""))
+    return bool(age < (this.get("creationTimestamp", ""), this.get("uid", "")))
+
+
+def target_missing(view: View) -> Obstacle | None:
+    """Find that there is no Deployment to release."""
+    if view.target is not None:
+        return None
+    name = view.snapshot.names.target
+    return Obstacle("TargetMissing", f"Deployment {name} not found; create it or correct spec.targetRef.name")
+
+
+def target_unselectable(view: View) -> Obstacle | None:
+    """Find a target whose pods cannot be told apart by labels."""
+    if view.target is None or view.target.selector:
+        return None
+    return Obstacle(
+        "TargetUnselectable",
+        f"Deployment {view.snapshot.names.target} selects its pods without matchLabels; give its selector one",
+    )
+
+
+def target_in_ambient(view: View) -> Obstacle | None:
+    """Find pods in ambient mode, whose traffic no sidecar can split."""
+    if view.target is None:
+        return None
+    labels = (view.target.template.get("metadata") or {}).get("labels") or {}
+    if labels.get("istio.io/dataplane-mode") != "ambient":
+        return None
+    return Obstacle(
+        "AmbientMode",
+        f"pods of Deployment {view.snapshot.names.target} are in ambient mode, which is not supported yet; "
+        "use sidecars",
+    )
+
+
+def replicas_unknown(view: View) -> Obstacle | None:
+    """Find a target at 0 replicas with nobody saying how many are wanted."""
+    if view.wish > 0:
+        return None
+    return Obstacle(
+        "ReplicasUnknown",
+        f"Deployment {view.snapshot.names.target} has 0 replicas and no wish is known; scale it up or annotate it "
+        "canary.delivery/replicas with the number wanted",
+    )
+
+
+def name_taken(view: View) -> Obstacle | None:
+    """Find a name we need held by an object without our mark."""
+    for found in _needed_objects(view.snapshot):
+        owner = owner_of(found)
+        if owner is None or owner.name != view.snapshot.key.name:
+            name, kind = found["metadata"]["name"], found.get("kind", "object")
+            return Obstacle(
+                "NameTaken",
+                f"{kind} {name} exists and is not ours; delete or rename it, the Canary needs its name",
+            )
+    return None
+
+
+def _needed_objects(snapshot: Snapshot) -> Iterator[Object]:
+    candidates = (
+        snapshot.primary.raw if snapshot.primary else None,
+        snapshot.candidate.raw if snapshot.candidate else None,
+        snapshot.primary_service,
+        snapshot.canary_service,
+        snapshot.route,
+    )
+    return (obj for obj in candidates if obj is not None)
+
+
+def host_taken(view: View) -> Obstacle | None:
+    """Find another VirtualService of the namespace that routes the same host."""
+    names = view.snapshot.names
+    wanted = _spellings(names.apex, names.namespace)
+    for route in view.snapshot.neighbours.routes:
+        name = route["metadata"]["name"]
+        hosts = (route.get("spec") or {}).get("hosts") or []
+        if name != names.apex and wanted & set(hosts):
+            return Obstacle(
+                "HostTaken",
+                f"VirtualService {name} routes host {names.apex} too; adopting routes is not supported yet, delete it",
+            )
+    return None
+
+
+def _spellings(apex: str, namespace: str) -> set[str]:
+    qualified = f"{apex}.{namespace}"
+    return {apex, qualified, f"{qualified}.svc", f"{qualified}.svc.cluster.local"}
+
+
+def rule_present(view: View) -> Obstacle | None:
+    """Find a DestinationRule for the apex, whose policy would not reach primary and canary."""
+    names = view.snapshot.names
+    wanted = _spellings(names.apex, names.namespace)
+    for rule in view.snapshot.neighbours.rules:
+        if (rule.get("spec") or {}).get("host") in wanted:
+            return Obstacle(
+                "RulePresent",
+                f"DestinationRule {rule['metadata']['name']} applies to host {names.apex}; carrying its policy over "
+                "is not supported yet, delete it",
+            )
+    return None
+
+
+def autoscaler_present(view: View) -> Obstacle | None:
+    """Find an autoscaler on the target, which would be dead while the target runs no pods."""
+    for scaler in view.snapshot.neighbours.autoscalers:
+        ref = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
+        if ref.get("kind") == "Deployment" and ref.get("name") == view.snapshot.names.target:
+            return Obstacle(
+                "AutoscalerPresent",
+                f"HorizontalPodAutoscaler {scaler['metadata']['name']} scales Deployment {ref['name']}; autoscalers "
+                "are not supported yet, delete it",
+            )
+    return None
+
+
+def foreign_service(view: View) -> Obstacle | None:
+    """Find a Service of others that would send live traffic to canary pods (I9)."""
+    target, names = view.target, view.snapshot.names
+    if target is None:
+        return None
+    labels = {**((target.template.get("metadata") or {}).get("labels") or {}), ROLE_LABEL: "canary"}
+    ours = {names.apex, names.service("primary").name, names.service("canary").name}
+    for service in view.snapshot.neighbours.services:
+        selector = (service.get("spec") or {}).get("selector") or {}
+        name = service["metadata"]["name"]
+        if not selector or name in ours or not selector.items() <= labels.items():
+            continue
+        if annotations_of(service).get(ALLOW_CANARY) != "true":
+            return Obstacle(
+                "ForeignService",
+                f'Service {name} selects the canary\'s pods; annotate it {ALLOW_CANARY}: "true" if it may',
+            )
+    return None
+
+
+def apex_unusable(view: View) -> Obstacle | None:
+    """Find an apex Service that does not carry the port of the spec, or selects other pods."""
+    apex, spec, target = view.snapshot.apex, view.snapshot.spec, view.target
+    if apex is None or spec is None or target is None:
+        return None
+    body = apex.get("spec") or {}
+    ports = [p.get("port") for p in body.get("ports") or []]
+    name = view.snapshot.names.apex
+    if spec.service.port not in ports:
+        listed = ", ".join(map(str, ports))
+        return Obstacle(
+            "PortMismatch", f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}"
+        )
+    selector = {k: v for k, v in (body.get("selector") or {}).items() if k != ROLE_LABEL}
+    labels = (target.template.get("metadata") or {}).get("labels") or {}
+    if not selector or not selector.items() <= labels.items():
+        return Obstacle(
+            "ApexSelectsOthers",
+            f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its selector "
+            "or spec.service.name",
+        )
+    return None
+
+
+BEFORE_INITIALISATION: tuple[Finder, ...] = (
+    spec_refused,
+    target_taken,
+    name_taken,
+    target_missing,
+    target_unselectable,
+    target_in_ambient,
+    host_taken,
+    rule_present,
+    autoscaler_present,
+    apex_unusable,
+    foreign_service,
+    replicas_unknown,
+)
+"""Nothing is touched before these are out of the way."""
+
+BEFORE_A_RUN: tuple[Finder, ...] = (
+    spec_refused,
+    target_taken,
+    name_taken,
+    target_missing,
+    target_in_ambient,
+    host_taken,
+    rule_present,
+    autoscaler_present,
+    foreign_service,
+)
+"""No run starts before these are out of the way; what serves goes on serving."""

@@ -1,0 +1,118 @@
+"""Revisions: a pinned pod template and what is derived from it for the two sides."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from canary.core.names import REVISION_LABEL, ROLE_LABEL, Names, Owner, Role, is_ours, owned_metadata
+from canary.core.objects import CONTROLLER_REVISION, Object, canonical, labels_of
+from canary.core.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A pinned template: the user's as read, and the templates of the two sides as written."""
+
+    id: str
+    template: Object
+    primary: Object
+    canary: Object
+    number: int
+    raw: Object | None = None
+
+    def derived(self, role: Role) -> Object:
+        """Return the template written for one side."""
+        return self.primary if role == "primary" else self.canary
+
+
+def revision_id(template: Object) -> str:
+    """Return the name of a template: a short hash of its canonical JSON.  Never compared for change."""
+    return hashlib.sha256(canonical(template).encode()).hexdigest()[:10]
+
+
+def pin(target: Workload, number: int) -> Revision:
+    """Pin the target's present template."""
+    template = target.template
+    identity = revision_id(template)
+    return Revision(
+        id=identity,
+        template=template,
+        primary=derive(template, "primary", identity),
+        canary=derive(template, "canary", identity),
+        number=number,
+    )
+
+
+def derive(template: Object, role: Role, revision: str) -> dict[str, Any]:
+    """Return the template of one side: the user's with all its labels, plus role and revision.
+
+    Anti-affinity and topology spread that select the template's own pods are narrowed to the role, or
+    the two sides would push each other off the nodes.
+    """
+    derived: dict[str, Any] = copy.deepcopy(dict(template))
+    labels = dict((derived.get("metadata") or {}).get("labels") or {})
+    derived["metadata"] = {
+        **(derived.get("metadata") or {}),
+        "labels": {**labels, ROLE_LABEL: role, REVISION_LABEL: revision},
+    }
+    for selector in _own_pod_selectors(derived.get("spec") or {}, labels):
+        selector["matchLabels"] = {**selector["matchLabels"], ROLE_LABEL: role}
+    return derived
+
+
+def reconstruct(primary: Workload, number: int) -> Revision:
+    """Return the revision a primary was written from, when its record was deleted by hand."""
+    template = copy.deepcopy(primary.template)
+    for key in (ROLE_LABEL, REVISION_LABEL):
+        template["metadata"]["labels"].pop(key, None)
+    for selector in _own_pod_selectors(template.get("spec") or {}, primary.template["metadata"]["labels"]):
+        selector["matchLabels"].pop(ROLE_LABEL, None)
+    identity = primary.revision
+    return Revision(
+        id=identity,
+        template=template,
+        primary=primary.template,
+        canary=derive(template, "canary", identity),
+        number=number,
+    )
+
+
+def _own_pod_selectors(pod_spec: dict[str, Any], labels: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the label selectors of anti-affinity and spread that match the pod's own labels."""
+    anti = (pod_spec.get("affinity") or {}).get("podAntiAffinity") or {}
+    terms = list(anti.get("requiredDuringSchedulingIgnoredDuringExecution") or [])
+    preferred = anti.get("preferredDuringSchedulingIgnoredDuringExecution") or []
+    terms += [weighted["podAffinityTerm"] for weighted in preferred]
+    terms += pod_spec.get("topologySpreadConstraints") or []
+    selectors = [term.get("labelSelector") or {} for term in terms]
+    return [s for s in selectors if s.get("matchLabels") and s["matchLabels"].items() <= labels.items()]
+
+
+def to_object(revision: Revision, names: Names, owner: Owner) -> dict[str, Any]:
+    """Return the ControllerRevision that keeps a revision."""
+    ref = names.revision(revision.id)
+    return {
+        "apiVersion": CONTROLLER_REVISION.api_version,
+        "kind": CONTROLLER_REVISION.kind,
+        "metadata": owned_metadata(ref.name, ref.namespace, owner, revision=revision.id),
+        "revision": revision.number,
+        "data": {"template": revision.template, "primary": revision.primary, "canary": revision.canary},
+    }
+
+
+def from_object(obj: Object) -> Revision | None:
+    """Return the revision kept in a ControllerRevision of ours; None when it is not one."""
+    data = obj.get("data") or {}
+    if not is_ours(obj) or not {"template", "primary", "canary"} <= data.keys():
+        return None
+    return Revision(
+        id=labels_of(obj).get(REVISION_LABEL, ""),
+        template=data["template"],
+        primary=data["primary"],
+        canary=data["canary"],
+        number=int(obj.get("revision") or 0),
+        raw=obj,
+    )

@@ -1,0 +1,54 @@
+"""Everything in the cluster that concerns one Canary, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from canary.api.canary import CanarySpec
+from canary.api.status import CanaryStatus
+from canary.core.names import Names, Owner
+from canary.core.objects import CanaryKey, Object
+from canary.core.revisions import Revision
+from canary.core.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The other objects of the namespace that could stand in the way."""
+
+    canaries: Sequence[Object] = ()
+    services: Sequence[Object] = ()
+    routes: Sequence[Object] = ()
+    rules: Sequence[Object] = ()
+    autoscalers: Sequence[Object] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One Canary and its world, read from caches at one moment.
+
+    ``canary`` None: the cache does not hold it, but objects of ours name it.  ``spec`` None beside a
+    canary: the spec is unusable, ``refusals`` says why.
+    """
+
+    key: CanaryKey
+    names: Names
+    owner: Owner
+    canary: Object | None
+    spec: CanarySpec | None
+    refusals: tuple[str, ...]
+    status: CanaryStatus
+    target: Workload | None
+    primary: Workload | None
+    candidate: Workload | None
+    apex: Object | None
+    primary_service: Object | None
+    canary_service: Object | None
+    route: Object | None
+    revisions: tuple[Revision, ...]
+    neighbours: Neighbours
+
+    def find_revision(self, identity: str | None) -> Revision | None:
+        """Return a kept revision by id, or None."""
+        return next((r for r in self.revisions if identity and r.id == identity), None)

@@ -1,0 +1,135 @@
+"""A Deployment as the core reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from canary.core.names import REVISION_LABEL, WISH
+from canary.core.objects import DEPLOYMENT, Object, Ref, annotations_of, labels_of, ref_of
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Read one Deployment; counts are those of its status."""
+
+    raw: Object
+
+    @property
+    def ref(self) -> Ref:
+        """Return where it lives."""
+        return ref_of(DEPLOYMENT, self.raw)
+
+    @property
+    def uid(self) -> str:
+        """Return its uid."""
+        return str(self.raw["metadata"]["uid"])
+
+    @property
+    def version(self) -> str:
+        """Return its resourceVersion."""
+        return str(self.raw["metadata"]["resourceVersion"])
+
+    @property
+    def generation(self) -> int:
+        """Return its generation: moves with every change of the spec."""
+        return int(self.raw["metadata"]["generation"])
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """Return its pod template."""
+        template: dict[str, Any] = self.raw["spec"]["template"]
+        return template
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """Return its matchLabels."""
+        return self.raw["spec"]["selector"].get("matchLabels") or {}
+
+    @property
+    def replicas(self) -> int:
+        """Return the size asked for."""
+        return int(self.raw["spec"].get("replicas", 1))
+
+    def _count(self, name: str) -> int:
+        return int((self.raw.get("status") or {}).get(name) or 0)
+
+    @property
+    def observed(self) -> bool:
+        """Return whether its status speaks of its present spec."""
+        return self._count("observedGeneration") >= self.generation
+
+    @property
+    def pods(self) -> int:
+        """Return how many pods exist, ready or not, of any revision."""
+        return self._count("replicas")
+
+    @property
+    def ready(self) -> int:
+        """Return how many pods are ready."""
+        return self._count("readyReplicas")
+
+    @property
+    def available(self) -> int:
+        """Return how many pods are available: ready for at least minReadySeconds."""
+        return self._count("availableReplicas")
+
+    @property
+    def fresh(self) -> int:
+        """Return how many available pods surely run the present template; 0 while that is unknown."""
+        if not self.observed:
+            return 0
+        stale = self.pods - self._count("updatedReplicas")
+        return max(0, self.available - stale)
+
+    @property
+    def complete(self) -> bool:
+        """Return whether its rollout is over: every pod wanted runs the present template and is available."""
+        return (
+            self.observed and self._count("updatedReplicas") == self.pods == self.available == self.replicas
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Return whether it is to have no pods and has none."""
+        return self.replicas == 0 and self.observed and self.pods == 0
+
+    @property
+    def stuck(self) -> bool:
+        """Return whether its rollout made no progress within its deadline."""
+        if not self.observed:
+            return False
+        conditions = (self.raw.get("status") or {}).get("conditions") or []
+        return any(
+            c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
+            for c in conditions
+        )
+
+    @property
+    def revision(self) -> str:
+        """Return the revision its template was written from; empty for the user's own."""
+        labels = (self.template.get("metadata") or {}).get("labels") or {}
+        return str(labels.get(REVISION_LABEL, ""))
+
+    @property
+    def wish(self) -> int | None:
+        """Return the size named in its ``replicas`` annotation; None without a usable one."""
+        text = annotations_of(self.raw).get(WISH, "")
+        return int(text) if text.isdecimal() and int(text) > 0 else None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return its labels."""
+        return labels_of(self.raw)
+
+
+def field_managers(obj: Object, *path: str) -> tuple[str, ...]:
+    """Return the names of the managers that own a field, e.g. ``("f:spec", "f:replicas")``."""
+    found = []
+    for entry in obj["metadata"].get("managedFields") or []:
+        node: Any = entry.get("fieldsV1") or {}
+        for key in path:
+            node = node.get(key) if isinstance(node, dict) else None
+        if node is not None:
+            found.append(str(entry.get("manager", "")))
+    return tuple(found)

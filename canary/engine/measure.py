@@ -1,0 +1,51 @@
+"""Ask what the core wants to know: metrics from the measurer, facts about the API from the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+
+from canary.core.measurement import (
+    Answer,
+    GoneAnswer,
+    GoneQuery,
+    Measurement,
+    Query,
+    TemplateAnswer,
+    TemplateQuery,
+    Unavailable,
+)
+from canary.core.objects import DEPLOYMENT, Ref
+from canary.ports import Cluster, ClusterError, Measurer
+
+
+async def measure(
+    cluster: Cluster, measurer: Measurer, queries: tuple[Query, ...]
+) -> tuple[Measurement, ...]:
+    """Answer all queries at once; a failure is an answer."""
+    return tuple(await asyncio.gather(*(_one(cluster, measurer, q) for q in queries)))
+
+
+async def _one(cluster: Cluster, measurer: Measurer, query: Query) -> Measurement:
+    if isinstance(query, GoneQuery):
+        return Measurement(query, await _gone(cluster, query))
+    if isinstance(query, TemplateQuery):
+        return Measurement(query, await _template(cluster, query))
+    return await measurer.measure(query)
+
+
+async def _gone(cluster: Cluster, query: GoneQuery) -> Answer:
+    try:
+        found = await cluster.read(query.key.ref)
+        gone = found is None and await cluster.established(query.key.ref.resource)
+    except ClusterError as error:
+        return Unavailable(str(error))
+    return GoneAnswer(gone)
+
+
+async def _template(cluster: Cluster, query: TemplateQuery) -> Answer:
+    ref = Ref(DEPLOYMENT, query.namespace, query.deployment["metadata"]["name"])
+    try:
+        stored = await cluster.dry_run(ref, query.deployment)
+    except ClusterError as error:
+        return Unavailable(str(error))
+    return TemplateAnswer(stored["spec"]["template"])

@@ -1,0 +1,186 @@
+"""Assemble the snapshot of one Canary from caches, and tell which Canaries a change concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from canary.api import status as wire_status
+from canary.api.admission import refusals
+from canary.api.canary import Canary, CanarySpec
+from canary.core.names import CANARY_LABEL, Names, Owner, owner_of
+from canary.core.objects import (
+    AUTOSCALER,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    DESTINATION_RULE,
+    FLAGGER_CANARY,
+    NATIVE_CANARY,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    CanaryKey,
+    Object,
+    Ref,
+    Resource,
+    labels_of,
+)
+from canary.core.revisions import from_object
+from canary.core.snapshot import Neighbours, Snapshot
+from canary.core.workload import Workload
+from canary.ports import Cluster
+
+OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, CONTROLLER_REVISION)
+_GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
+_DEFAULT_DRAIN = 15
+
+
+def observe(cluster: Cluster, key: CanaryKey) -> Snapshot | None:
+    """Return everything that concerns a Canary; None when there is neither it nor anything of its."""
+    raw = cluster.get(key.ref)
+    if raw is not None:
+        return _observe_present(cluster, key, raw)
+    owner = _left_behind(cluster, key)
+    if owner is None:
+        return None
+    return _assemble(cluster, key, None, None, (), owner)
+
+
+def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
+    refused = tuple(str(r) for r in refusals(dict(raw)))
+    spec: CanarySpec | None = None
+    if not refused:
+        try:
+            spec = Canary.parse(raw).spec
+        except ValidationError as error:
+            refused = tuple(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    body: dict[str, Any] = raw.get("spec") or {}
+    target = str((body.get("targetRef") or {}).get("name") or "")
+    apex = str((body.get("service") or {}).get("name") or target)
+    drain = spec.analysis.drain_seconds if spec else _DEFAULT_DRAIN
+    owner = Owner(key.group, key.name, raw["metadata"]["uid"], target, apex, drain)
+    return _assemble(cluster, key, raw, spec, refused, owner)
+
+
+def _left_behind(cluster: Cluster, key: CanaryKey) -> Owner | None:
+    """Return the owner mark of any object that names this Canary."""
+    for resource in OWNED:
+        for obj in cluster.list(resource, key.namespace):
+            owner = owner_of(obj)
+            if owner is not None and owner.key(key.namespace) == key:
+                return owner
+    return None
+
+
+def _assemble(
+    cluster: Cluster,
+    key: CanaryKey,
+    raw: Object | None,
+    spec: CanarySpec | None,
+    refused: tuple[str, ...],
+    owner: Owner,
+) -> Snapshot:
+    names = Names(key.namespace, owner.target, owner.apex)
+
+    def workload(ref: Ref) -> Workload | None:
+        found = cluster.get(ref)
+        return Workload(found) if found is not None else None
+
+    return Snapshot(
+        key=key,
+        names=names,
+        owner=owner,
+        canary=raw,
+        spec=spec,
+        refusals=refused,
+        status=_status(raw),
+        target=workload(names.target_ref),
+        primary=workload(names.workload("primary")),
+        candidate=workload(names.workload("canary")),
+        apex=cluster.get(names.apex_ref),
+        primary_service=cluster.get(names.service("primary")),
+        canary_service=cluster.get(names.service("canary")),
+        route=cluster.get(names.route_ref),
+        revisions=_revisions(cluster, key),
+        neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
+    )
+
+
+def _status(raw: Object | None) -> wire_status.CanaryStatus:
+    """Return the status of a Canary; one that cannot be read counts as erased."""
+    try:
+        return wire_status.parse((raw or {}).get("status"))
+    except ValidationError:
+        return wire_status.CanaryStatus()
+
+
+def _revisions(cluster: Cluster, key: CanaryKey) -> tuple[Any, ...]:
+    owned = (
+        obj
+        for obj in cluster.list(CONTROLLER_REVISION, key.namespace)
+        if labels_of(obj).get(CANARY_LABEL) == key.name
+    )
+    return tuple(r for obj in owned if (r := from_object(obj)) is not None)
+
+
+def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:
+    canaries = [
+        other
+        for resource in _GROUPS.values()
+        for other in cluster.list(resource, key.namespace)
+        if (resource.group, other["metadata"]["name"]) != (key.group, key.name)
+    ]
+    return Neighbours(
+        canaries=canaries,
+        services=cluster.list(SERVICE, key.namespace),
+        routes=cluster.list(VIRTUAL_SERVICE, key.namespace),
+        rules=cluster.list(DESTINATION_RULE, key.namespace),
+        autoscalers=cluster.list(AUTOSCALER, key.namespace),
+    )
+
+
+def affected(
+    cluster: Cluster, resource: Resource, before: Object | None, after: Object | None
+) -> Iterator[CanaryKey]:
+    """Yield the Canaries that a change of one object may concern; some may come twice."""
+    obj = after or before
+    if obj is None:
+        return
+    namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+    if resource in _GROUPS.values():
+        yield CanaryKey(resource.group, namespace, name)
+    for state in (before, after):
+        owner = owner_of(state) if state is not None else None
+        if owner is not None and owner.group in _GROUPS:
+            yield owner.key(namespace)
+    for group in _GROUPS.values():
+        for canary in cluster.list(group, namespace):
+            if _concerns(canary, resource, obj, before, after):
+                yield CanaryKey(group.group, namespace, canary["metadata"]["name"])
+
+
+def _concerns(
+    canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None
+) -> bool:
+    """Return whether an object may matter to a Canary, by its name or by what it points at."""
+    spec = canary.get("spec") or {}
+    target = (spec.get("targetRef") or {}).get("name")
+    apex = (spec.get("service") or {}).get("name") or target
+    name = obj["metadata"]["name"]
+    if resource in _GROUPS.values():
+        other = obj.get("spec") or {}
+        shares = target == (other.get("targetRef") or {}).get("name")
+        return bool(name != canary["metadata"]["name"] and shares)
+    if resource == DEPLOYMENT:
+        return bool(name == target)
+    if name == apex:
+        return True
+    # Obstacles: what another object routes, rules, scales or selects is compared by the decision itself.
+    if resource == SERVICE:
+        return any(_selector(state) != _selector(other) for state, other in ((before, after),))
+    return resource in (VIRTUAL_SERVICE, DESTINATION_RULE, AUTOSCALER) and owner_of(obj) is None
+
+
+def _selector(service: Object | None) -> object:
+    return None if service is None else (service.get("spec") or {}).get("selector")

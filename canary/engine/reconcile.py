@@ -1,0 +1,153 @@
+"""One reconcile: observe, measure what is due, decide, protect, persist, apply."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import assert_never
+
+import structlog
+
+from canary.api.status import parse, to_wire
+from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
+from canary.core.decide import decide, questions
+from canary.core.measurement import Measurement, Query
+from canary.core.objects import CanaryKey, merge_patch
+from canary.core.snapshot import Snapshot
+from canary.engine.measure import measure
+from canary.engine.observe import observe
+from canary.ports import Clock, Cluster, ClusterError, Conflict, Measurer, NotFound, Notifier
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Bring one Canary's world closer to what its status asks for."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        measurer: Measurer,
+        notifier: Notifier,
+        clock: Clock,
+        groups: tuple[str, ...],
+        interrupted: Callable[[CanaryKey], Awaitable[None]],
+    ) -> None:
+        self._cluster = cluster
+        self._measurer = measurer
+        self._notifier = notifier
+        self._clock = clock
+        self._groups = groups
+        self._interrupted = interrupted
+
+    async def reconcile(self, key: CanaryKey) -> timedelta | None:
+        """Run one tick of a Canary and return when to look again; None waits for a change.
+
+        Raises a ``ClusterError`` when a write did not happen; the world is as safe as before then.
+        """
+        if key.group not in self._groups:
+            return None
+        snapshot = observe(self._cluster, key)
+        if snapshot is None:
+            return None
+        now = self._clock.now()
+        measurements: tuple[Measurement, ...] = ()
+        if queries := questions(snapshot, now):
+            measurements = await self._measure(snapshot, queries, now)
+            snapshot = observe(self._cluster, key)
+            if snapshot is None:
+                return None
+        decision = decide(snapshot, measurements, now)
+        await self._carry_out(snapshot, decision)
+        return decision.requeue_after
+
+    async def _measure(
+        self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime
+    ) -> tuple[Measurement, ...]:
+        """Ask, and meanwhile go on protecting: a slow answer delays no diversion (I13)."""
+        asking = asyncio.ensure_future(measure(self._cluster, self._measurer, queries))
+        try:
+            await self._protect(snapshot, now)
+            while not asking.done():
+                woken = asyncio.ensure_future(self._interrupted(snapshot.key))
+                await asyncio.wait({asking, woken}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                if not asking.done():
+                    fresh = observe(self._cluster, snapshot.key)
+                    if fresh is not None:
+                        await self._protect(fresh, self._clock.now())
+            return await asking
+        finally:
+            asking.cancel()
+
+    async def _protect(self, snapshot: Snapshot, now: datetime) -> None:
+        """Apply only what takes traffic off a set, decided without measurements (I22)."""
+        for action in decide(snapshot, (), now).urgent:
+            try:
+                await self._apply(snapshot.key, action)
+            except ClusterError as error:
+                log.warning("protect_failed", canary=str(snapshot.key), action=action.why, error=str(error))
+
+    async def _carry_out(self, snapshot: Snapshot, decision: Decision) -> None:
+        failed: ClusterError | None = None
+        for action in decision.urgent:
+            try:
+                await self._apply(snapshot.key, action)
+            except ClusterError as error:
+                failed = error
+        if decision.status is not None:
+            await self._persist(snapshot, decision)
+        if failed is not None:
+            raise failed
+        for action in decision.actions:
+            await self._apply(snapshot.key, action)
+
+    async def _persist(self, snapshot: Snapshot, decision: Decision) -> None:
+        """Write the status on the version it was decided on; then tell people."""
+        if snapshot.canary is None or decision.status is None:
+            return
+        old = to_wire(parse(snapshot.canary.get("status")))
+        patch = merge_patch(old, to_wire(decision.status))
+        if patch:
+            version = snapshot.canary["metadata"]["resourceVersion"]
+            body = {"status": patch}
+            await self._cluster.patch(snapshot.key.ref, body, resource_version=version, subresource="status")
+        status = decision.status
+        log.info(
+            "decided",
+            canary=str(snapshot.key),
+            phase=str(status.phase),
+            weight=status.canary_weight,
+            message=status.message,
+            actions=[a.why for a in (*decision.urgent, *decision.actions)],
+        )
+        if decision.events:
+            await self._notifier.notify(snapshot.key, snapshot.canary["metadata"]["uid"], decision.events)
+
+    async def _apply(self, key: CanaryKey, action: Action) -> None:
+        log.debug("apply", canary=str(key), action=type(action).__name__, ref=str(action.ref), why=action.why)
+        match action:
+            case Create():
+                await self._cluster.create(action.ref, action.body)
+            case Patch():
+                await self._require(action.guards)
+                await self._cluster.patch(action.ref, action.body, resource_version=action.resource_version)
+            case Delete():
+                await self._require(action.guards)
+                try:
+                    await self._cluster.delete(
+                        action.ref, uid=action.uid, resource_version=action.resource_version
+                    )
+                except NotFound:
+                    log.debug("already_gone", canary=str(key), ref=str(action.ref))
+            case _:
+                assert_never(action)
+
+    async def _require(self, guards: tuple[Guard, ...]) -> None:
+        """Read live what a write rests on, and refuse the write when it moved (I21)."""
+        for guard in guards:
+            found = await self._cluster.read(guard.ref)
+            version = found["metadata"]["resourceVersion"] if found is not None else None
+            if version != guard.resource_version:
+                raise Conflict(f"{guard.ref} is at version {version}, decided on {guard.resource_version}")

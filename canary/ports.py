@@ -1,0 +1,98 @@
+"""What the engine needs of the world; implemented by ``adapters`` (real) and ``sim`` (invented)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from canary.core.actions import Event
+from canary.core.measurement import Measurement, Query
+from canary.core.objects import CanaryKey, Object, Ref, Resource
+
+
+class ClusterError(Exception):
+    """An API call did not do what was asked."""
+
+
+class Conflict(ClusterError):
+    """The object is not at the version, uid or absence the write was decided on (409, or a guard)."""
+
+
+class NotFound(ClusterError):
+    """The object is not there (404)."""
+
+
+class Refused(ClusterError):
+    """The API server or an admission webhook refused the object (400, 403, 422); retrying cannot help."""
+
+
+class Retryable(ClusterError):
+    """The call failed for a reason that passes (429, 5xx, connection lost, time-out)."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+Listener = Callable[[Resource, Object | None, Object | None], None]
+"""Called with (resource, object before, object after) on every change of the cache; None = absent."""
+
+
+class Cluster(Protocol):
+    """Caches to read from and an API to write to.
+
+    Every successful write is visible in the cache when its call returns.
+    Writes raise ``Conflict``, ``NotFound``, ``Refused`` or ``Retryable``; a ``Retryable`` write may
+    have happened.
+    """
+
+    def get(self, ref: Ref) -> Object | None:
+        """Return an object from the cache."""
+
+    def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        """Return the objects of a type in a namespace from the cache, sorted by name."""
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call the listener on every later change of the cache."""
+
+    async def read(self, ref: Ref) -> Object | None:
+        """Read an object live from the API server; None when it does not exist."""
+
+    async def create(self, ref: Ref, body: Object) -> Object:
+        """Create an object and return it as stored."""
+
+    async def patch(
+        self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = ""
+    ) -> Object:
+        """Merge-patch an object (or its ``status``) that is at ``resource_version``; return it as stored."""
+
+    async def delete(self, ref: Ref, *, uid: str, resource_version: str) -> None:
+        """Delete an object at this version, its dependants in the background."""
+
+    async def dry_run(self, ref: Ref, body: Object) -> Object:
+        """Return what creating this object would store, without storing it."""
+
+    async def established(self, resource: Resource) -> bool:
+        """Return whether the CustomResourceDefinition of a resource is Established, read live."""
+
+
+class Measurer(Protocol):
+    """Asks metrics; failures are values."""
+
+    async def measure(self, query: Query) -> Measurement:
+        """Answer one query about metrics; never raises for what the other side did."""
+
+
+class Notifier(Protocol):
+    """Tells people."""
+
+    async def notify(self, key: CanaryKey, uid: str, events: Sequence[Event]) -> None:
+        """Record events on a Canary; a failure is logged, never raised."""
+
+
+class Clock(Protocol):
+    """Wall clock."""
+
+    def now(self) -> datetime:
+        """Return the present time, aware, in UTC."""

@@ -1,0 +1,122 @@
+"""What a Canary is refused for, and in which words."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canary.api.admission import refusals, warnings
+from canary.api.unsupported import UNSUPPORTED as UNSUPPORTED_RULES
+from canary.api.wrong import WRONG as WRONG_RULES
+from canary.api.wrong import nothing_at_once
+
+from .manifests import ABSENT, ACCEPTED, UNSUPPORTED, WRONG, A, M, S, listing
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@pytest.mark.parametrize("changes", ACCEPTED, ids=str)
+def test_admission_accepts_what_this_version_does(changes: dict[str, Any]) -> None:
+    """Refuse neither listing 5.1, nor empty values, nor what is supported."""
+    assert refusals(listing(changes)) == ()
+
+
+@pytest.mark.parametrize(("changes", "field", "sentence"), WRONG, ids=_name)
+def test_admission_refuses_what_is_wrong_with_its_sentence(
+    changes: dict[str, Any], field: str, sentence: str
+) -> None:
+    """Blame the field in one sentence with its value and what would be right."""
+    assert (field, sentence) in [(one.field, one.message) for one in refusals(listing(changes))]
+
+
+@pytest.mark.parametrize(("changes", "field", "words"), UNSUPPORTED, ids=_name)
+def test_admission_says_what_is_not_supported_yet(changes: dict[str, Any], field: str, words: str) -> None:
+    """Refuse, once, what a later version does, and say so."""
+    (refusal,) = refusals(listing(changes))
+    assert refusal.field == field
+    assert refusal.message.startswith(words)
+    assert "not supported yet" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "sentence"),
+    [
+        (
+            {f"{A}.threshold": "five"},
+            f"{A}.threshold",
+            f'{A}.threshold is "five"; it must be of type integer',
+        ),
+        ({f"{A}.threshold": 1.5}, f"{A}.threshold", f"{A}.threshold is 1.5; it must be of type integer"),
+        ({f"{A}.threshold": True}, f"{A}.threshold", f"{A}.threshold is true; it must be of type integer"),
+        ({f"{A}.mirror": "yes"}, f"{A}.mirror", f'{A}.mirror is "yes"; it must be of type boolean'),
+        ({f"{A}.metrics": "none"}, f"{A}.metrics", f'{A}.metrics is "none"; it must be of type array'),
+        ({S: "catalog"}, S, f'{S} is "catalog"; it must be of type object'),
+        ({S: ABSENT}, S, f"{S} is required"),
+        ({A: ABSENT}, A, f"{A} is required"),
+        ({f"{S}.port": ABSENT}, f"{S}.port", f"{S}.port is required"),
+        ({f"{M}.0.name": ""}, f"{M}[0].name", f"{M}[].name is empty; it must be given"),
+        ({"spec": ABSENT}, "spec", "spec is required"),
+        (
+            {f"{A}.onNoData": "Wait"},
+            f"{A}.onNoData",
+            f'{A}.onNoData is "Wait"; supported values: "Hold", "Fail", "Pass"',
+        ),
+        ({f"{A}.threshhold": 5}, f"{A}.threshhold", f'unknown field "{A}.threshhold"'),
+        ({f"{M}.0.max": 5}, f"{M}[0].max", f'unknown field "{M}[0].max"'),
+    ],
+    ids=_name,
+)
+def test_admission_translates_wrong_types(changes: dict[str, Any], field: str, sentence: str) -> None:
+    """Say wrong types, missing and unknown fields in one line each."""
+    assert [(one.field, one.message) for one in refusals(listing(changes))] == [(field, sentence)]
+
+
+@pytest.mark.parametrize("raw", [{}, {"spec": None}, {"spec": []}, {"metadata": {}, "spec": {"analysis": 1}}])
+def test_admission_answers_for_any_object(raw: dict[str, Any]) -> None:
+    """Refuse, without an exception, what is hardly a Canary."""
+    assert refusals(raw)
+
+
+@given(st.lists(st.integers(min_value=-5, max_value=120), min_size=1, max_size=8))
+def test_admission_accepts_exactly_rising_step_weights(weights: list[int]) -> None:
+    """Accept step weights when they rise strictly within 1..100."""
+    manifest = listing({f"{A}.stepWeight": ABSENT, f"{A}.stepWeights": weights})
+    good = all(1 <= weight <= 100 for weight in weights) and all(a < b for a, b in pairwise(weights))
+    assert (refusals(manifest) == ()) == good
+
+
+def test_admission_rules_each_have_a_case() -> None:
+    """Break every rule in at least one case of the tables."""
+    messages = [one.message for changes, _, _ in WRONG + UNSUPPORTED for one in refusals(listing(changes))]
+    for rule in (*WRONG_RULES, *UNSUPPORTED_RULES):
+        beginning = rule.message.split("{value}")[0]
+        assert rule.find is nothing_at_once or any(said.startswith(beginning) for said in messages), rule
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({f"{A}.stepWeight": ABSENT, f"{A}.stepWeights": [1, 5]}, f"{A}.maxWeight is 50 and is ignored"),
+        ({"spec.revertOnDeletion": True}, "spec.revertOnDeletion is true and is ignored"),
+        (
+            {f"{M}.0.thresholdRange.interval": "10s"},
+            f'{M}[0].interval is "10s": a window shorter than twice the scrape interval has no rate',
+        ),
+        ({f"{M}.0.thresholdRange": ABSENT}, f"{M}[0] (request-success-rate) has neither min nor max"),
+        ({f"{S}.backendTimeout": "3s"}, f"{S}.backendTimeout is ignored"),
+    ],
+    ids=_name,
+)
+def test_admission_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words: str) -> None:
+    """Warn once of what has no effect."""
+    (warning,) = warnings(listing(changes))
+    assert warning.startswith(words)
+
+
+def test_admission_has_no_warning_for_the_book() -> None:
+    """Say nothing about listing 5.1."""
+    assert warnings(listing()) == ()
