@@ -32,12 +32,11 @@ class NotANumberError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """Requests of one side, as one reporter saw them end."""
+    """Requests of one side as one reporter saw them end, ``cancelled`` by their callers."""
 
     total: float
     failed: float
     cancelled: float
-    """Ended by the caller before a full answer; not among ``failed`` unless moved there."""
 
     @property
     def success_rate(self) -> float | None:
@@ -57,27 +56,28 @@ class Latency:
 class Window:
     """The time counted over: samples after ``start`` up to ``end``.
 
-    ``witnessed`` says that the history of metrics reaches back to ``start``, so that a series without
-    a sample there was born later and counts from 0.
+    A series whose first sample is later than ``known`` was born then, hence counts from 0.
     """
 
     start: float
     end: float
-    witnessed: bool
+    known: float
 
     @classmethod
     def over(cls, answer: SeriesAnswer, start: float, end: float) -> Window:
-        """Return the window as far as the history of either side, by any reporter, reaches.
+        """Return the window with what the series of both sides, by any reporter, tell of its start.
 
-        When history begins inside, it counts from two scrapes later: by then every pod was seen once.
+        When history begins inside, every series that existed is known two scrapes later.
         """
-        known = (*answer.canary, *answer.primary)
-        if witnessed(known, start):
-            return cls(start, end, True)
-        begun = 2 * _scrape_interval(known) + min(
-            (one.samples[0][0] for one in known if one.samples), default=end
-        )
-        return cls(begun, end, True) if begun < end and _scrape_interval(known) else cls(start, end, False)
+        series = (*answer.canary, *answer.primary)
+        if witnessed(series, start):
+            return cls(start, end, start)
+        begun = min((one.samples[0][0] for one in series if one.samples), default=inf)
+        return cls(start, end, begun + 2 * (_scrape_interval(series) or inf))
+
+    def rise(self, series: Series) -> float:
+        """Return the increase of a series; raises ``NotANumberError``."""
+        return increase(series, self.start, self.end, series.samples[0][0] > self.known)
 
 
 def witnessed(series: Iterable[Series], moment: float) -> bool:
@@ -91,7 +91,7 @@ def increase(series: Series, start: float, end: float, witnessed: bool) -> float
     It counts from the last sample at or before ``start``, not older than ``LOOKBACK``.  Without one
     it counts from 0 when ``witnessed``, else from its first sample inside.  Raises ``NotANumberError``.
     """
-    first, last = _after(series, start), _after(series, end)
+    first, last = (bisect_right(series.samples, moment, key=itemgetter(0)) for moment in (start, end))
     inside = [value for _, value in series.samples[first:last]]
     if not inside:
         return 0.0
@@ -116,7 +116,7 @@ def tally(side: Sequence[Series], reporter: Reporter, window: Window) -> Outcome
         labels = dict(series.labels)
         if labels.get("reporter") == reporter and series.samples:
             found = True
-            rise = increase(series, window.start, window.end, window.witnessed)
+            rise = window.rise(series)
             counts["total"] += rise
             counts[_ending(labels)] += rise
     return Outcomes(counts["total"], counts["failed"], counts["cancelled"]) if found else None
@@ -171,10 +171,7 @@ def _unexplained(counted: Outcomes, side: Sequence[Series], answer: SeriesAnswer
     Pods are scraped at different moments: to match, the source may be one scrape earlier or later.
     """
     slack = _scrape_interval(side)
-    early = window.start - slack
-    if not witnessed((*answer.canary, *answer.primary), early):
-        early = window.start
-    explaining = tally(side, "source", replace(window, start=early))
+    explaining = tally(side, "source", Window.over(answer, window.start - slack, window.end))
     if explaining is None:
         return counted.cancelled
     settled = tally(side, "destination", replace(window, end=max(window.start, window.end - slack)))
@@ -217,7 +214,7 @@ def latency(side: Sequence[Series], reporter: Reporter, window: Window) -> Laten
         labels = dict(series.labels)
         if labels.get("reporter") == reporter and series.samples and "le" in labels:
             bound = _bound(labels["le"])
-            rise = increase(series, window.start, window.end, window.witnessed)
+            rise = window.rise(series)
             buckets[bound] = buckets.get(bound, 0.0) + rise
     if not buckets:
         return None
@@ -284,10 +281,6 @@ def _ending(labels: Mapping[str, str]) -> str:
     if grpc and labels.get("grpc_response_status") in GRPC_FAILED:
         return "cancelled" if "DC" in labels.get("response_flags", "").split(",") else "failed"
     return ""
-
-
-def _after(series: Series, moment: float) -> int:
-    return bisect_right(series.samples, moment, key=itemgetter(0))
 
 
 def _scrape_interval(side: Iterable[Series]) -> float:

@@ -54,7 +54,13 @@ def is_foreign(snapshot: Snapshot) -> bool:
 
 
 def _worth_writing(old: CanaryStatus, new: CanaryStatus) -> bool:
-    """Return whether anything but the ready counts changed, or the canary came or went."""
+    """Return whether anything changed that is worth a write of its own.
+
+    Ready counts ride along while a release moves, and so does the end of a drain: it is read from the
+    world anew at each decision.
+    """
+    if new.drain is None:
+        old = old.model_copy(update={"drain": None})
     if _without_counts(old) != _without_counts(new):
         return True
     before, after = old.replicas or Replicas(), new.replicas or Replicas()

@@ -33,9 +33,7 @@ def _template_questions(view: View) -> tuple[Query, ...]:
     if view.change is not Change.UNKNOWN or view.target is None:
         return ()
     known = {r.id: r for r in (view.candidate_revision, view.promoted) if r is not None}
-    return tuple(
-        TemplateQuery(view.snapshot.key.namespace, r.id, _deployment(view, r)) for r in known.values()
-    )
+    return tuple(TemplateQuery(view.snapshot.key.namespace, r.id, _deployment(view, r)) for r in known.values())
 
 
 def _deployment(view: View, revision: Revision) -> dict[str, object]:

@@ -64,9 +64,7 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
         actions.append(Patch(names.route_ref, patch, _version(route), "give back: route 100/0"))
     if view.apex_role == "canary" and view.snapshot.apex is not None:
         body = {"spec": {"selector": {ROLE_LABEL: "primary"}}}
-        actions.append(
-            Patch(names.apex_ref, body, _version(view.snapshot.apex), "give back: apex to the primary")
-        )
+        actions.append(Patch(names.apex_ref, body, _version(view.snapshot.apex), "give back: apex to the primary"))
     return tuple(actions), False
 
 

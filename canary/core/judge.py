@@ -75,9 +75,7 @@ def missing_labels(series: Iterable[Series], needed: Sequence[str] = REQUEST_LAB
     labels = [dict(one.labels) for one in series]
     missing = [name for name in needed if any(not found.get(name) for found in labels)]
     answered = [
-        found
-        for found in labels
-        if found.get("request_protocol") == "grpc" and found.get("response_code") == "200"
+        found for found in labels if found.get("request_protocol") == "grpc" and found.get("response_code") == "200"
     ]
     wanted = "response_code" in needed and bool(answered)
     if wanted and not any(found.get("grpc_response_status") for found in answered):
@@ -170,9 +168,7 @@ def _silent(metric: Metric, readings: Sequence[Reading]) -> str:
     return ""
 
 
-def _too_few(
-    metric: Metric, query: CheckQuery, readings: Sequence[Reading], window: str, now: datetime
-) -> Check:
+def _too_few(metric: Metric, query: CheckQuery, readings: Sequence[Reading], window: str, now: datetime) -> Check:
     if not readings:
         by = "" if metric.reporter == "auto" else f" reported by the {metric.reporter}"
         why = (
@@ -187,9 +183,7 @@ def _too_few(
     return _without_value(metric, "NoData", why, now, samples=round(most))
 
 
-def _without_value(
-    metric: Metric, verdict: Verdict, why: str, now: datetime, samples: int | None = None
-) -> Check:
+def _without_value(metric: Metric, verdict: Verdict, why: str, now: datetime, samples: int | None = None) -> Check:
     return Check(
         name=metric.name,
         verdict=verdict,

@@ -215,9 +215,7 @@ def apex_unusable(view: View) -> Obstacle | None:
     name = view.snapshot.names.apex
     if spec.service.port not in ports:
         listed = ", ".join(map(str, ports))
-        return Obstacle(
-            "PortMismatch", f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}"
-        )
+        return Obstacle("PortMismatch", f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}")
     selector = {k: v for k, v in (body.get("selector") or {}).items() if k != ROLE_LABEL}
     labels = (target.template.get("metadata") or {}).get("labels") or {}
     if not selector or not selector.items() <= labels.items():

@@ -85,9 +85,7 @@ class Workload:
     @property
     def complete(self) -> bool:
         """Return whether its rollout is over: every pod wanted runs the present template and is available."""
-        return (
-            self.observed and self._count("updatedReplicas") == self.pods == self.available == self.replicas
-        )
+        return self.observed and self._count("updatedReplicas") == self.pods == self.available == self.replicas
 
     @property
     def empty(self) -> bool:
@@ -100,10 +98,7 @@ class Workload:
         if not self.observed:
             return False
         conditions = (self.raw.get("status") or {}).get("conditions") or []
-        return any(
-            c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
-            for c in conditions
-        )
+        return any(c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded" for c in conditions)
 
     @property
     def revision(self) -> str:

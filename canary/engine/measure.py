@@ -18,9 +18,7 @@ from canary.core.objects import DEPLOYMENT, Ref
 from canary.ports import Cluster, ClusterError, Measurer
 
 
-async def measure(
-    cluster: Cluster, measurer: Measurer, queries: tuple[Query, ...]
-) -> tuple[Measurement, ...]:
+async def measure(cluster: Cluster, measurer: Measurer, queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
     """Answer all queries at once; a failure is an answer."""
     return tuple(await asyncio.gather(*(_one(cluster, measurer, q) for q in queries)))
 

@@ -117,9 +117,7 @@ def _status(raw: Object | None) -> wire_status.CanaryStatus:
 
 def _revisions(cluster: Cluster, key: CanaryKey) -> tuple[Any, ...]:
     owned = (
-        obj
-        for obj in cluster.list(CONTROLLER_REVISION, key.namespace)
-        if labels_of(obj).get(CANARY_LABEL) == key.name
+        obj for obj in cluster.list(CONTROLLER_REVISION, key.namespace) if labels_of(obj).get(CANARY_LABEL) == key.name
     )
     return tuple(r for obj in owned if (r := from_object(obj)) is not None)
 
@@ -140,9 +138,7 @@ def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:
     )
 
 
-def affected(
-    cluster: Cluster, resource: Resource, before: Object | None, after: Object | None
-) -> Iterator[CanaryKey]:
+def affected(cluster: Cluster, resource: Resource, before: Object | None, after: Object | None) -> Iterator[CanaryKey]:
     """Yield the Canaries that a change of one object may concern; some may come twice."""
     obj = after or before
     if obj is None:
@@ -160,9 +156,7 @@ def affected(
                 yield CanaryKey(group.group, namespace, canary["metadata"]["name"])
 
 
-def _concerns(
-    canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None
-) -> bool:
+def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None) -> bool:
     """Return whether an object may matter to a Canary, by its name or by what it points at."""
     spec = canary.get("spec") or {}
     target = (spec.get("targetRef") or {}).get("name")

@@ -21,6 +21,9 @@ from canary.ports import Clock, Cluster, ClusterError, Conflict, Measurer, NotFo
 
 log = structlog.get_logger()
 
+PROTECT_EVERY = 0.1
+"""Seconds between two looks at a Canary that changes while its measurements are awaited."""
+
 
 class Reconciler:
     """Bring one Canary's world closer to what its status asks for."""
@@ -62,9 +65,7 @@ class Reconciler:
         await self._carry_out(snapshot, decision)
         return decision.requeue_after
 
-    async def _measure(
-        self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime
-    ) -> tuple[Measurement, ...]:
+    async def _measure(self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime) -> tuple[Measurement, ...]:
         """Ask, and meanwhile go on protecting: a slow answer delays no diversion (I13)."""
         asking = asyncio.ensure_future(measure(self._cluster, self._measurer, queries))
         try:
@@ -73,10 +74,11 @@ class Reconciler:
                 woken = asyncio.ensure_future(self._interrupted(snapshot.key))
                 await asyncio.wait({asking, woken}, return_when=asyncio.FIRST_COMPLETED)
                 woken.cancel()
-                if not asking.done():
-                    fresh = observe(self._cluster, snapshot.key)
-                    if fresh is not None:
-                        await self._protect(fresh, self._clock.now())
+                fresh = None if asking.done() else observe(self._cluster, snapshot.key)
+                if fresh is not None:
+                    await self._protect(fresh, self._clock.now())
+                    # The key stays dirty until this reconcile ends: look again at this pace.
+                    await asyncio.wait({asking}, timeout=PROTECT_EVERY)
             return await asking
         finally:
             asking.cancel()
@@ -136,9 +138,7 @@ class Reconciler:
             case Delete():
                 await self._require(action.guards)
                 try:
-                    await self._cluster.delete(
-                        action.ref, uid=action.uid, resource_version=action.resource_version
-                    )
+                    await self._cluster.delete(action.ref, uid=action.uid, resource_version=action.resource_version)
                 except NotFound:
                     log.debug("already_gone", canary=str(key), ref=str(action.ref))
             case _:

@@ -11,7 +11,7 @@ from canary.core.advance.outcome import Advance, with_condition, without_conditi
 from canary.core.advance.recover import FALLING_BACK
 from canary.core.names import MANAGER
 from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, Obstacle, find_obstacle
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY
+from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, Weights
 from canary.core.view import GRID_SLACK, IDLE, Change, View
 from canary.core.workload import field_managers
 
@@ -56,9 +56,15 @@ def _read_back(view: View, status: CanaryStatus) -> CanaryStatus:
     traffic = Traffic(primary=weights.primary, canary=weights.canary)
     if status.traffic != traffic and _as_wanted(view, status):
         status = status.model_copy(update={"traffic": traffic})
+    return _in_force(view, status, weights)
+
+
+def _in_force(view: View, status: CanaryStatus, weights: Weights) -> CanaryStatus:
+    """Record since when the step's weight is in force, or that it no longer is."""
     step = status.step
+    started = step.started_at if step is not None else None
     wanted = status.canary_weight
-    if status.phase is not Phase.PROGRESSING or step is None or wanted == 0 or step.started_at is None:
+    if status.phase is not Phase.PROGRESSING or step is None or started is None or wanted == 0:
         return status
     if weights.canary != wanted:
         # Diverted or edited: the step's soak begins anew, without any traffic the windows do too.
@@ -170,21 +176,15 @@ def _found_drift(view: View) -> list[tuple[str, str, str]]:
         return []
     found = []
     route, weights = view.snapshot.route, view.weights
-    if route is not None and (
-        weights is None or (weights.primary, weights.canary) != (known.primary, known.canary)
-    ):
+    if route is not None and (weights is None or (weights.primary, weights.canary) != (known.primary, known.canary)):
         manager = _other(field_managers(route, "f:spec", "f:http"))
         if manager:
             shown = f"{weights.primary}/{weights.canary}" if weights else "no weighted route"
-            found.append(
-                ("route", f"VirtualService {names.apex} was changed to {shown} by {manager}", manager)
-            )
+            found.append(("route", f"VirtualService {names.apex} was changed to {shown} by {manager}", manager))
     wanted_role = "canary" if known.canary == 100 else "primary"
     settled = status.phase in IDLE or status.phase is Phase.PROGRESSING
     if view.apex_role is not None and view.apex_role != wanted_role and settled:
-        manager = (
-            _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector")) or "another manager"
-        )
+        manager = _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector")) or "another manager"
         found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))
     return found
 

@@ -49,9 +49,7 @@ def _take_up(view: View, primary: Workload) -> Advance:
     """
     status = _begun(view)
     if not view.primary_complete:
-        return Advance(
-            saying(status, f"Waiting for Deployment {primary.ref.name} to be ready before taking it up")
-        )
+        return Advance(saying(status, f"Waiting for Deployment {primary.ref.name} to be ready before taking it up"))
     known = Revisions(primary=primary.revision, candidate=primary.revision)
     message = f"Taken up with revision {primary.revision} in production"
     status = row(
@@ -103,9 +101,7 @@ def _finish(view: View, target: Workload) -> Advance:
         return Advance(saying(view.status, f"Waiting for requests at Deployment {target.ref.name} to end"))
     promoted = view.status.revisions.primary
     status = row(view, view.status, Phase.INITIALIZED, 0, "Initialization done", last_promoted_spec=promoted)
-    return Advance(
-        status, (Event("Initialized", f"Initialization done, production runs revision {promoted}"),)
-    )
+    return Advance(status, (Event("Initialized", f"Initialization done, production runs revision {promoted}"),))
 
 
 def ready_to_hand_over(view: View) -> bool:

@@ -53,9 +53,7 @@ def without_condition(status: CanaryStatus, kind: str) -> CanaryStatus:
     return status.model_copy(update={"conditions": tuple(c for c in status.conditions if c.type != kind)})
 
 
-def row(
-    view: View, status: CanaryStatus, phase: Phase, weight: int, message: str, **changes: Any
-) -> CanaryStatus:
+def row(view: View, status: CanaryStatus, phase: Phase, weight: int, message: str, **changes: Any) -> CanaryStatus:
     """Return the status at a new row of the history: phase, weight and transition time move together."""
     whole_second = view.now.replace(microsecond=0)
     status = status.model_copy(

@@ -33,9 +33,7 @@ def promoting(view: View) -> Advance:
     if not _due(view):
         return Advance(status)
     message = f"Primary runs revision {status.revisions.candidate}, routing all traffic to it"
-    status = row(
-        view, status, Phase.FINALISING, 0, message, step=_next_step(view, "traffic back"), progress=None
-    )
+    status = row(view, status, Phase.FINALISING, 0, message, step=_next_step(view, "traffic back"), progress=None)
     return Advance(status, (Event("Finalising", message),))
 
 
@@ -96,9 +94,7 @@ def _remember_newer(view: View) -> CanaryStatus:
 def _waiting(view: View, status: CanaryStatus) -> CanaryStatus:
     """Return the status with what the promotion is waiting for, and since when when that is the canary."""
     names = view.snapshot.names
-    if view.primary_touched:
-        return saying(status, f"Waiting for Deployment {names.workload('primary').name} to be ready")
-    if view.weights != CANARY_ONLY and view.canary_fresh < view.size:
+    if not view.primary_touched and view.weights != CANARY_ONLY and view.canary_fresh < view.size:
         progress = status.progress
         if progress is None or progress.role != "canary" or view.canary_fresh > progress.available:
             progress = Progress(role="canary", since=view.now, available=view.canary_fresh)

@@ -16,9 +16,7 @@ def promotion_failed(view: View) -> bool:
     """Return whether the primary holds a revision that was analysed but never became ready."""
     primary = view.primary
     return (
-        view.status.phase is Phase.FAILED
-        and primary is not None
-        and primary.revision != view.status.revisions.primary
+        view.status.phase is Phase.FAILED and primary is not None and primary.revision != view.status.revisions.primary
     )
 
 
@@ -42,9 +40,7 @@ def recover(view: View) -> Advance:
     if progress.role == RETRYING and view.now - progress.since >= view.deadline:
         progress = Progress(role=FALLING_BACK, since=view.now, available=0)
         message = f"Giving the primary its former revision {status.revisions.primary} again"
-        return Advance(
-            status.model_copy(update={"progress": progress}), (Event("Recovering", message, "Warning"),)
-        )
+        return Advance(status.model_copy(update={"progress": progress}), (Event("Recovering", message, "Warning"),))
     return Advance(status)
 
 

@@ -58,9 +58,7 @@ def _tick(view: View, step: StepStatus) -> Advance:
         taken = take_step(view, advance.status)
         return Advance(taken.status, advance.events + taken.events)
     later = step.model_copy(update={"passed_at": view.now, "next_tick_at": view.now + view.interval})
-    return Advance(
-        _waiting_for_capacity(view, advance.status.model_copy(update={"step": later})), advance.events
-    )
+    return Advance(_waiting_for_capacity(view, advance.status.model_copy(update={"step": later})), advance.events)
 
 
 def _last_failure(status: CanaryStatus) -> str:
@@ -84,9 +82,7 @@ def take_step(view: View, status: CanaryStatus) -> Advance:
     step = StepStatus(
         index=view.plan.index(weight) if weight is not None else view.plan.count,
         count=view.plan.count,
-        description="promotion"
-        if weight is None
-        else f"{view.plan.index(weight)} of {view.plan.count}: {weight} %",
+        description="promotion" if weight is None else f"{view.plan.index(weight)} of {view.plan.count}: {weight} %",
         started_at=view.now,
         next_tick_at=(due if on_grid else view.now) + view.interval,
     )

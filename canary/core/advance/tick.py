@@ -31,9 +31,7 @@ def judge_tick(view: View) -> tuple[Verdict, Advance]:
         return _judge_labels(view)
     if view.canary_lost:
         ready = view.candidate.ready if view.candidate else 0
-        return Verdict.FAILED, _failed(
-            view, status, f"canary pods are gone: {ready} ready, traffic is diverted"
-        )
+        return Verdict.FAILED, _failed(view, status, f"canary pods are gone: {ready} ready, traffic is diverted")
     if view.weights is None or view.weights.canary != status.canary_weight or _not_in_force(status):
         message = f"weight {status.canary_weight} % is not yet read back from the routes"
         return Verdict.HELD, hold(view, status, "RouteNotInForce", message)
@@ -85,12 +83,7 @@ def hold(view: View, status: CanaryStatus, reason: str, why: str) -> Advance:
     """Stay at this weight, count nothing, say why; look again an interval later."""
     message = f"Holding at {status.canary_weight} %: {why}"
     old = status.condition("MetricsAvailable")
-    told = (
-        old is not None
-        and old.status == "False"
-        and old.reason == reason
-        and old.last_update_time is not None
-    )
+    told = old is not None and old.status == "False" and old.reason == reason and old.last_update_time is not None
     repeat = not told or (old and old.last_update_time and view.now - old.last_update_time >= REPEAT_AFTER)
     if repeat:
         status = with_condition(status, "MetricsAvailable", "False", reason, message, view.now)
@@ -101,9 +94,7 @@ def hold(view: View, status: CanaryStatus, reason: str, why: str) -> Advance:
 def _again_later(view: View, status: CanaryStatus) -> CanaryStatus:
     if status.step is None:
         return status
-    return status.model_copy(
-        update={"step": status.step.model_copy(update={"next_tick_at": view.now + view.interval})}
-    )
+    return status.model_copy(update={"step": status.step.model_copy(update={"next_tick_at": view.now + view.interval})})
 
 
 def _judge_labels(view: View) -> tuple[Verdict, Advance]:
@@ -118,7 +109,9 @@ def _judge_labels(view: View) -> tuple[Verdict, Advance]:
     missing = missing_labels(answer.canary)
     if missing:
         name = view.snapshot.names.workload("primary").name
-        why = f"series istio_requests_total of {name} lack label {', '.join(missing)}; restore it in the mesh's telemetry"
+        why = (
+            f"series istio_requests_total of {name} lack label {', '.join(missing)}; restore it in the mesh's telemetry"
+        )
         return Verdict.HELD, hold(view, status, "LabelsMissing", why)
     return Verdict.PASSED, Advance(status)
 

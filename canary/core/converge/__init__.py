@@ -50,9 +50,7 @@ def _keep_revisions(view: View) -> tuple[Action, ...]:
     needed = (view.promoted, view.candidate_revision)
     missing = {r.id: r for r in needed if r is not None and r.raw is None}
     names, owner = view.snapshot.names, view.snapshot.owner
-    return tuple(
-        Create(names.revision(r.id), to_object(r, names, owner), f"revision {r.id}") for r in missing.values()
-    )
+    return tuple(Create(names.revision(r.id), to_object(r, names, owner), f"revision {r.id}") for r in missing.values())
 
 
 def _drop_revisions(view: View) -> tuple[Action, ...]:

@@ -51,9 +51,7 @@ def followed_fields(view: View) -> dict[str, Any]:
     return fields
 
 
-def clone_patch(
-    view: View, clone: Workload, revision: Revision | None, replicas: int | None
-) -> dict[str, Any]:
+def clone_patch(view: View, clone: Workload, revision: Revision | None, replicas: int | None) -> dict[str, Any]:
     """Return the merge patch that brings a clone to a revision and size; empty when it is there.
 
     Only the fields we set are compared; what others added to the Deployment stays.

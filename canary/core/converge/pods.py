@@ -29,9 +29,7 @@ def primary_actions(view: View) -> tuple[Action, ...]:
     if view.primary is None:
         if revision is None or wish < 1:
             return ()
-        return (
-            Create(ref, make_clone(view, "primary", revision, wish), f"primary with revision {revision.id}"),
-        )
+        return (Create(ref, make_clone(view, "primary", revision, wish), f"primary with revision {revision.id}"),)
     if view.status.phase is Phase.INITIALIZING and hand_over_begun(view):
         return ()
     grown = wish if wish >= 1 and view.primary.wish != wish else None
@@ -42,11 +40,7 @@ def primary_actions(view: View) -> tuple[Action, ...]:
         return ()
     rolls = "template" in patch.get("spec", {}) or (grown is not None and grown < view.primary.replicas)
     guards = route_guards(view) if rolls and view.status.phase is not Phase.INITIALIZING else ()
-    why = (
-        f"primary to revision {revision.id}"
-        if revision and "template" in patch.get("spec", {})
-        else "primary"
-    )
+    why = f"primary to revision {revision.id}" if revision and "template" in patch.get("spec", {}) else "primary"
     return (Patch(ref, patch, view.primary.version, why, guards),)
 
 
@@ -73,9 +67,7 @@ def canary_actions(view: View) -> tuple[Action, ...]:
     if revision is None or (not view.canary_has_pods and foreign_service(view) is not None):
         return ()
     if candidate is None:
-        return (
-            Create(ref, make_clone(view, "canary", revision, size), f"canary with revision {revision.id}"),
-        )
+        return (Create(ref, make_clone(view, "canary", revision, size), f"canary with revision {revision.id}"),)
     return _grow_canary(view, candidate, revision, size)
 
 
@@ -87,9 +79,7 @@ def _grow_canary(view: View, candidate: Workload, revision: Revision, size: int)
     if not patch:
         return ()
     guards = route_guards(view) if replaced and view.canary_has_pods else ()
-    return (
-        Patch(candidate.ref, patch, candidate.version, f"canary to {size} pods of {revision.id}", guards),
-    )
+    return (Patch(candidate.ref, patch, candidate.version, f"canary to {size} pods of {revision.id}", guards),)
 
 
 def target_actions(view: View) -> tuple[Action, ...]:

@@ -82,10 +82,7 @@ def _apex_actions(view: View, role: Role | None) -> tuple[Action, ...]:
         if snapshot.spec is None:
             return ()
         return (Create(names.apex_ref, make_service(view, names.apex, role), f"apex Service to the {role}"),)
-    if is_ours(apex):
-        patch = service_patch(view, apex, role)
-    else:
-        patch = _adopt_patch(view, apex, role)
+    patch = service_patch(view, apex, role) if is_ours(apex) else _adopt_patch(view, apex, role)
     if not patch:
         return ()
     return (Patch(names.apex_ref, patch, apex["metadata"]["resourceVersion"], f"apex Service to the {role}"),)
@@ -105,9 +102,7 @@ def _adopt_patch(view: View, apex: Object, role: Role) -> dict[str, object]:
 
 def _put_off(view: View, field: str) -> bool:
     """Return whether a contested field is left alone until its next try."""
-    return any(
-        d.field == field and d.retry_at is not None and view.now < d.retry_at for d in view.status.drift
-    )
+    return any(d.field == field and d.retry_at is not None and view.now < d.retry_at for d in view.status.drift)
 
 
 def service_actions(view: View) -> tuple[Action, ...]:

@@ -153,9 +153,7 @@ def _merge_destinations(present: Any, names: Names, weights: Weights) -> list[di
     merged = []
     for wanted in _destinations(names, weights):
         old = by_host.get(wanted["destination"]["host"], {})
-        merged.append(
-            {**old, **wanted, "destination": {**old.get("destination", {}), **wanted["destination"]}}
-        )
+        merged.append({**old, **wanted, "destination": {**old.get("destination", {}), **wanted["destination"]}})
     return merged
 
 

@@ -1,0 +1,1 @@
+"""The Kubernetes API: calls, caches fed by watches, Events."""

@@ -1,0 +1,221 @@
+"""A thin client: configuration, TLS, tokens and session of kubernetes-asyncio, raw JSON bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Self
+
+import aiohttp
+import structlog
+from kubernetes_asyncio import client as kubernetes
+from kubernetes_asyncio import config
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
+
+from canary.adapters.kube.answers import Expired, decode, encode, error_of
+from canary.ports import Retryable
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+FIELD_MANAGER = "canary-controller"
+CONNECT_SECONDS = 5.0
+TOTAL_SECONDS = 15.0
+TOKEN_CHECK_SECONDS = 60.0
+
+RequestHook = Callable[[str, str, str], None]
+"""Called after every request with verb, resource and status code (``error`` when there was none)."""
+
+Params = Mapping[str, str]
+
+_log = structlog.get_logger(__name__)
+
+
+class KubeClient:
+    """Send requests to one API server; answers are plain dicts, failures are errors of ``ports``."""
+
+    def __init__(
+        self,
+        api: kubernetes.ApiClient,
+        loader: Any | None,
+        user_agent: str,
+        on_request: RequestHook | None = None,
+    ) -> None:
+        self._api = api
+        self._loader = loader
+        self._user_agent = user_agent
+        self._on_request = on_request
+
+    @classmethod
+    async def connect(
+        cls,
+        kubeconfig: str | None,
+        context: str | None,
+        *,
+        user_agent: str,
+        on_request: RequestHook | None = None,
+    ) -> Self:
+        """Read the configuration of a kubeconfig file, or the pod's own when None; sends nothing."""
+        settings = kubernetes.Configuration()
+        loader = None
+        if kubeconfig is None:
+            config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
+        else:
+            loader = await config.load_kube_config(
+                kubeconfig, context=context, client_configuration=settings, persist_config=False
+            )
+        # Watches hold their connection for good: with a bounded pool calls wait behind them for ever.
+        settings.connection_pool_maxsize = 0
+        return cls(kubernetes.ApiClient(settings), loader, user_agent, on_request)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._api.close()
+
+    async def read(
+        self, path: str, *, resource: str, verb: str = "get", params: Params | None = None
+    ) -> dict[str, Any]:
+        """Send a GET, a second time after a fault that passes; return the body."""
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(_passing), stop=stop_after_attempt(2), wait=wait_fixed(0.2), reraise=True
+        )
+        answer: dict[str, Any] = await attempts(
+            self._call, "GET", path, resource, verb, params, None, JSON, TOTAL_SECONDS
+        )
+        return answer
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        resource: str,
+        verb: str,
+        params: Params | None = None,
+        content_type: str = JSON,
+        total: float = TOTAL_SECONDS,
+    ) -> dict[str, Any]:
+        """Send a write once and return the body; a ``Retryable`` write may have happened."""
+        call = asyncio.ensure_future(
+            self._call(method, path, resource, verb, params, encode(body), content_type, total)
+        )
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            # A stop falls between writes, never into one: its answer is awaited first.
+            await asyncio.wait({call}, timeout=total)
+            if call.done() and not call.cancelled() and (fault := call.exception()):
+                _log.info("write_failed_during_stop", verb=verb, resource=resource, error=_words(fault))
+            raise
+
+    @contextlib.asynccontextmanager
+    async def watch(
+        self, path: str, *, resource: str, params: Params
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Open a watch and give its events one by one; the caller sets the time it may stay silent."""
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+        try:
+            response = await self._request("GET", path, params, None, JSON, limits)
+        except (aiohttp.ClientError, OSError) as fault:
+            self._count("watch", resource, "error")
+            raise Retryable(f"watch {resource}: {_words(fault)}") from fault
+        self._count("watch", resource, str(response.status))
+        try:
+            async with response:
+                if response.status != 200:
+                    raise error_of(
+                        response.status, await response.read(), response.headers.get("Retry-After")
+                    )
+                yield _lines(response)
+        except (aiohttp.ClientError, OSError, ValueError) as fault:
+            # ValueError: aiohttp's answer to a line that is longer than any object can be.
+            raise Retryable(f"watch {resource} broke off: {_words(fault)}") from fault
+
+    async def keep_token(self) -> None:
+        """Renew the token of a kubeconfig's exec plug-in for as long as the process runs."""
+        # The library has a hook for tokens in a cluster, but none for plug-ins.
+        loader = self._loader
+        if loader is None or not loader._user or "exec" not in loader._user or not hasattr(loader, "token"):
+            return
+        while True:
+            await asyncio.sleep(TOKEN_CHECK_SECONDS)
+            try:
+                await loader.load_from_exec_plugin()
+            except Exception as fault:
+                _log.warning("token_not_renewed", error=_words(fault))
+                continue
+            self._api.configuration.api_key["BearerToken"] = loader.token
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        resource: str,
+        verb: str,
+        params: Params | None,
+        body: bytes | None,
+        content_type: str,
+        total: float,
+    ) -> dict[str, Any]:
+        limits = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS)
+        code = "error"
+        try:
+            async with await self._request(method, path, params, body, content_type, limits) as response:
+                code = str(response.status)
+                answer = await response.read()
+                if response.status >= 300:
+                    raise error_of(response.status, answer, response.headers.get("Retry-After"))
+                return decode(answer)
+        except (aiohttp.ClientError, OSError) as fault:
+            raise Retryable(f"{verb} {resource}: {_words(fault)}") from fault
+        finally:
+            self._count(verb, resource, code)
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: Params | None,
+        body: bytes | None,
+        content_type: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": JSON, "User-Agent": self._user_agent}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        # Runs the token hook: a pod's token is read again from its file about once a minute.
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"])
+        settings, rest = self._api.configuration, self._api.rest_client
+        session: aiohttp.ClientSession = rest.pool_manager
+        return await session.request(
+            method,
+            f"{settings.host}{path}",
+            params=dict(params or {}),
+            data=body,
+            headers=headers,
+            timeout=limits,
+            allow_redirects=False,
+            proxy=rest.proxy,
+            proxy_headers=rest.proxy_headers,
+            server_hostname=rest.server_hostname,
+        )
+
+    def _count(self, verb: str, resource: str, code: str) -> None:
+        if self._on_request is not None:
+            self._on_request(verb, resource, code)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    async for line in response.content:
+        if line.strip():
+            yield decode(line)
+
+
+def _passing(fault: BaseException) -> bool:
+    # A server that names a time to wait is not asked again before it: the queue waits.
+    return isinstance(fault, Retryable) and not isinstance(fault, Expired) and fault.retry_after is None
+
+
+def _words(fault: BaseException) -> str:
+    return f"{type(fault).__name__} {fault}".strip()

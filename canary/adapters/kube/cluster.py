@@ -1,0 +1,197 @@
+"""The cluster the engine sees, on a real API server: caches fed by watches, writes with preconditions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from canary.adapters.kube.client import FIELD_MANAGER, MERGE_PATCH, KubeClient
+from canary.adapters.kube.paths import collection, definition, single
+from canary.adapters.kube.reflector import Reflector
+from canary.adapters.kube.trim import trim
+from canary.core.objects import (
+    AUTOSCALER,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    DESTINATION_RULE,
+    FLAGGER_CANARY,
+    NATIVE_CANARY,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Object,
+    Ref,
+    Resource,
+)
+from canary.ports import Listener, NotFound
+
+OURS = "canary.delivery/canary"
+"""The label all our ControllerRevisions carry; those of StatefulSets and DaemonSets are not read."""
+
+_SHARED = (
+    DEPLOYMENT,
+    SERVICE,
+    CONTROLLER_REVISION,
+    VIRTUAL_SERVICE,
+    DESTINATION_RULE,
+    AUTOSCALER,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class KubeCluster:
+    """Read from caches of the watched namespaces (none named: all) and write to the API server."""
+
+    def __init__(self, client: KubeClient, *, groups: Iterable[str], namespaces: Sequence[str] = ()) -> None:
+        self._client = client
+        self._listeners: list[Listener] = []
+        canaries = [resource for resource in (NATIVE_CANARY, FLAGGER_CANARY) if resource.group in set(groups)]
+        self._reflectors = {
+            (resource, namespace): Reflector(
+                client,
+                resource,
+                namespace,
+                transform=trim,
+                listener=self._changed,
+                label=OURS if resource == CONTROLLER_REVISION else "",
+            )
+            for resource in (*canaries, *_SHARED)
+            for namespace in (namespaces or ("",))
+        }
+
+    async def run(self) -> None:
+        """Keep the caches up to date until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._client.keep_token())
+            for reflector in self._reflectors.values():
+                group.create_task(reflector.run(), name=f"watch {reflector}")
+
+    async def wait_synced(self, deadline: float | None = None) -> None:
+        """Wait until every cache was filled once; ``TimeoutError`` after ``deadline`` seconds."""
+        async with asyncio.timeout(deadline):
+            for reflector in self._reflectors.values():
+                await reflector.synced.wait()
+
+    def unsynced(self) -> str | None:
+        """Return what is not read yet and why; None when all caches were filled once."""
+        for reflector in self._reflectors.values():
+            if not reflector.synced.is_set():
+                return f"{reflector}: {reflector.problem}"
+        return None
+
+    def cached(self) -> Iterator[tuple[Resource, Object]]:
+        """Give every object of every cache, Canaries first."""
+        for (resource, _), reflector in self._reflectors.items():
+            for obj in reflector.store:
+                yield resource, obj
+
+    def get(self, ref: Ref) -> Object | None:
+        """Return an object from the cache; None too for what is not watched."""
+        reflector = self._reflector(ref.resource, ref.namespace)
+        return reflector.store.get(ref.namespace, ref.name) if reflector else None
+
+    def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        """Return the objects of a type in a namespace (all: "") from the cache, sorted by name."""
+        if namespace:
+            reflector = self._reflector(resource, namespace)
+            return reflector.store.list(namespace) if reflector else ()
+        stores = [one.store for (kind, _), one in self._reflectors.items() if kind == resource]
+        return tuple(obj for store in stores for obj in store.list(""))
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call the listener on every later change of the cache."""
+        self._listeners.append(listener)
+
+    async def read(self, ref: Ref) -> Object | None:
+        """Read an object live, into the cache as well; None when it does not exist."""
+        try:
+            obj = await self._client.read(single(ref), resource=ref.resource.plural)
+        except NotFound:
+            return None
+        return self._put(ref, obj)
+
+    async def create(self, ref: Ref, body: Object) -> Object:
+        """Create an object and return it as stored."""
+        return self._put(ref, await self._post(ref, body, "create", {}))
+
+    async def dry_run(self, ref: Ref, body: Object) -> Object:
+        """Return what creating this object would store, without storing it."""
+        return trim(ref.resource, await self._post(ref, body, "dry_run", {"dryRun": "All"}))
+
+    async def patch(
+        self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = ""
+    ) -> Object:
+        """Merge-patch an object (or a subresource) that is at ``resource_version``; return it as stored."""
+        metadata = {**(body.get("metadata") or {}), "resourceVersion": resource_version}
+        obj = await self._client.write(
+            "PATCH",
+            single(ref, subresource),
+            {**body, "metadata": metadata},
+            resource=f"{ref.resource.plural}/{subresource}".rstrip("/"),
+            verb="patch",
+            params={"fieldManager": FIELD_MANAGER},
+            content_type=MERGE_PATCH,
+        )
+        return self._put(ref, obj)
+
+    async def delete(self, ref: Ref, *, uid: str, resource_version: str) -> None:
+        """Delete an object at this version, its dependants in the background."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid, "resourceVersion": resource_version},
+            "propagationPolicy": "Background",
+        }
+        answer = await self._client.write(
+            "DELETE", single(ref), options, resource=ref.resource.plural, verb="delete"
+        )
+        if reflector := self._reflector(ref.resource, ref.namespace):
+            if answer.get("kind") == "Status":
+                reflector.store.delete(ref.namespace, ref.name, uid)
+            else:
+                # A finalizer holds it: the answer is the object, marked for deletion.
+                reflector.put(answer)
+
+    async def established(self, resource: Resource) -> bool:
+        """Return whether the CustomResourceDefinition of a resource is Established, read live."""
+        try:
+            crd = await self._client.read(definition(resource), resource="customresourcedefinitions")
+        except NotFound:
+            return False
+        conditions = (crd.get("status") or {}).get("conditions") or ()
+        return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+    async def _post(self, ref: Ref, body: Object, verb: str, params: dict[str, str]) -> dict[str, Any]:
+        metadata = {**(body.get("metadata") or {}), "name": ref.name, "namespace": ref.namespace}
+        complete = {
+            **body,
+            "apiVersion": ref.resource.api_version,
+            "kind": ref.resource.kind,
+            "metadata": metadata,
+        }
+        return await self._client.write(
+            "POST",
+            collection(ref.resource, ref.namespace),
+            complete,
+            resource=ref.resource.plural,
+            verb=verb,
+            params={"fieldManager": FIELD_MANAGER, **params},
+        )
+
+    def _put(self, ref: Ref, obj: Object) -> Object:
+        reflector = self._reflector(ref.resource, ref.namespace)
+        return reflector.put(obj) if reflector else trim(ref.resource, obj)
+
+    def _reflector(self, resource: Resource, namespace: str) -> Reflector | None:
+        return self._reflectors.get((resource, "")) or self._reflectors.get((resource, namespace))
+
+    def _changed(self, resource: Resource, before: Object | None, after: Object | None) -> None:
+        for listener in self._listeners:
+            try:
+                listener(resource, before, after)
+            except Exception:
+                # A fault in one listener must not end the watch that feeds everybody.
+                _log.exception("listener_failed", resource=resource.plural)

@@ -1,0 +1,244 @@
+"""Keep a store equal to the API server by one long watch per type and namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import structlog
+
+from canary.adapters.kube.answers import Expired, Forbidden, ServerFault, error_of
+from canary.adapters.kube.backoff import Backoff
+from canary.adapters.kube.client import KubeClient
+from canary.adapters.kube.paths import collection
+from canary.adapters.kube.store import Store
+from canary.core.objects import Object, Resource
+from canary.ports import ClusterError, NotFound, Refused, Retryable
+
+Listener = Callable[[Resource, Object | None, Object | None], None]
+Transform = Callable[[Resource, Object], dict[str, Any]]
+
+IDLE_SECONDS = 90.0
+"""Bookmarks come about once a minute; a watch that is silent for longer hangs on a dead connection."""
+
+STALL_SECONDS = 10.0
+"""A streaming list that pauses for longer waits for an etcd that cannot tell its progress: list instead."""
+
+ABSENT_SECONDS = 30.0
+"""A starting API server answers 404 for custom types it has not loaded yet: believed after this time."""
+
+LONGEST_SECONDS = 30.0
+PAGE = 500
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+_log = structlog.get_logger(__name__)
+
+
+class Reflector:
+    """List and watch one type in one namespace (or all), for ever, whatever the server does."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        resource: Resource,
+        namespace: str,
+        *,
+        transform: Transform,
+        listener: Listener,
+        label: str = "",
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.resource = resource
+        self.namespace = namespace
+        self.store = Store(lambda before, after: listener(resource, before, after))
+        self.synced = asyncio.Event()
+        self.problem = "not listed yet"
+        self._client = client
+        self._transform = transform
+        self._label = label
+        self._backoff = backoff or Backoff(longest=LONGEST_SECONDS)
+        self._version: int | None = None  # where the next watch goes on; None: everything is told anew
+        self._streaming = True
+        self._absent_since: float | None = None
+        self._fault: type[Exception] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.resource.plural}.{self.resource.group or 'core'} in {self.namespace or 'all'}"
+
+    def put(self, obj: Object) -> dict[str, Any]:
+        """Take the answer to one of our own calls into the store; return it as the store keeps it."""
+        kept = self._transform(self.resource, obj)
+        if not self._label or self._label in (kept["metadata"].get("labels") or {}):
+            self.store.put(kept)
+        return kept
+
+    async def run(self) -> None:
+        """Follow the server until cancelled."""
+        while True:
+            pause = await self._attempt()
+            if pause:
+                await asyncio.sleep(pause)
+
+    async def _attempt(self) -> float:
+        """Watch once and return for how many seconds to pause before the next time."""
+        try:
+            if await self._watch():
+                return 0.0
+            return self._backoff.next()
+        except NotFound:
+            self._absent()
+            return self._backoff.next()
+        except Expired as fault:
+            self._version = None
+            return self._failed(fault)
+        except (Refused, ServerFault) as fault:
+            if isinstance(fault, Forbidden) or not self._listing_streams():
+                return self._failed(fault)
+            _log.debug("streaming_list_refused", resource=str(self), error=str(fault))
+            self._streaming = False
+            return 0.0
+        except TimeoutError:
+            if self._listing_streams():
+                self._streaming = False
+            return self._failed(TimeoutError("silent for too long"))
+        except ClusterError as fault:
+            return self._failed(fault)
+        except Exception as fault:
+            # An object we cannot read must not end the process; it is told anew and stays visible here.
+            _log.exception("watch_failed", resource=str(self))
+            self._version = None
+            return self._failed(fault)
+
+    def _listing_streams(self) -> bool:
+        return self._streaming and self._version is None
+
+    def _failed(self, fault: Exception) -> float:
+        """Note a fault and return for how long to pause: briefly again when it is a new kind of fault."""
+        # A server that refused connections and now answers, if only 410 or 503, is about to work.
+        known = type(fault) is self._fault
+        if not known:
+            self._fault = type(fault)
+            self._backoff.reset()
+        asked = fault.retry_after if isinstance(fault, Retryable) else None
+        pause = max(self._backoff.next(), min(asked or 0.0, LONGEST_SECONDS))
+        self.problem = str(fault)
+        tell = _log.debug if known else _log.warning
+        tell("watch_interrupted", resource=str(self), error=str(fault), again_in=round(pause, 2))
+        return pause
+
+    def _recovered(self) -> None:
+        self._backoff.reset()
+        if self._fault is not None:
+            self._fault = None
+            _log.info("watch_resumed", resource=str(self))
+
+    async def _watch(self) -> bool:
+        """Follow one watch to its end; return whether it told anything."""
+        if self._version is None and not self._streaming:
+            await self._list()
+        initial: list[Object] | None = [] if self._version is None else None
+        floor, told = self.store.newest, False
+        loop = asyncio.get_running_loop()
+        async with (
+            asyncio.timeout(STALL_SECONDS if initial is not None else IDLE_SECONDS) as silence,
+            self._client.watch(self._path, resource=self.resource.plural, params=self._params()) as events,
+        ):
+            async for event in events:
+                initial = self._handle(event, initial, floor)
+                silence.reschedule(loop.time() + (IDLE_SECONDS if initial is None else STALL_SECONDS))
+                if initial is None:
+                    told = True
+                    self._recovered()
+        return told
+
+    def _handle(self, event: dict[str, Any], initial: list[Object] | None, floor: int) -> list[Object] | None:
+        """Take one event; return the objects of a streaming list so far, None once it is complete."""
+        kind, obj = event["type"], event["object"]
+        if kind == "ERROR":
+            raise error_of(obj.get("code") or 500, orjson.dumps(obj))
+        version = int(obj["metadata"]["resourceVersion"])
+        if kind == "BOOKMARK":
+            if initial is not None and (obj["metadata"].get("annotations") or {}).get(INITIAL_EVENTS_END):
+                self._replace(initial, version, floor)
+                return None
+        elif initial is not None:
+            # Changes come behind the object they change, so that the last word on a name counts.
+            self._collect(initial, kind, self._transform(self.resource, obj))
+            return initial
+        elif kind == "DELETED":
+            self.store.vanish(obj)
+        else:
+            self.store.observe(self._transform(self.resource, obj))
+        if initial is None:
+            self._version = version
+            self.store.advance(version)
+        return initial
+
+    @staticmethod
+    def _collect(initial: list[Object], kind: str, obj: Object) -> None:
+        if kind != "ADDED":
+            uid = obj["metadata"]["uid"]
+            initial[:] = [other for other in initial if other["metadata"]["uid"] != uid]
+        if kind != "DELETED":
+            initial.append(obj)
+
+    async def _list(self) -> None:
+        floor = self.store.newest
+        listed: list[Object] = []
+        params = {**self._selection(), "limit": str(PAGE)}
+        while True:
+            page = await self._client.read(
+                self._path, resource=self.resource.plural, verb="list", params=params
+            )
+            listed += [self._transform(self.resource, item) for item in page["items"]]
+            if not (token := page["metadata"].get("continue")):
+                break
+            params["continue"] = token
+        self._replace(listed, int(page["metadata"]["resourceVersion"]), floor)
+
+    def _replace(self, listed: list[Object], version: int, floor: int) -> None:
+        if version < floor:
+            _log.warning("server_went_back", resource=str(self), version=version, known=floor)
+        self.store.replace(listed, version, floor)
+        self._version = version
+        self._absent_since = None
+        self._arrived()
+
+    def _absent(self) -> None:
+        """Take the type as not installed: at once while nothing is known of it, else after a while."""
+        now = asyncio.get_running_loop().time()
+        if self._absent_since is None:
+            self._absent_since = now
+            _log.info("resource_not_served", resource=str(self))
+        if not self.store or now - self._absent_since >= ABSENT_SECONDS:
+            self.store.replace([], self.store.newest, self.store.newest)
+            self._version = None
+            self._arrived()
+
+    def _arrived(self) -> None:
+        self.problem = ""
+        if not self.synced.is_set():
+            _log.info("synced", resource=str(self), objects=len(self.store))
+            self.synced.set()
+
+    @property
+    def _path(self) -> str:
+        return collection(self.resource, self.namespace)
+
+    def _selection(self) -> dict[str, str]:
+        return {"labelSelector": self._label} if self._label else {}
+
+    def _params(self) -> dict[str, str]:
+        # Lengths differ so that the watches of many controllers do not all return at once.
+        params = {
+            **self._selection(),
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(random.randint(300, 600)),
+        }
+        if self._version is None:
+            return {**params, "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        return {**params, "resourceVersion": str(self._version)}

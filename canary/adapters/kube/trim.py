@@ -1,0 +1,66 @@
+"""What the caches keep of an object: everything but what would only cost memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from sys import intern
+from typing import Any
+
+from canary.core.objects import (
+    DEPLOYMENT,
+    FLAGGER_CANARY,
+    NATIVE_CANARY,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Object,
+    Resource,
+)
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+_OWNED_FIELDS = ("f:replicas", "f:selector", "f:http")
+
+Fields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
+
+
+def trim(resource: Resource, obj: Object) -> dict[str, Any]:
+    """Return an object without last-applied and with managedFields reduced to what the core asks for.
+
+    Deployments, Services and VirtualServices keep who owns ``spec.replicas``, ``spec.selector`` and
+    ``spec.http``; Canaries keep who wrote them; other types keep nothing of it.  The input is not changed.
+    """
+    metadata = dict(obj["metadata"])
+    entries = metadata.pop("managedFields", None) or ()
+    if kept := [entry for item in entries if (entry := _entry(resource, item))]:
+        metadata["managedFields"] = kept
+    annotations = metadata.get("annotations")
+    if annotations and LAST_APPLIED in annotations:
+        rest = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
+        metadata["annotations"] = rest
+        if not rest:
+            del metadata["annotations"]
+    # Items of a list carry neither apiVersion nor kind; events and single answers do.
+    return {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+
+
+def _entry(resource: Resource, item: Mapping[str, Any]) -> dict[str, Any] | None:
+    if resource in (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE):
+        return _owner(item)
+    if resource in (NATIVE_CANARY, FLAGGER_CANARY):
+        return _pick(item, "manager", "operation", "subresource")
+    return None
+
+
+def _owner(item: Mapping[str, Any]) -> dict[str, Any] | None:
+    spec = (item.get("fieldsV1") or {}).get("f:spec") or {}
+    owned = {name: spec[name] for name in _OWNED_FIELDS if name in spec}
+    if not owned:
+        return None
+    return {
+        **_pick(item, "manager", "operation", "subresource", "time"),
+        "fieldsV1": {"f:spec": owned},
+    }
+
+
+def _pick(item: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: intern(item[name]) for name in names if name in item}

@@ -1,0 +1,100 @@
+"""What the controller tells about itself: metrics and log lines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+LogFormat = Literal["json", "console"]
+
+
+class Telemetry:
+    """Count what happens, in a registry of its own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        self._reconciles = Counter(
+            "canary_reconciles", "Reconciles by how they ended.", ["result"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "canary_reconcile_seconds",
+            "Duration of a reconcile.",
+            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10),
+            registry=self.registry,
+        )
+        self._depth = Gauge("canary_queue_depth", "Keys waiting to be reconciled.", registry=self.registry)
+        self._requests = Counter(
+            "canary_api_requests",
+            "Requests to the Kubernetes API.",
+            ["verb", "resource", "code"],
+            registry=self.registry,
+        )
+        self._query_errors = Counter(
+            "canary_query_errors", "Metric queries without an answer.", registry=self.registry
+        )
+
+    def reconciled(self, result: str, seconds: float) -> None:
+        """Count one reconcile."""
+        self._reconciles.labels(result).inc()
+        self._seconds.observe(seconds)
+
+    def requested(self, verb: str, resource: str, code: str) -> None:
+        """Count one request to the Kubernetes API."""
+        self._requests.labels(verb, resource, code).inc()
+
+    def query_failed(self) -> None:
+        """Count one metric query without an answer."""
+        self._query_errors.inc()
+
+    def watch_depth(self, depth: Callable[[], float]) -> None:
+        """Ask for the depth of the queue whenever metrics are read."""
+        self._depth.set_function(depth)
+
+    def render(self) -> bytes:
+        """Return all metrics in the text format of Prometheus."""
+        return generate_latest(self.registry)
+
+
+def configure_logging(level: str, style: LogFormat) -> None:
+    """Send the lines of structlog and of the standard library to stderr, alike."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if style == "json":
+        rendering: list[Any] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dump),
+        ]
+    else:
+        rendering = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    # Libraries tell each request at info: theirs is said only when it is a warning.
+    root.setLevel(logging.WARNING)
+    logging.getLogger("canary").setLevel(level.upper())
+
+
+def _dump(value: Any, default: Callable[[Any], Any] = str, **_: Any) -> str:
+    return orjson.dumps(value, default=default).decode()

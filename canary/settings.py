@@ -1,0 +1,146 @@
+"""The settings of ``canary run``, from environment variables and flags; a flag wins."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one line that names it, its value and what would be right."""
+
+
+def _url(value: str) -> str:
+    wrong = "give an http:// or https:// URL such as http://prometheus.istio-system:9090"
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        sound = False
+    if not sound or parts.query or parts.fragment or re.search(r"\s", value):
+        raise ValueError(wrong)
+    return value.rstrip("/")
+
+
+def _namespaces(value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(","))) if value.strip() else ()
+    for name in names:
+        if not _LABEL.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no namespace; give names of lower-case letters, digits and '-', "
+                "separated by commas, or nothing for all"
+            )
+    return names
+
+
+def _switch(value: str) -> bool:
+    switches = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+    if value.lower() not in switches:
+        raise ValueError("give true or false")
+    return switches[value.lower()]
+
+
+def _port(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
+        raise ValueError("give a whole number from 1 to 65535, or 0 for no HTTP server")
+    return int(value)
+
+
+def _level(value: str) -> str:
+    if value.lower() not in ("debug", "info", "warning", "error"):
+        raise ValueError("give debug, info, warning or error")
+    return value.lower()
+
+
+def _format(value: str) -> str:
+    if value.lower() not in ("json", "console"):
+        raise ValueError("give json or console")
+    return value.lower()
+
+
+def _kubeconfig(value: str | None) -> str | None:
+    # kubectl's KUBECONFIG may name several files; as there, those that are missing do not count.
+    paths = [Path(part).expanduser() for part in (value or "").split(os.pathsep) if part]
+    if not paths:
+        return None
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise ValueError("there is no such file; give the path of a kubeconfig file")
+    for path in found:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ValueError(f"cannot be read ({fault}); give the path of a kubeconfig file") from fault
+        except yaml.YAMLError as fault:
+            raise ValueError("is not YAML; give the path of a kubeconfig file") from fault
+        if not isinstance(content, dict) or "clusters" not in content:
+            raise ValueError("names no clusters; give the path of a kubeconfig file")
+    return os.pathsep.join(str(path) for path in found)
+
+
+class Settings(BaseModel):
+    """Hold the settings, checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics_server: Annotated[str, BeforeValidator(_url)]
+    namespaces: Annotated[tuple[str, ...], BeforeValidator(_namespaces)] = ()
+    flagger_compat: Annotated[bool, BeforeValidator(_switch)] = False
+    log_level: Annotated[str, BeforeValidator(_level)] = "info"
+    log_format: Annotated[Literal["json", "console"], BeforeValidator(_format)] = "json"
+    http_host: str = Field(default="0.0.0.0", min_length=1)
+    http_port: Annotated[int, BeforeValidator(_port)] = 8080
+    kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
+    context: str | None = None
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"CANARY_{name.upper()}"
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+    """Return the settings that flags (None = not given) and environment make, or raise SettingsError."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name in Settings.model_fields:
+        if (given := flags.get(name)) is not None:
+            values[name], sources[name] = given, flag(name)
+        elif (set_to := environ.get(variable(name))) is not None and set_to != "":
+            values[name], sources[name] = set_to, variable(name)
+    if "kubeconfig" not in values and IN_CLUSTER not in environ:
+        default = environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
+        source = "KUBECONFIG" if environ.get("KUBECONFIG") else f"{flag('kubeconfig')} (default)"
+        values["kubeconfig"], sources["kubeconfig"] = default, source
+    try:
+        settings = Settings(**values)
+    except ValidationError as fault:
+        raise SettingsError(_line(fault, values, sources)) from None
+    if settings.context and not settings.kubeconfig:
+        raise SettingsError(f"{sources['context']} {settings.context!r}: give {flag('kubeconfig')} with it")
+    return settings
+
+
+def _line(fault: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    error = fault.errors()[0]
+    name = str(error["loc"][0])
+    if error["type"] == "missing":
+        return f"{flag(name)} or {variable(name)} is missing: give the URL of Prometheus"
+    words = str(error["ctx"]["error"]) if "error" in error.get("ctx", {}) else error["msg"]
+    return " ".join(f"{sources[name]} {values[name]!r}: {words}".split())

@@ -1,0 +1,36 @@
+"""How each version of the invented application behaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Describe what pods of one version do; shares are percent of requests."""
+
+    ready_after: float | None = 2.0
+    crash_after: float | None = None
+    errors: float = 0.0
+    timeouts: float = 0.0
+    cancels: float = 0.0
+    latency: float = 20.0
+    """Median milliseconds; one request in a hundred takes about three times as long."""
+
+
+class Behaviours:
+    """Find the behaviour of a pod by its Deployment and image, the most particular entry first."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Behaviour] = {}
+
+    def put(self, behaviour: Behaviour, *, image: str = "", deployment: str = "") -> None:
+        """Let pods of an image, of a Deployment or of both behave so from now on."""
+        self._known[deployment, image] = behaviour
+
+    def of(self, deployment: str, image: str) -> Behaviour:
+        """Return the behaviour of pods of a Deployment running an image."""
+        for key in ((deployment, image), ("", image), (deployment, ""), ("", "")):
+            if key in self._known:
+                return self._known[key]
+        return Behaviour()

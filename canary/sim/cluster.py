@@ -1,0 +1,231 @@
+"""The cluster port of one controller process: a delayed cache and calls to the invented API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+from canary.adapters.kube.trim import trim
+from canary.core.names import CANARY_LABEL, MANAGER
+from canary.core.objects import CONTROLLER_REVISION, Object, Ref, Resource, labels_of
+from canary.ports import ClusterError, Listener
+from canary.sim.faults import ApiFault, Faults
+from canary.sim.world import Change, World
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call a controller made, as an audit log has it."""
+
+    at: float
+    verb: str
+    ref: Ref
+    subresource: str
+    outcome: str
+
+
+class SimCluster:
+    """Implement `ports.Cluster` over a `World`, with a cache of its own that lags behind."""
+
+    def __init__(self, world: World, random: Random, faults: Faults | None = None, *, manager: str = MANAGER) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._world = world
+        self._random = random
+        self._faults = faults or Faults()
+        self._manager = manager
+        self._cache: dict[Resource, dict[Ref, Object]] = {}
+        self._floor: dict[Ref, int] = {}
+        self._pending: dict[Resource, deque[tuple[float, Callable[[], None]]]] = {}
+        self._listeners: list[Listener] = []
+        self._dead = False
+        self.calls: list[Call] = []
+        self.observers: list[Callable[[Call], None]] = []
+        self.on_crash: Callable[[], None] = lambda: None
+        for ref, obj in world.everything():
+            self._take(ref, obj, int(obj["metadata"]["resourceVersion"]))
+        world.watch(self._on_change)
+
+    def get(self, ref: Ref) -> Object | None:
+        """Return an object from the cache."""
+        return self._cache.get(ref.resource, {}).get(ref)
+
+    def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
+        """Return the objects of a type in a namespace from the cache, sorted by name."""
+        found = self._cache.get(resource, {})
+        return tuple(found[ref] for ref in sorted(found) if ref.namespace == namespace)
+
+    def everything(self) -> tuple[tuple[Resource, Object], ...]:
+        """Return all that the cache holds, in a fixed order."""
+        refs = sorted(ref for found in self._cache.values() for ref in found)
+        return tuple((ref.resource, self._cache[ref.resource][ref]) for ref in refs)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call the listener on every later change of the cache."""
+        self._listeners.append(listener)
+
+    async def read(self, ref: Ref) -> Object | None:
+        """Read an object live from the API server."""
+        found = await self._call("get", ref, "", lambda: self._world.find(ref))
+        return trim(ref.resource, found) if found is not None else None
+
+    async def create(self, ref: Ref, body: Object) -> Object:
+        """Create an object and return it as stored."""
+        made = await self._call("create", ref, "", lambda: self._world.create(ref, body, writer=self._manager))
+        return self._remember(ref, made)
+
+    async def patch(self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = "") -> Object:
+        """Merge-patch an object or its status that is at `resource_version`."""
+
+        def act() -> Object:
+            return self._world.patch(
+                ref,
+                body,
+                writer=self._manager,
+                resource_version=resource_version,
+                subresource=subresource,
+            )
+
+        return self._remember(ref, await self._call("patch", ref, subresource, act))
+
+    async def delete(self, ref: Ref, *, uid: str, resource_version: str) -> None:
+        """Delete an object at this version."""
+
+        def act() -> tuple[Object | None, int]:
+            self._world.delete(ref, writer=self._manager, uid=uid, resource_version=resource_version)
+            return self._world.find(ref), self._world.version
+
+        self._take(ref, *await self._call("delete", ref, "", act))
+
+    async def dry_run(self, ref: Ref, body: Object) -> Object:
+        """Return what creating this object would store."""
+        return await self._call(
+            "dry-run", ref, "", lambda: self._world.create(ref, body, writer=self._manager, dry_run=True)
+        )
+
+    async def established(self, resource: Resource) -> bool:
+        """Return whether the CustomResourceDefinition of a resource is Established."""
+        ref = Ref(resource, "", f"{resource.plural}.{resource.group}")
+        return await self._call("get-crd", ref, "", lambda: resource in self._world.established)
+
+    def kill(self) -> None:
+        """End the process: no call is sent, answered or listened to from now on."""
+        self._dead = True
+        self._listeners.clear()
+
+    async def _call(self, verb: str, ref: Ref, subresource: str, act: Callable[[], T]) -> T:
+        await self._travel()
+        fault = self._faults.of_call(self._loop.time(), verb, ref, subresource)
+        await self._fail(verb, ref, subresource, fault, "before")
+        try:
+            answer = act()
+        except ClusterError as error:
+            self._note(verb, ref, subresource, type(error).__name__)
+            raise
+        self._note(verb, ref, subresource, "ok")
+        await self._fail(verb, ref, subresource, fault, "after")
+        await self._travel()
+        return answer
+
+    async def _fail(self, verb: str, ref: Ref, subresource: str, fault: ApiFault | None, when: str) -> None:
+        if fault is None or (when == "after") != (fault.kind in ("lost answer", "crash after")):
+            return
+        if fault.kind.startswith("crash"):
+            self.kill()
+            self._loop.call_soon(self.on_crash)
+            await self._stop_if_dead()
+        if when == "before":
+            self._note(verb, ref, subresource, fault.kind)
+        await self._travel()
+        raise fault.error(ref)
+
+    async def _travel(self) -> None:
+        await self._stop_if_dead()
+        await asyncio.sleep(self._random.uniform(0.001, 0.003))
+        await self._stop_if_dead()
+
+    async def _stop_if_dead(self) -> None:
+        if self._dead:
+            await self._loop.create_future()
+
+    def _note(self, verb: str, ref: Ref, subresource: str, outcome: str) -> None:
+        call = Call(self._loop.time(), verb, ref, subresource, outcome)
+        self.calls.append(call)
+        for observer in self.observers:
+            observer(call)
+
+    def _remember(self, ref: Ref, obj: Object) -> Object:
+        self._take(ref, obj, int(obj["metadata"]["resourceVersion"]))
+        return trim(ref.resource, obj)
+
+    def _on_change(self, change: Change) -> None:
+        if self._dead:
+            return
+        now, ref = self._loop.time(), change.ref
+        fault = self._faults.of_event(now, ref)
+        delay = self._random.uniform(0.005, 0.020)
+
+        def deliver() -> None:
+            self._take(ref, change.after, change.version)
+
+        if fault is None:
+            self._queue(ref.resource, delay, deliver)
+        elif fault.kind == "lost":
+            self._queue(ref.resource, fault.delay, lambda: self._relist(ref.resource))
+        elif fault.kind == "late":
+            self._queue(ref.resource, delay + fault.delay, deliver)
+        else:
+            self._queue(ref.resource, delay, deliver)
+            self._loop.call_later(delay + fault.delay, self._repeat, ref, change)
+
+    def _queue(self, resource: Resource, delay: float, act: Callable[[], None]) -> None:
+        """Deliver in order within a type: a watch is one stream."""
+        pending = self._pending.setdefault(resource, deque())
+        at = self._loop.time() + delay
+        if pending:
+            at = max(at, pending[-1][0])
+        pending.append((at, act))
+        self._loop.call_at(at, self._deliver, resource)
+
+    def _deliver(self, resource: Resource) -> None:
+        _, act = self._pending[resource].popleft()
+        act()
+
+    def _repeat(self, ref: Ref, change: Change) -> None:
+        if change.version == self._floor.get(ref):
+            self._tell(ref, self.get(ref), self.get(ref))
+
+    def _relist(self, resource: Resource) -> None:
+        true = dict(self._world.items(resource))
+        for ref in sorted({*true, *self._cache.get(resource, {})}):
+            found = true.get(ref)
+            version = self._world.version if found is None else int(found["metadata"]["resourceVersion"])
+            self._take(ref, found, version)
+
+    def _take(self, ref: Ref, obj: Object | None, version: int) -> None:
+        if version <= self._floor.get(ref, 0) or self._dead:
+            return
+        self._floor[ref] = version
+        found = self._cache.setdefault(ref.resource, {})
+        before = found.get(ref)
+        if obj is None or not _is_cached(ref, obj):
+            after = None
+            found.pop(ref, None)
+        else:
+            after = found[ref] = trim(ref.resource, obj)
+        if before is not None or after is not None:
+            self._tell(ref, before, after)
+
+    def _tell(self, ref: Ref, before: Object | None, after: Object | None) -> None:
+        for listener in list(self._listeners):
+            listener(ref.resource, before, after)
+
+
+def _is_cached(ref: Ref, obj: Object) -> bool:
+    """Return whether the cache holds an object: revisions of other controllers stay outside."""
+    return ref.resource != CONTROLLER_REVISION or CANARY_LABEL in labels_of(obj)

@@ -1,0 +1,223 @@
+"""A whole simulation: invented cluster and traffic, the real engine, a story of what happens when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, Object, Ref
+from canary.sim.behaviour import Behaviours
+from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run
+from canary.sim.cluster import Call, SimCluster
+from canary.sim.controllers import Collector, Deployments
+from canary.sim.dataplane import DataPlane
+from canary.sim.faults import Faults
+from canary.sim.history import CANARIES, History, Recorder, Row, state_of
+from canary.sim.invariants import Checker, InvariantError
+from canary.sim.measurer import SimMeasurer
+from canary.sim.pods import Pods
+from canary.sim.process import Process
+from canary.sim.user import User
+from canary.sim.world import Change, World
+
+GROUPS = (NATIVE_CANARY.group, FLAGGER_CANARY.group)
+
+
+class Simulation:
+    """Hold one invented world and the controllers in it; made inside a running virtual loop."""
+
+    def __init__(self, *, seed: int = 0, groups: tuple[str, ...] = GROUPS, scrape_interval: float = 5.0) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._groups = groups
+        self._random = Random(seed)
+        self.faults = Faults()
+        self.behaviours = Behaviours()
+        self.history = History()
+        self.world = World(self.loop.time, EPOCH)
+        self.pods = Pods(self.loop, self.behaviours)
+        self.dataplane = DataPlane(
+            self.loop, self.world, self.pods, self._stream("traffic"), scrape_interval=scrape_interval
+        )
+        self.checker = Checker(self.loop, self.world, self.pods, self.dataplane, self.faults)
+        Deployments(self.loop, self.world, self.pods)
+        Collector(self.loop, self.world)
+        self.measurer = SimMeasurer(self.dataplane, self.faults)
+        self.user = User(self.world)
+        self.process: Process | None = None
+        self.calls: list[Call] = []
+        self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
+        self._failure: BaseException | None = None
+        self.checker.on_violation = lambda violation: self._fail(InvariantError(str(violation)))
+        self.world.watch(self._on_change)
+        self.pods.after.append(lambda pod: self._look())
+
+    def _stream(self, name: str) -> Random:
+        """Return a source of chance of its own, so that one part's draws do not move another's."""
+        return Random(f"{name}/{self._random.random()}")
+
+    @property
+    def now(self) -> float:
+        """Return the virtual time in seconds."""
+        return self.loop.time()
+
+    def start_controller(self) -> Process:
+        """Start a controller process with an empty memory."""
+        cluster = SimCluster(self.world, self._stream("controller"), self.faults)
+        cluster.observers += [self.calls.append, self.checker.on_call]
+        process = Process(
+            cluster,
+            self.measurer,
+            Recorder(self.history, lambda: self.now),
+            VirtualClock(self.loop),
+            self._groups,
+            self._fail,
+        )
+        cluster.on_crash = lambda: self._end(process)
+        self.process = process
+        self.checker.on_controller(True)
+        return process
+
+    def kill_controller(self) -> None:
+        """End the controller process as SIGKILL does."""
+        if self.process is not None:
+            self._end(self.process)
+
+    def _end(self, process: Process) -> None:
+        process.kill()
+        if process is self.process:
+            self.process = None
+            self.checker.on_controller(False)
+
+    async def restart_controller(self, after: float = 0.0) -> None:
+        """Kill the controller process and start another one later."""
+        self.kill_controller()
+        await asyncio.sleep(after)
+        self.start_controller()
+
+    def restart_after_crash(self, delay: float) -> None:
+        """Start a new process `delay` seconds after the present one crashes by a fault."""
+        process = self.process
+        if process is None:
+            return
+
+        def crashed() -> None:
+            self._end(process)
+            self.loop.call_later(delay, self.start_controller)
+
+        process.cluster.on_crash = crashed
+
+    def at(self, delay: float, act: Callable[[], object]) -> None:
+        """Do something `delay` seconds from now."""
+        self.loop.call_later(delay, self._do, act)
+
+    def _do(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except Exception as fault:
+            self._fail(fault)
+
+    async def until(self, condition: Callable[[], object], within: float, what: str = "") -> None:
+        """Wait until a condition on the true world holds; fail at the deadline, saying what is."""
+        self._raise()
+        if condition():
+            return
+        woken: asyncio.Future[None] = self.loop.create_future()
+        self._waiting[woken] = condition
+        try:
+            async with asyncio.timeout(within):
+                await woken
+        except TimeoutError:
+            raise AssertionError(f"not within {within:.0f} s: {what}\n{self.picture()}") from None
+        finally:
+            self._waiting.pop(woken, None)
+        self._raise()
+
+    async def until_phase(self, phase: str, within: float = 3600.0, *, ref: Ref | None = None) -> None:
+        """Wait until a Canary (the only one if none is named) is in a phase."""
+        await self.until(lambda: self.state(ref)[0] == phase, within, f"phase {phase}")
+
+    async def until_weight(self, weight: int, within: float = 3600.0, *, ref: Ref | None = None) -> None:
+        """Wait until a Canary's status shows a weight."""
+        await self.until(lambda: self.state(ref)[1] == weight, within, f"weight {weight}")
+
+    async def rest(self, seconds: float) -> None:
+        """Let time pass; fail when a rule is broken meanwhile."""
+        end = self.now + seconds
+        self.loop.call_later(seconds, self._look)
+        await self.until(lambda: self.now >= end, seconds + 1, "time to pass")
+
+    def canary(self, ref: Ref | None = None) -> Ref:
+        """Return the reference of the only Canary, or the one given."""
+        if ref is not None:
+            return ref
+        known = [one for resource in CANARIES for one, _ in self.world.items(resource)]
+        assert len(known) == 1, f"{len(known)} Canaries: say which"
+        return known[0]
+
+    def state(self, ref: Ref | None = None) -> tuple[str, int]:
+        """Return phase and weight in the status of a Canary."""
+        found = self.world.find(self.canary(ref))
+        return state_of(found) if found else ("", 0)
+
+    def status(self, ref: Ref | None = None) -> Object:
+        """Return the status of a Canary."""
+        found = self.world.find(self.canary(ref)) or {}
+        status: Object = found.get("status") or {}
+        return status
+
+    def rows(self, since: float = 0.0, ref: Ref | None = None) -> list[Row]:
+        """Return the rows from a moment on, times counted from the first of them."""
+        return self.history.run_rows(self.canary(ref), since)
+
+    def picture(self) -> str:
+        """Return what is, in a few lines, for the message of a failure."""
+        lines = [f"at {self.now:.3f} s"]
+        for resource in CANARIES:
+            for ref, canary in self.world.items(resource):
+                status = canary.get("status") or {}
+                lines.append(f"{ref}: {state_of(canary)} {status.get('message', '')}")
+                lines += [f"  {row.at:9.3f} {row.phase} {row.weight}" for row in self.history.rows(ref)][-8:]
+        for pod in self.pods.all():
+            lines.append(f"{pod.name} {pod.image} ready={pod.ready} terminating={pod.terminating}")
+        lines += [f"  {told.at:9.3f} {told.event.reason}: {told.event.message}" for told in self.history.events[-5:]]
+        return "\n".join(lines)
+
+    def _on_change(self, change: Change) -> None:
+        self.history.see(change)
+        self._look()
+
+    def _look(self) -> None:
+        for woken, condition in list(self._waiting.items()):
+            if not woken.done() and condition():
+                woken.set_result(None)
+
+    def _fail(self, failure: BaseException) -> None:
+        if self._failure is None:
+            self._failure = failure
+        for woken in self._waiting:
+            if not woken.done():
+                woken.set_result(None)
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            self._failure.add_note(self.picture())
+            raise self._failure
+
+
+Story = Callable[[Simulation], Awaitable[None]]
+
+
+def simulate(
+    story: Story, *, seed: int = 0, groups: tuple[str, ...] = GROUPS, scrape_interval: float = 5.0
+) -> Simulation:
+    """Play a story in a fresh simulation and return it; raise what went wrong, broken rules first."""
+
+    async def play() -> Simulation:
+        simulation = Simulation(seed=seed, groups=groups, scrape_interval=scrape_interval)
+        await story(simulation)
+        simulation.kill_controller()
+        simulation._raise()
+        return simulation
+
+    return run(VirtualLoop(), play())

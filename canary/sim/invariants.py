@@ -1,0 +1,169 @@
+"""The invariant checker: it sees the true world after every event and notes what breaks a rule."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from canary.core.names import MANAGER
+from canary.sim.cluster import Call
+from canary.sim.dataplane import DataPlane
+from canary.sim.faults import Faults
+from canary.sim.history import CANARIES
+from canary.sim.memory import IDLE, Memory
+from canary.sim.pods import Pod, Pods
+from canary.sim.rules import WRITE_RULES
+from canary.sim.scene import Scene
+from canary.sim.world import Change, World
+
+DIVERTED_WITHIN = 1.5
+"""Seconds in which traffic must leave a canary that cannot carry it."""
+
+SETTLED_AFTER = 120.0
+"""Seconds without any change after which a system counts as settled."""
+
+SETTLING_IN = 5.0
+"""Seconds after a start in which a controller may read."""
+
+
+class InvariantError(AssertionError):
+    """A rule of the design was broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule."""
+
+    at: float
+    rule: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} at {self.at:.3f} s: {self.text}"
+
+
+class Checker:
+    """Watch world, pods, traffic and calls for every Canary there is."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        world: World,
+        pods: Pods,
+        dataplane: DataPlane,
+        faults: Faults,
+    ) -> None:
+        self._loop = loop
+        self._world = world
+        self._pods = pods
+        self._dataplane = dataplane
+        self._faults = faults
+        self._scenes: dict[object, tuple[Scene, Memory]] = {}
+        self._received: dict[tuple[str, str], int] = {}
+        self.violations: list[Violation] = []
+        self.on_violation: Callable[[Violation], None] = lambda violation: None
+        world.watch(self._on_change)
+        pods.after.append(self._on_pod)
+        dataplane.observers.append(self._on_traffic)
+
+    def _blame(self, rule: str, text: str) -> None:
+        violation = Violation(self._loop.time(), rule, text)
+        self.violations.append(violation)
+        self.on_violation(violation)
+
+    def _on_change(self, change: Change) -> None:
+        if change.ref.resource in CANARIES and change.verb == "create":
+            self._meet(change)
+        for scene, memory in self._scenes.values():
+            ours = change.writer == MANAGER
+            if ours and scene.concerns(change.ref):
+                for rule, judge in WRITE_RULES:
+                    if text := judge(scene, memory, change):
+                        self._blame(rule, text)
+            memory.learn(scene, change)
+            self._watch_capacity(scene, memory)
+
+    def _meet(self, change: Change) -> None:
+        try:
+            scene = Scene(self._world, self._pods, self._dataplane, self._faults, change.ref)
+        except (KeyError, TypeError, ValueError):
+            return  # A spec nobody can run has nothing to be judged by.
+        _, memory = self._scenes.get(change.ref, (None, Memory()))
+        self._scenes[change.ref] = (scene, memory)
+
+    def _on_pod(self, pod: Pod) -> None:
+        for scene, memory in self._scenes.values():
+            if pod.namespace == scene.ref.namespace:
+                memory.disturbed = self._loop.time()
+                memory.route_written = False
+                self._watch_capacity(scene, memory)
+
+    def on_call(self, call: Call) -> None:
+        """Judge one call of a controller."""
+        for scene, memory in self._scenes.values():
+            quiet = call.at - memory.disturbed
+            reading = call.verb in ("get", "get-crd", "dry-run")
+            starting = call.at - memory.started < SETTLING_IN
+            if memory.row[0] in IDLE and quiet > SETTLED_AFTER and not (reading and starting):
+                rule = "I5" if starting else "I19"
+                self._blame(rule, f"{call.verb} {call.ref} though nothing changed for {quiet:.0f} s")
+            memory.calls.append(call)
+            memory.disturbed = memory.disturbed if reading else call.at
+            del scene
+
+    def on_controller(self, up: bool) -> None:
+        """Note that a controller process started or ended."""
+        for _, memory in self._scenes.values():
+            memory.started, memory.up = self._loop.time(), up
+
+    def disturb(self) -> None:
+        """Note that something outside the cluster changed, such as the metrics server."""
+        for _, memory in self._scenes.values():
+            memory.disturbed = self._loop.time()
+
+    def _on_traffic(self) -> None:
+        """Find requests to code that was given no traffic (I9)."""
+        for (deployment, version), count in self._dataplane.received.items():
+            if self._received.get((deployment, version)) == count:
+                continue
+            self._received[deployment, version] = count
+            for scene, memory in self._scenes.values():
+                names = {ref.name for ref in scene.deployments()}
+                served = memory.row[0] not in ("", "Initializing")
+                known = version in self._dataplane.stable or version in memory.weighted
+                if deployment in names and served and not known:
+                    self._blame("I9", f"{deployment} got requests at version {version} before any weight")
+
+    def _watch_capacity(self, scene: Scene, memory: Memory) -> None:
+        """Start or stop the time in which a starving canary must lose its traffic (I13)."""
+        weight = scene.weight("canary")
+        needed = max(1, math.ceil(memory.needed(scene, "canary") / 2))
+        starving = (
+            weight > 0
+            and scene.ready("canary") < needed
+            and memory.row[0]
+            in (
+                "Progressing",
+                "WaitingPromotion",
+            )
+        )
+        if not starving:
+            memory.starving_since = None
+        elif memory.starving_since is None:
+            memory.starving_since = self._loop.time()
+            self._loop.call_later(DIVERTED_WITHIN, self._judge_capacity, scene, memory, self._loop.time())
+
+    def _judge_capacity(self, scene: Scene, memory: Memory, since: float) -> None:
+        now = self._loop.time()
+        excused = (
+            memory.starving_since != since
+            or not memory.up
+            or now - memory.started < 3.0
+            or scene.ready("primary") == 0
+            or any(one.start <= now < one.end + one.delay for one in self._faults.watch)
+            or any(one.start <= now < one.end for one in self._faults.api)
+        )
+        if not excused:
+            self._blame("I13", f"the canary kept weight {scene.weight('canary')} with too few ready pods")

@@ -1,0 +1,177 @@
+"""Pods of the invented cluster: small records that start, get ready, crash and end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from canary.core.names import PREFIX
+from canary.core.objects import Object, canonical
+from canary.sim.behaviour import Behaviours
+
+GRACE = 0.5
+"""Seconds a terminating pod goes on answering."""
+
+RESTART_DELAY = 5.0
+"""Seconds a crashed container waits before it starts again, doubled each time up to five minutes."""
+
+
+@dataclass(slots=True, eq=False)
+class Pod:
+    """One pod."""
+
+    name: str
+    namespace: str
+    deployment: str
+    owner: str
+    hash: str
+    labels: Mapping[str, str]
+    image: str
+    version: str
+    created: float
+    ready_since: float | None = None
+    terminating: bool = False
+    gone: bool = False
+    killed: bool = False
+    crashes: int = 0
+
+    @property
+    def ready(self) -> bool:
+        """Return whether the pod is an endpoint of the Services that select it."""
+        return self.ready_since is not None and not self.terminating and not self.gone
+
+    @property
+    def answers(self) -> bool:
+        """Return whether a request sent to the pod now is answered."""
+        return self.ready_since is not None and not self.gone
+
+
+def version_of(template: Mapping[str, Any]) -> str:
+    """Return a short name for what a user's pod template says, the same for the clones made of it."""
+    metadata = template.get("metadata") or {}
+    user = {
+        "containers": list((template.get("spec") or {}).get("containers") or ()),
+        "labels": _foreign(metadata.get("labels")),
+        "annotations": _foreign(metadata.get("annotations")),
+    }
+    return hashlib.sha256(canonical(user).encode()).hexdigest()[:10]
+
+
+def _foreign(values: Mapping[str, str] | None) -> dict[str, str]:
+    return {key: value for key, value in (values or {}).items() if not key.startswith(PREFIX)}
+
+
+def hash_of(template: Mapping[str, Any]) -> str:
+    """Return the pod-template-hash of a template."""
+    return hashlib.sha256(canonical(template).encode()).hexdigest()[:10]
+
+
+class Pods:
+    """Keep all pods, tell observers before and after each change."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, behaviours: Behaviours) -> None:
+        self._loop = loop
+        self.behaviours = behaviours
+        self._pods: list[Pod] = []
+        self._count = 0
+        self.before: list[Callable[[], None]] = []
+        self.after: list[Callable[[Pod], None]] = []
+        self.deaths: list[tuple[float, Pod]] = []
+
+    def all(self) -> list[Pod]:
+        """Return the pods that exist, terminating ones included, oldest first."""
+        return list(self._pods)
+
+    def of(self, owner: str) -> list[Pod]:
+        """Return the pods of a Deployment (by uid) that are not on their way out."""
+        return [pod for pod in self._pods if pod.owner == owner and not pod.terminating]
+
+    def ending(self, owner: str) -> list[Pod]:
+        """Return the pods of a Deployment (by uid) that are on their way out."""
+        return [pod for pod in self._pods if pod.owner == owner and pod.terminating]
+
+    def selected(self, namespace: str, selector: Mapping[str, str]) -> list[Pod]:
+        """Return the pods of a namespace whose labels contain all of a selector."""
+        wanted = selector.items()
+        return [pod for pod in self._pods if pod.namespace == namespace and wanted <= pod.labels.items()]
+
+    def endpoints(self, service: Object) -> list[Pod]:
+        """Return the ready pods a Service selects; a Service without selector has none."""
+        selector = service["spec"].get("selector") or {}
+        found = self.selected(service["metadata"]["namespace"], selector) if selector else []
+        return [pod for pod in found if pod.ready]
+
+    def start(self, deployment: Object) -> Pod:
+        """Start a pod from the template of a Deployment."""
+        meta, template = deployment["metadata"], deployment["spec"]["template"]
+        self._count += 1
+        digest = hash_of(template)
+        image = template["spec"]["containers"][0].get("image", "")
+        pod = Pod(
+            name=f"{meta['name']}-{digest}-{self._count:05d}",
+            namespace=meta["namespace"],
+            deployment=meta["name"],
+            owner=meta["uid"],
+            hash=digest,
+            labels={**(template["metadata"].get("labels") or {}), "pod-template-hash": digest},
+            image=image,
+            version=version_of(template),
+            created=self._loop.time(),
+        )
+        self._change(pod, lambda: self._pods.append(pod))
+        self._await_ready(pod)
+        return pod
+
+    def end(self, pod: Pod) -> None:
+        """Terminate a pod gracefully: out of the endpoints now, gone after its grace time."""
+        if not pod.terminating:
+            self._change(pod, lambda: setattr(pod, "terminating", True))
+            self._loop.call_later(GRACE, self._remove, pod)
+
+    def kill(self, pod: Pod) -> None:
+        """Take a pod away at once, as a lost node does."""
+        pod.killed = True
+        self.deaths.append((self._loop.time(), pod))
+        self._remove(pod)
+
+    def _await_ready(self, pod: Pod) -> None:
+        delay = self.behaviours.of(pod.deployment, pod.image).ready_after
+        if delay is not None:
+            self._loop.call_later(delay, self._get_ready, pod)
+
+    def _get_ready(self, pod: Pod) -> None:
+        if pod.gone:
+            return
+        self._change(pod, lambda: setattr(pod, "ready_since", self._loop.time()))
+        crash = self.behaviours.of(pod.deployment, pod.image).crash_after
+        if crash is not None:
+            self._loop.call_later(crash, self._crash, pod)
+
+    def _crash(self, pod: Pod) -> None:
+        if pod.gone or pod.ready_since is None:
+            return
+        self.deaths.append((self._loop.time(), pod))
+        self._change(pod, lambda: setattr(pod, "ready_since", None))
+        pod.crashes += 1
+        delay = min(300.0, RESTART_DELAY * 2 ** (pod.crashes - 1))
+        self._loop.call_later(delay, self._await_ready, pod)
+
+    def _remove(self, pod: Pod) -> None:
+        if pod.gone:
+            return
+
+        def leave() -> None:
+            pod.gone = True
+            self._pods.remove(pod)
+
+        self._change(pod, leave)
+
+    def _change(self, pod: Pod, act: Callable[[], None]) -> None:
+        for observer in self.before:
+            observer()
+        act()
+        for after in self.after:
+            after(pod)

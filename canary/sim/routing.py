@@ -1,0 +1,85 @@
+"""Where the proxies of callers send requests: VirtualService, Service and endpoints resolved to pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from canary.core.objects import SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.sim.pods import Pod, Pods
+from canary.sim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Call a host at a rate; in the mesh through VirtualServices, else straight to the Service."""
+
+    host: str
+    namespace: str
+    rps: float
+    mesh: bool = True
+    workload: str = "webapp"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A share of a caller's requests and the pods it may reach."""
+
+    share: float
+    host: str
+    pods: tuple[Pod, ...] = ()
+    problem: str = ""
+    """Istio's response flag when there is nowhere to go: NC (no such host) or UH (no endpoint)."""
+
+
+def legs_of(world: World, pods: Pods, caller: Caller) -> tuple[Leg, ...]:
+    """Return where the requests of a caller go by the objects as they are now."""
+    route = _route_for(world, caller) if caller.mesh else None
+    if route is None:
+        return (_leg(world, pods, caller.namespace, caller.host, 1.0),)
+    namespace, shares = route
+    return tuple(_leg(world, pods, namespace, host, share) for host, share in shares)
+
+
+def weights_of(virtual_service: Object) -> list[tuple[str, int]]:
+    """Return (host, weight) of the first route that takes every request."""
+    for route in (virtual_service.get("spec") or {}).get("http") or ():
+        if not route.get("match"):
+            return _weights(route.get("route") or ())
+    return []
+
+
+def _weights(legs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    if len(legs) == 1:
+        return [(legs[0]["destination"]["host"], legs[0].get("weight", 100) or 100)]
+    return [(leg["destination"]["host"], leg.get("weight", 0)) for leg in legs]
+
+
+def _route_for(world: World, caller: Caller) -> tuple[str, list[tuple[str, float]]] | None:
+    for ref, found in world.items(VIRTUAL_SERVICE, caller.namespace):
+        spec = found.get("spec") or {}
+        hosts = {_short(host) for host in spec.get("hosts") or ()}
+        if caller.host not in hosts or "mesh" not in (spec.get("gateways") or ["mesh"]):
+            continue
+        weights = weights_of(found)
+        total = sum(weight for _, weight in weights)
+        # A route without weight is refused by Istio's webhook; proxies keep what they had, we route nowhere.
+        if total <= 0:
+            return ref.namespace, [("no-route", 1.0)]
+        return ref.namespace, [(host, weight / total) for host, weight in weights if weight]
+    return None
+
+
+def _short(host: str) -> str:
+    return host.partition(".")[0]
+
+
+def _leg(world: World, pods: Pods, namespace: str, host: str, share: float) -> Leg:
+    parts = host.split(".")
+    where = Ref(SERVICE, parts[1] if len(parts) > 1 else namespace, parts[0])
+    service = world.find(where)
+    if service is None:
+        return Leg(share, where.name, problem="NC")
+    endpoints = tuple(pods.endpoints(service))
+    return Leg(share, where.name, endpoints, "" if endpoints else "UH")

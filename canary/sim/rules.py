@@ -1,0 +1,284 @@
+"""Rules on what a controller may write, each a small function that says what is wrong or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from canary.core.names import NOT_PRUNED, PREFIX
+from canary.core.objects import DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.sim.history import state_of
+from canary.sim.memory import IDLE, RUNNING, Memory, code_of
+from canary.sim.pods import Pod, version_of
+from canary.sim.routing import weights_of
+from canary.sim.scene import Scene
+from canary.sim.world import Change
+
+STALE = 0.5
+"""Seconds by which what a controller knows of pods may lag behind."""
+
+READ_BEFORE = 2.0
+"""Seconds a live read may lie before the write it protects."""
+
+LATE = 2.1
+"""Seconds by which a weight may come into force late without moving the grid of steps."""
+
+Rule = Callable[[Scene, Memory, Change], str | None]
+
+
+def missing_host(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find a route to a Service that does not exist."""
+    for host, _ in _legs(change):
+        service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
+        if scene.world.find(service) is None:
+            return f"the route names {host}, which does not exist"
+    return None
+
+
+def routed_service_deleted(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find the deletion of a Service that the route names."""
+    if change.ref.resource != SERVICE or change.after is not None:
+        return None
+    if change.ref.name in scene.weights:
+        return f"{change.ref.name} was deleted while the route names it"
+    return None
+
+
+def weight_without_ready_pods(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find a weight raised on a side without ready pods."""
+    before = dict(weights_of(change.before)) if change.before and _legs(change) else {}
+    for host, weight in _legs(change):
+        service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
+        # A new route beside a set that does not serve either changes nothing for anyone.
+        if change.before is None and not _anyone_ready(scene):
+            continue
+        if weight > before.get(host, 0) and not scene.endpoints(service) and not blurred(scene, change.at):
+            return f"{host} got weight {weight} without a ready pod"
+    return None
+
+
+def selector_without_ready_pods(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find the apex Service turned to a set without ready pods."""
+    if change.ref != scene.names.apex_ref or change.after is None:
+        return None
+    if change.before and change.before["spec"].get("selector") == change.after["spec"].get("selector"):
+        return None
+    if change.before is None and not _anyone_ready(scene):
+        return None
+    if scene.pods.endpoints(change.after) or blurred(scene, change.at):
+        return None
+    return f"the apex Service selects {change.after['spec'].get('selector')}, where no pod is ready"
+
+
+def weight_before_capacity(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find a weight raised above what the ready pods of its side can carry (I1, I8)."""
+    before = dict(weights_of(change.before)) if change.before and _legs(change) else {}
+    if not before or blurred(scene, change.at):
+        return None
+    host = scene.host("canary")
+    if scene.weight("canary") > before.get(host, 0):
+        needed, ready = memory.needed(scene, "canary"), scene.ready("canary")
+        if ready < needed:
+            return f"the canary got weight {scene.weight('canary')} with {ready} of {needed} ready pods"
+    return None
+
+
+def shrunk_with_traffic(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find a set that shrinks, rolls or goes away while the routes point at it or point away too short."""
+    if not _takes_pods_away(scene, change):
+        return None
+    since = memory.unpointed.get(change.ref, float("-inf"))
+    if since is None:
+        resized = not _rolls(change) and change.after is not None
+        if resized and scene.phase in IDLE and change.ref == scene.names.workload("primary"):
+            return None  # Idle: the wish was lowered.
+        return f"{change.ref.name} lost pods while routes point at it"
+    if change.at - since < scene.drain - 1e-6:
+        return f"{change.ref.name} lost pods {change.at - since:.3f} s after its traffic went"
+    return None
+
+
+def shrunk_while_requested(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find a set that loses pods while proxies still send to it."""
+    since = memory.unpointed.get(change.ref)
+    if not _takes_pods_away(scene, change) or since is None:
+        return None
+    # Without an answer from metrics the controller may go on after four times the drain time.
+    if scene.faults.metrics and change.at - since >= 4 * scene.drain - 1e-6:
+        return None
+    last = max((scene.dataplane.last_request.get(pod.name, -1e9) for pod in _pods(scene, change)), default=-1e9)
+    if change.at - last < 1.0:
+        return f"{change.ref.name} lost pods {change.at - last:.3f} s after a request to it"
+    return None
+
+
+def primary_below_its_size(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find the primary shrunk below its size at the start of the run (I8)."""
+    if change.ref != scene.names.workload("primary") or scene.phase not in RUNNING or scene.canary is None:
+        return None
+    replicas = change.after["spec"]["replicas"] if change.after else 0
+    if replicas < memory.size and change.before and change.before["spec"]["replicas"] > replicas:
+        return f"the primary was shrunk to {replicas} of {memory.size} during a run"
+    return None
+
+
+def unproven_template(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find a template in the primary that was neither production nor analysed (I10)."""
+    if change.ref != scene.names.workload("primary") or change.after is None:
+        return None
+    template = change.after["spec"]["template"]
+    if change.before and change.before["spec"]["template"] == template:
+        return None
+    target = scene.world.find(scene.names.target_ref)
+    if not memory.proven and target and version_of(target["spec"]["template"]) == version_of(template):
+        return None
+    if code_of(template) not in memory.proven:
+        return f"the primary got template {version_of(template)}, which nobody analysed"
+    return None
+
+
+def weights_off_100(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find weights that are no integers of 0..100 that sum to 100 (I12)."""
+    if change.ref != scene.names.route_ref or change.after is None:
+        return None
+    for route in (change.after.get("spec") or {}).get("http") or ():
+        weights = [leg.get("weight") for leg in route.get("route") or ()]
+        whole = all(isinstance(one, int) and 0 <= one <= 100 for one in weights)
+        if len(weights) > 1 and (not whole or sum(weights) != 100):
+            return f"weights {weights}"
+    return None
+
+
+def route_written_twice(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find two writes of the route in one step (I12)."""
+    if change.ref == scene.names.route_ref and memory.route_written and scene.canary is not None:
+        return "the route was written twice though nothing happened in between"
+    return None
+
+
+def premature_success(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find Succeeded before the primary runs everything (I14)."""
+    if change.ref != scene.ref or change.after is None or state_of(change.after)[0] != "Succeeded":
+        return None
+    primary = scene.workload("primary")
+    if memory.row[0] == "Succeeded" or primary is None:
+        return None
+    wanted = primary["spec"]["replicas"]
+    ready = sum(pod.ready and pod.version == scene.version("primary") for pod in _pods_of(scene, primary))
+    if ready < wanted and not blurred(scene, change.at):
+        return f"Succeeded with {ready} of {wanted} replicas of the primary"
+    if scene.weight("primary") != 100 or scene.apex_role() != "primary":
+        return f"Succeeded with weights {scene.weights} and the apex Service on {scene.apex_role()!r}"
+    return None
+
+
+def early_step(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find a step taken before its interval was over (I18)."""
+    if change.ref != scene.ref or change.after is None:
+        return None
+    (phase, weight), (before, old) = state_of(change.after), memory.row
+    risen = phase == before == "Progressing" and weight > old
+    promoted = phase == "Promoting" and before in ("Progressing", "WaitingPromotion")
+    if (risen or promoted) and change.at - memory.row_since < scene.interval - LATE:
+        return f"{before} {old} lasted {change.at - memory.row_since:.3f} s of {scene.interval:.0f} s"
+    return None
+
+
+def foreign_field_lost(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find labels, annotations or fields of others that a write changed (I20)."""
+    if change.before is None or change.after is None:
+        return None
+    for kind in ("labels", "annotations"):
+        before, after = _foreign(change.before, kind), _foreign(change.after, kind)
+        if before != after:
+            return f"{kind} of {change.ref} were {before} and are {after}"
+    return _lost_field(scene, change)
+
+
+def _lost_field(scene: Scene, change: Change) -> str | None:
+    before, after = (change.before or {}).get("spec") or {}, (change.after or {}).get("spec") or {}
+    if change.ref == scene.names.target_ref:
+        ours = {"replicas", "template"} if scene.canary is None else {"replicas"}
+    elif change.ref == scene.names.route_ref:
+        ours = {"http", "hosts", "gateways"}
+    else:
+        return None
+    lost = [key for key in before if key not in ours and before[key] != after.get(key)]
+    return f"spec.{lost[0]} of {change.ref} was changed" if lost else None
+
+
+def unguarded_write(scene: Scene, memory: Memory, change: Change) -> str | None:
+    """Find writes without resourceVersion or uid, or loss of pods without a live read of the routes (I21)."""
+    if change.verb != "create" and change.sent_version is None:
+        return f"{change.verb} of {change.ref} carried no resourceVersion"
+    if change.verb == "delete" and change.sent_uid is None:
+        return f"delete of {change.ref} carried no uid"
+    if not _takes_pods_away(scene, change):
+        return None
+    for ref in (scene.names.route_ref, scene.names.apex_ref):
+        if not memory.has_read(ref, change.at - READ_BEFORE):
+            return f"{change.ref.name} lost pods without a live read of {ref}"
+    return None
+
+
+WRITE_RULES: tuple[tuple[str, Rule], ...] = (
+    ("I2", missing_host),
+    ("I2", routed_service_deleted),
+    ("I6", weight_without_ready_pods),
+    ("I6", selector_without_ready_pods),
+    ("I8", weight_before_capacity),
+    ("I3", shrunk_with_traffic),
+    ("I3", shrunk_while_requested),
+    ("I8", primary_below_its_size),
+    ("I10", unproven_template),
+    ("I12", weights_off_100),
+    ("I12", route_written_twice),
+    ("I14", premature_success),
+    ("I18", early_step),
+    ("I20", foreign_field_lost),
+    ("I21", unguarded_write),
+)
+
+
+def blurred(scene: Scene, now: float) -> bool:
+    """Return whether a controller could not know the pods: some died just now, or watches are broken."""
+    watches = any(one.start <= now < one.end + one.delay for one in scene.faults.watch)
+    return watches or any(at >= now - STALE for at, _ in scene.pods.deaths)
+
+
+def _legs(change: Change) -> list[tuple[str, int]]:
+    """Return the (host, weight) pairs a change of the route leaves behind."""
+    if change.ref.resource != VIRTUAL_SERVICE or change.after is None:
+        return []
+    return weights_of(change.after)
+
+
+def _anyone_ready(scene: Scene) -> bool:
+    return any(pod.ready for pod in scene.pods.all() if pod.namespace == scene.ref.namespace)
+
+
+def _rolls(change: Change) -> bool:
+    before, after = change.before, change.after
+    return bool(before and after and before["spec"]["template"] != after["spec"]["template"])
+
+
+def _takes_pods_away(scene: Scene, change: Change) -> bool:
+    """Return whether a change ends pods that were serving or may serve."""
+    if change.ref.resource != DEPLOYMENT or change.before is None or not _pods(scene, change):
+        return False
+    if change.after is None or _rolls(change):
+        return True
+    return bool(change.after["spec"]["replicas"] < change.before["spec"]["replicas"])
+
+
+def _pods(scene: Scene, change: Change) -> list[Pod]:
+    return _pods_of(scene, change.before) if change.before else []
+
+
+def _pods_of(scene: Scene, deployment: Object) -> list[Pod]:
+    return scene.pods.of(deployment["metadata"]["uid"])
+
+
+def _foreign(obj: Object, kind: str) -> Mapping[str, Any]:
+    values = obj["metadata"].get(kind) or {}
+    return {key: value for key, value in values.items() if not key.startswith(PREFIX) and key not in NOT_PRUNED}

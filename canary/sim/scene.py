@@ -1,0 +1,110 @@
+"""Facts about one Canary in the true world, for the rules that judge what a controller writes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from canary.api.duration import parse_duration
+from canary.core.names import ROLE_LABEL, Names, Role
+from canary.core.objects import DEPLOYMENT, SERVICE, Object, Ref
+from canary.sim.dataplane import DataPlane
+from canary.sim.faults import Faults
+from canary.sim.history import state_of
+from canary.sim.pods import Pod, Pods, version_of
+from canary.sim.routing import weights_of
+from canary.sim.world import World
+
+
+class Scene:
+    """See one Canary's objects, pods and traffic as they truly are."""
+
+    def __init__(self, world: World, pods: Pods, dataplane: DataPlane, faults: Faults, ref: Ref) -> None:
+        self.world = world
+        self.pods = pods
+        self.dataplane = dataplane
+        self.faults = faults
+        self.ref = ref
+        canary = world.find(ref)
+        assert canary is not None, f"{ref} does not exist"
+        spec = canary["spec"]
+        target = spec["targetRef"]["name"]
+        self.names = Names(ref.namespace, target, (spec.get("service") or {}).get("name") or target)
+        analysis = spec.get("analysis") or {}
+        self.drain = float(analysis.get("drainSeconds", 15))
+        self.interval = parse_duration(analysis.get("interval", "1m")) / timedelta(seconds=1)
+
+    @property
+    def canary(self) -> Object | None:
+        """Return the Canary itself."""
+        return self.world.find(self.ref)
+
+    @property
+    def phase(self) -> str:
+        """Return the phase in the Canary's status."""
+        return state_of(self.canary)[0] if self.canary else ""
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """Return the weights in the route by host; all of it on the primary's when there is no route."""
+        found = self.world.find(self.names.route_ref)
+        return {host.partition(".")[0]: weight for host, weight in weights_of(found)} if found else {}
+
+    def host(self, role: Role) -> str:
+        """Return the host of one side."""
+        return self.names.service(role).name
+
+    def weight(self, role: Role) -> int:
+        """Return the weight of one side in the route."""
+        return self.weights.get(self.host(role), 0)
+
+    def workload(self, role: Role) -> Object | None:
+        """Return the Deployment of one side."""
+        return self.world.find(self.names.workload(role))
+
+    def ready(self, role: Role) -> int:
+        """Return how many pods of one side are ready."""
+        found = self.workload(role)
+        return sum(pod.ready for pod in self.pods.of(found["metadata"]["uid"])) if found else 0
+
+    def version(self, role: Role) -> str:
+        """Return what one side's template runs, empty when the side does not exist."""
+        found = self.workload(role)
+        return version_of(found["spec"]["template"]) if found else ""
+
+    def endpoints(self, service: Ref) -> list[Pod]:
+        """Return the ready pods behind a Service."""
+        found = self.world.find(service)
+        return self.pods.endpoints(found) if found else []
+
+    def is_pointed_at(self, deployment: Ref) -> bool:
+        """Return whether the apex Service or a weight sends requests to a Deployment's pods."""
+        found = self.world.find(deployment)
+        if found is None:
+            return False
+        labels = (found["spec"]["template"]["metadata"].get("labels") or {}).items()
+        names = {self.names.apex}
+        names |= {host for host, weight in self.weights.items() if weight}
+        for name in sorted(names):
+            service = self.world.find(Ref(SERVICE, self.ref.namespace, name))
+            selector = ((service or {}).get("spec") or {}).get("selector") or {}
+            if selector and selector.items() <= labels:
+                return True
+        return False
+
+    def deployments(self) -> tuple[Ref, Ref, Ref]:
+        """Return the target and its two clones."""
+        return (self.names.target_ref, self.names.workload("primary"), self.names.workload("canary"))
+
+    def apex_role(self) -> str:
+        """Return the role in the apex Service's selector, empty when it has none."""
+        apex = self.world.find(self.names.apex_ref)
+        selector = ((apex or {}).get("spec") or {}).get("selector") or {}
+        return str(selector.get(ROLE_LABEL, ""))
+
+    def concerns(self, ref: Ref) -> bool:
+        """Return whether an object belongs to this Canary by its name."""
+        return ref.namespace == self.ref.namespace and (
+            ref in (self.ref, self.names.apex_ref, self.names.route_ref)
+            or ref in (self.names.service("primary"), self.names.service("canary"))
+            or (ref.resource == DEPLOYMENT and ref in self.deployments())
+        )

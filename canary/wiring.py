@@ -1,0 +1,147 @@
+"""Put the parts of ``canary run`` together and run them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+
+from canary.adapters.clock import SystemClock
+from canary.adapters.kube.client import KubeClient
+from canary.adapters.kube.cluster import KubeCluster
+from canary.adapters.kube.events import KubeNotifier
+from canary.adapters.prometheus import PrometheusMeasurer
+from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, CanaryKey, Object, Resource
+from canary.engine.controller import Controller
+from canary.engine.observe import affected
+from canary.engine.reconcile import Reconciler
+from canary.engine.telemetry import Telemetry, configure_logging
+from canary.engine.workqueue import WorkQueue
+from canary.settings import Settings, SettingsError
+from canary.version import version
+from canary.web.app import create_app
+
+_log = structlog.get_logger(__name__)
+
+
+class _Stop(Exception):
+    """End everything: the process was told to."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: the process has its own handlers."""
+        yield
+
+
+async def run(settings: Settings) -> int:
+    """Run the controller until SIGTERM or SIGINT and return the exit code; raise SettingsError before."""
+    configure_logging(settings.log_level, settings.log_format)
+    telemetry = Telemetry()
+    listening = _listen(settings)
+    client = await _connect(settings, telemetry)
+    measurer = PrometheusMeasurer(settings.metrics_server, on_error=lambda _: telemetry.query_failed())
+    groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
+    cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces)
+    queue: WorkQueue[CanaryKey] = WorkQueue()
+    telemetry.watch_depth(lambda: len(queue))
+    clock = SystemClock()
+    notifier = KubeNotifier(client, clock)
+    reconciler = Reconciler(cluster, measurer, notifier, clock, groups, queue.wait_dirty)
+    controller = Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
+    _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_until_told(), name="signals")
+            group.create_task(cluster.run(), name="cluster")
+            group.create_task(_control(cluster, queue, controller), name="controller")
+            if listening is not None:
+                group.create_task(_serve(listening, cluster, telemetry), name="http")
+    except* _Stop:
+        _log.info("stopped")
+    finally:
+        measurer.close()
+        await client.close()
+        if listening is not None:
+            listening.close()
+    return 0
+
+
+async def _connect(settings: Settings, telemetry: Telemetry) -> KubeClient:
+    try:
+        return await KubeClient.connect(
+            settings.kubeconfig,
+            settings.context,
+            user_agent=f"canary-controller/{version()}",
+            on_request=telemetry.requested,
+        )
+    except Exception as fault:
+        # The library answers a wrong kubeconfig with whatever its code ran into.
+        place = f"kubeconfig {settings.kubeconfig!r}" if settings.kubeconfig else "in-cluster configuration"
+        context = f", context {settings.context!r}" if settings.context else ""
+        raise SettingsError(f"{place}{context}: {_one_line(fault)}") from fault
+
+
+def _listen(settings: Settings) -> socket.socket | None:
+    """Take the port before anything else: uvicorn would end the event loop over one that is in use."""
+    if not settings.http_port:
+        return None
+    where = f"{settings.http_host}:{settings.http_port}"
+    try:
+        family, *_, address = socket.getaddrinfo(
+            settings.http_host, settings.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server((str(address[0]), int(address[1])), family=family)
+    except OSError as fault:
+        message = f"--http-host, --http-port {where!r}: cannot listen there ({fault}); give a free port, or 0"
+        raise SettingsError(message) from fault
+
+
+async def _until_told() -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
+    _log.info("stopping")
+    raise _Stop
+
+
+async def _control(cluster: KubeCluster, queue: WorkQueue[CanaryKey], controller: Controller) -> None:
+    """Wait for the caches, queue everything there is and everything that changes, and reconcile it."""
+
+    def changed(resource: Resource, before: Object | None, after: Object | None) -> None:
+        for key in affected(cluster, resource, before, after):
+            queue.add(key)
+
+    await cluster.wait_synced()
+    cluster.subscribe(changed)
+    for resource, obj in cluster.cached():
+        changed(resource, None, obj)
+    # What is cached lives long: the collector need not look at it again each time.
+    gc.collect()
+    gc.freeze()
+    _log.info("ready", canaries=len(queue))
+    await controller.run()
+
+
+async def _serve(listening: socket.socket, cluster: KubeCluster, telemetry: Telemetry) -> None:
+    config = uvicorn.Config(
+        create_app(not_ready=cluster.unsynced, metrics=telemetry.render),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
+    await _Server(config).serve(sockets=[listening])
+
+
+def _one_line(fault: Exception) -> str:
+    return " ".join(f"{fault}".split()) or type(fault).__name__

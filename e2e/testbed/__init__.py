@@ -1,0 +1,1 @@
+"""Run real Kubernetes, Istio, Envoy and Prometheus as processes, without a container engine."""

@@ -1,0 +1,1 @@
+"""Stand in for the applications of the book: catalog and webapp."""

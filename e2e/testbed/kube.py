@@ -1,0 +1,127 @@
+"""Talk to the API server with plain dicts: blocking for tests, asynchronous for the testbed's processes."""
+
+import asyncio
+import http.client
+import json
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from e2e.testbed import addresses, credentials
+
+Object = dict[str, Any]
+
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+
+
+class ApiError(Exception):
+    """Report an answer of the API server that is not a success."""
+
+    def __init__(self, method: str, path: str, status: int, message: str) -> None:
+        super().__init__(f"{method} {path}: {status} {message}")
+        self.status = status
+
+
+class KubeClient:
+    """Send single requests and wait for the answer."""
+
+    def __init__(self, authority: Path, user: str = credentials.ADMIN) -> None:
+        self._context = ssl.create_default_context(cafile=str(authority))
+        self._token = credentials.token(user)
+
+    def get(self, path: str) -> Object:
+        """Read one object or list."""
+        return self.request("GET", path)
+
+    def find(self, path: str) -> Object | None:
+        """Read one object, None when it does not exist."""
+        try:
+            return self.get(path)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def create(self, path: str, body: Object) -> Object:
+        """Create an object in the collection `path`."""
+        return self.request("POST", path, body)
+
+    def merge(self, path: str, body: Object) -> Object:
+        """Change an object by a merge patch."""
+        return self.request("PATCH", path, body, MERGE_PATCH)
+
+    def delete(self, path: str) -> Object:
+        """Delete an object."""
+        return self.request("DELETE", path)
+
+    def request(
+        self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
+    ) -> Object:
+        """Send one request; raise ApiError unless it succeeds."""
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+        payload = None if body is None else json.dumps(body)
+        connection = http.client.HTTPSConnection(
+            addresses.LOOPBACK, addresses.API_SERVER_PORT, context=self._context, timeout=30
+        )
+        try:
+            connection.request(method, path, payload, headers)
+            answer = connection.getresponse()
+            content: Object = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise ApiError(method, path, answer.status, str(content.get("message")))
+        return content
+
+
+class AsyncKubeClient:
+    """Send requests and follow lists from an event loop."""
+
+    def __init__(self, session: aiohttp.ClientSession, authority: Path, user: str) -> None:
+        self._session = session
+        self._context = ssl.create_default_context(cafile=str(authority))
+        self._headers = {"Authorization": f"Bearer {credentials.token(user)}"}
+
+    async def request(
+        self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
+    ) -> Object:
+        """Send one request; raise ApiError unless it succeeds."""
+        url = addresses.API_SERVER_URL + path
+        headers = {**self._headers, "Content-Type": content_type}
+        payload = None if body is None else json.dumps(body)
+        async with self._session.request(
+            method, url, data=payload, headers=headers, ssl=self._context
+        ) as answer:
+            content: Object = json.loads(await answer.read())
+            if answer.status >= 300:
+                raise ApiError(method, path, answer.status, str(content.get("message")))
+            return content
+
+    async def follow(self, path: str, selector: str = "") -> AsyncIterator[tuple[str, Object]]:
+        """Yield ("LISTED", list) and then every change (type, object), again after each broken watch."""
+        query = f"labelSelector={selector}&" if selector else ""
+        while True:
+            try:
+                listed = await self.request("GET", f"{path}?{query}")
+                yield "LISTED", listed
+                version = listed["metadata"]["resourceVersion"]
+                async for event in self._watch(f"{path}?{query}watch=1&resourceVersion={version}"):
+                    if event["type"] == "ERROR":
+                        break
+                    yield event["type"], event["object"]
+            except (aiohttp.ClientError, TimeoutError, ApiError, OSError):
+                await asyncio.sleep(0.2)
+
+    async def _watch(self, path: str) -> AsyncIterator[Object]:
+        url = addresses.API_SERVER_URL + path
+        # A watch is quiet for as long as nothing changes, and one line holds one object of any size.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        async with self._session.get(
+            url, headers=self._headers, ssl=self._context, timeout=timeout, read_bufsize=2**22
+        ) as answer:
+            async for line in answer.content:
+                yield json.loads(line)

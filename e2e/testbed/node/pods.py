@@ -1,0 +1,214 @@
+"""Run one pod from its binding to its end."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from e2e.testbed import addresses
+from e2e.testbed.kube import STRATEGIC_MERGE_PATCH, ApiError, AsyncKubeClient, Object
+from e2e.testbed.layout import VOLATILE
+from e2e.testbed.node import network, probes, status
+from e2e.testbed.node.bootstrap import Proxy, bootstrap
+from e2e.testbed.node.containers import (
+    PROGRAMS,
+    Container,
+    environment_of,
+    has_health_port,
+    is_known,
+    repository_of,
+)
+from e2e.testbed.node.hosts import HostsFiles
+from e2e.testbed.node.targets import Targets
+
+PROXY_NAME = "istio-proxy"
+NEVER_READY = "TESTBED_NEVER_READY"
+INJECT_LABEL = "sidecar.istio.io/inject"
+NAMESPACE_LABEL = "istio-injection"
+STARTING_INTERVAL = timedelta(milliseconds=50)
+HEALTH_INTERVAL = timedelta(seconds=1)
+# Callers learn in this time that the pod is going, as with a preStop hook that sleeps.
+PRESTOP = timedelta(milliseconds=500)
+DEFAULT_GRACE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What every pod of the node shares."""
+
+    kube: AsyncKubeClient
+    pods_folder: Path
+    envoy: Path
+    hosts: HostsFiles
+    targets: Targets
+
+
+def wants_sidecar(pod: Object, namespace: Object) -> bool:
+    """Decide as Istio's injector: the pod's label wins over the namespace's."""
+    own = pod["metadata"].get("labels", {}).get(INJECT_LABEL)
+    if own is not None:
+        return bool(own == "true")
+    return bool(namespace["metadata"].get("labels", {}).get(NAMESPACE_LABEL) == "enabled")
+
+
+def workload_name(pod: Object) -> str:
+    """Return the name of the workload that owns the pod, for a Deployment without the ReplicaSet's suffix."""
+    metadata = pod["metadata"]
+    owners = [owner["name"] for owner in metadata.get("ownerReferences", []) if owner.get("controller")]
+    name = str(owners[0] if owners else metadata["name"])
+    return name.rsplit("-", 1)[0] if "pod-template-hash" in metadata.get("labels", {}) else name
+
+
+class PodRunner:
+    """Hold the processes of one pod and keep its status true."""
+
+    def __init__(self, machine: Machine, pod: Object, address: str) -> None:
+        self.address = address
+        self.has_proxy = False
+        self.stopping = False
+        self.pod = pod
+        metadata = pod["metadata"]
+        self.namespace, self.name, self.uid = metadata["namespace"], metadata["name"], metadata["uid"]
+        self._machine = machine
+        self._folder = machine.pods_folder / f"{self.namespace}_{self.name}"
+        self._admin_socket = VOLATILE / f"{self.uid[:8]}.sock"
+        self._containers: list[Container] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+        self._since = datetime.now(UTC)
+        self._reported: Object | None = None
+
+    @property
+    def path(self) -> str:
+        """Return the pod's address in the API."""
+        return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
+
+    async def run(self) -> None:
+        """Bind and start the pod, then report its state until the task is cancelled."""
+        if not self.pod["spec"].get("nodeName"):
+            await self._bind()
+        images = [container["image"] for container in self.pod["spec"]["containers"]]
+        if not all(is_known(image) for image in images):
+            await self._patch(status.pull_failed_status(self.pod))
+            return
+        namespace = await self._machine.kube.request("GET", f"/api/v1/namespaces/{self.namespace}")
+        self.has_proxy = wants_sidecar(self.pod, namespace)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        await network.create_namespace(self.uid, self.address)
+        if self.has_proxy:
+            await network.capture_traffic(self.uid)
+            self._containers.append(self._proxy())
+            self._machine.targets.add(self.uid, self.address, namespace=self.namespace, pod=self.name)
+        self._containers += [self._container(item) for item in self.pod["spec"]["containers"]]
+        self._tasks = [asyncio.create_task(item.keep_running()) for item in self._containers]
+        await self._keep_reporting()
+
+    async def end(self, grace: timedelta) -> None:
+        """Stop everything of the pod and remove its network: applications first, Envoy last."""
+        self.stopping = True
+        applications = [item for item in self._containers if item.name != PROXY_NAME]
+        await asyncio.gather(*(item.stop(grace) for item in applications))
+        for proxy in self._containers:
+            await proxy.stop(grace)
+        for task in self._tasks:
+            task.cancel()
+        await network.delete_namespace(self.uid)
+        self._machine.targets.remove(self.uid)
+        self._admin_socket.unlink(missing_ok=True)
+
+    async def remove(self) -> None:
+        """Tell the API server that the pod is gone."""
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
+        body["preconditions"] = {"uid": self.uid}
+        with suppress(ApiError):
+            await self._machine.kube.request("DELETE", self.path, body)
+
+    async def _bind(self) -> None:
+        target = {"apiVersion": "v1", "kind": "Node", "name": addresses.NODE_NAME}
+        metadata = {"name": self.name, "uid": self.uid}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
+        await self._machine.kube.request("POST", f"{self.path}/binding", body)
+
+    def _proxy(self) -> Container:
+        metadata, workload = self.pod["metadata"], workload_name(self.pod)
+        annotations = metadata.get("annotations", {})
+        proxy = Proxy(
+            pod=self.name,
+            namespace=self.namespace,
+            address=self.address,
+            workload=workload,
+            labels=metadata.get("labels", {}),
+            annotations={name: value for name, value in annotations.items() if "istio.io" in name},
+            service_account=self.pod["spec"].get("serviceAccountName", "default"),
+        )
+        config = self._folder / "envoy.json"
+        config.write_text(json.dumps(bootstrap(proxy, self._admin_socket)))
+        # The capture rules spare Envoy's group; the user stays, as the files may lie in a private home.
+        command = [
+            *["setpriv", f"--regid={addresses.ENVOY_GROUP_ID}", "--clear-groups"],
+            *[str(self._machine.envoy), "-c", str(config), "--disable-hot-restart", "--concurrency", "1"],
+            *["--log-level", "warning", "--drain-time-s", "2", "--local-address-ip-version", "v4"],
+        ]
+        environment = {"ISTIO_META_WORKLOAD_NAME": workload, "ISTIO_META_NAMESPACE": self.namespace}
+        return self._start_inside(PROXY_NAME, command, environment)
+
+    def _container(self, container: Object) -> Container:
+        own = {"POD_NAME": self.name, "POD_NAMESPACE": self.namespace, "POD_IP": self.address}
+        command = PROGRAMS[repository_of(container["image"])]
+        return self._start_inside(container["name"], command, environment_of(container, own))
+
+    def _start_inside(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Container:
+        hosts = self._machine.hosts.path(self.namespace)
+        inside = network.enter_command(network.network_namespace(self.uid), hosts)
+        # The program must not outlive a killed node process.
+        tied = ["setpriv", "--pdeathsig", "KILL"]
+        return Container(name, [*inside, *tied, *command], environment, self._folder, self._changed.set)
+
+    async def _keep_reporting(self) -> None:
+        ready = False
+        while not self.stopping:
+            self._changed.clear()
+            ready = await self._ready()
+            await self._report(ready=ready)
+            interval = HEALTH_INTERVAL if ready else STARTING_INTERVAL
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), interval.total_seconds())
+
+    async def _ready(self) -> bool:
+        if not all(container.running for container in self._containers):
+            return False
+        if self.has_proxy and not await probes.answers_on_socket(self._admin_socket, "/ready"):
+            return False
+        for container in self.pod["spec"]["containers"]:
+            variables = {item["name"]: item.get("value") for item in container.get("env", [])}
+            if variables.get(NEVER_READY) == "1":
+                return False
+            if has_health_port(container["image"]) and not await self._healthy():
+                return False
+        return True
+
+    async def _healthy(self) -> bool:
+        return await probes.answers_on_port(self.address, addresses.HEALTH_PORT, "/healthz")
+
+    async def _report(self, *, ready: bool) -> None:
+        """Write the status when it differs from the last one written, apart from times."""
+        applications = [item for item in self._containers if item.name != PROXY_NAME]
+        new = status.running_status(self.pod, self.address, applications, ready=ready, since=self._since)
+        told = {"ready": ready, "containers": new["containerStatuses"]}
+        if told == self._reported or self.stopping:
+            return
+        await self._patch(new)
+        self._reported = told
+        print(f"{self.namespace}/{self.name} {self.address} ready={ready}", flush=True)
+
+    async def _patch(self, new: Object) -> None:
+        try:
+            await self._machine.kube.request(
+                "PATCH", f"{self.path}/status", {"status": new}, STRATEGIC_MERGE_PATCH
+            )
+        except ApiError as error:
+            print(f"{self.namespace}/{self.name}: {error}", file=sys.stderr, flush=True)

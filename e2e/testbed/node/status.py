@@ -1,0 +1,79 @@
+"""Build the pod status that a kubelet would write."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from e2e.testbed import addresses
+from e2e.testbed.kube import Object
+from e2e.testbed.node.containers import Container
+
+PULL_FAILED = "ImagePullBackOff"
+CRASHED = "CrashLoopBackOff"
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """Return a moment, by default now, in the API's form."""
+    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def pull_failed_status(pod: Object) -> Object:
+    """Return the status of a pod with an image that nothing stands in for."""
+    statuses = []
+    for container in pod["spec"]["containers"]:
+        message = f'Back-off pulling image "{container["image"]}"'
+        waiting = {"waiting": {"reason": PULL_FAILED, "message": message}}
+        statuses.append({**_container(container), "state": waiting, "ready": False, "restartCount": 0})
+    return {
+        "phase": "Pending",
+        "hostIP": addresses.NODE_ADDRESS,
+        "conditions": _conditions(ready=False),
+        "containerStatuses": statuses,
+    }
+
+
+def running_status(
+    pod: Object, address: str, containers: Sequence[Container], *, ready: bool, since: datetime
+) -> Object:
+    """Return the status of a pod that has been started."""
+    by_name = {container.name: container for container in containers}
+    statuses = [
+        {**_container(item), **_container_state(by_name[item["name"]], ready=ready)}
+        for item in pod["spec"]["containers"]
+    ]
+    return {
+        "phase": "Running",
+        "hostIP": addresses.NODE_ADDRESS,
+        "podIP": address,
+        # A merge by key would keep an older address beside this one, and the API server allows one.
+        "podIPs": [{"$patch": "replace"}, {"ip": address}],
+        "startTime": timestamp(since),
+        "conditions": _conditions(ready=ready),
+        "containerStatuses": statuses,
+    }
+
+
+def _container(container: Object) -> Object:
+    return {"name": container["name"], "image": container["image"], "imageID": container["image"]}
+
+
+def _container_state(container: Container, *, ready: bool) -> Object:
+    up = container.running
+    state: Object = {"running": {"startedAt": timestamp(container.started_at)}}
+    if not up:
+        state = {"waiting": {"reason": CRASHED, "message": "back-off restarting failed container"}}
+    status: Object = {
+        "state": state,
+        "ready": ready and up,
+        "started": up,
+        "restartCount": container.restarts,
+    }
+    if container.last_exit is not None:
+        ended = {"exitCode": container.last_exit.code % 256, "finishedAt": timestamp(container.last_exit.at)}
+        status["lastState"] = {"terminated": ended}
+    return status
+
+
+def _conditions(*, ready: bool) -> list[Object]:
+    now = timestamp()
+    states = {"PodScheduled": True, "Initialized": True, "ContainersReady": ready, "Ready": ready}
+    return [{"type": kind, "status": str(state), "lastTransitionTime": now} for kind, state in states.items()]
