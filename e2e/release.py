@@ -136,6 +136,24 @@ class Release:
         listed = self.testbed.kube.get(f"/api/v1/namespaces/{self.namespace}/events")["items"]
         return [(e["reason"], e["message"]) for e in listed if e["involvedObject"]["name"] == CANARY]
 
+    def told(self, reason: str) -> list[str]:
+        """Return the messages of the events with a reason, in the order of the alphabet."""
+        return sorted(message for found, message in self.events() if found == reason)
+
+    def wait_told(self, reason: str, within: timedelta = SOON) -> list[str]:
+        """Wait until an event with a reason is recorded; return the messages with it."""
+        wait_until(lambda: self.told(reason), within, lambda: f"no event {reason} among {self.events()}")
+        return self.told(reason)
+
+    def shares(self, since: datetime) -> list[tuple[int, int]]:
+        """Return the weights in each version of the route since a time: one entry for each write."""
+        return [weights_of(seen.object) for seen in self.recorder.seen("virtualservices", "catalog", since)]
+
+    def patch_spec(self, **fields: Any) -> None:
+        """Change fields of the Canary's spec as a user does."""
+        body = json.dumps({"spec": fields})
+        self.kubectl("patch", f"canaries.{self.group}/{CANARY}", "--type=merge", "-p", body)
+
     @contextmanager
     def load(self, rps: float = 25.0, seconds: float = 240) -> Iterator[tuple[Load, Load]]:
         """Put load on the service from a caller with a sidecar and from one without, for a while."""
@@ -156,4 +174,5 @@ def weights_of(route: Object) -> tuple[int, int]:
 
 def summary(status: Object) -> str:
     """Return what matters of a status in one line."""
-    return f"{status.get('phase')} {status.get('canaryWeight')} failed {status.get('failedChecks')}: {status.get('message')}"
+    counts = f"{status.get('canaryWeight')} %, {status.get('failedChecks')} failed checks"
+    return f"{status.get('phase')} at {counts}: {status.get('message')}"

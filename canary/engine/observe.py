@@ -55,9 +55,7 @@ def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
             spec = Canary.parse(raw).spec
         except ValidationError as error:
             refused = tuple(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    body: dict[str, Any] = raw.get("spec") or {}
-    target = str((body.get("targetRef") or {}).get("name") or "")
-    apex = str((body.get("service") or {}).get("name") or target)
+    target, apex = _points_at(raw)
     drain = spec.analysis.drain_seconds if spec else _DEFAULT_DRAIN
     owner = Owner(key.group, key.name, raw["metadata"]["uid"], target, apex, drain)
     return _assemble(cluster, key, raw, spec, refused, owner)
@@ -158,22 +156,26 @@ def affected(cluster: Cluster, resource: Resource, before: Object | None, after:
 
 def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None) -> bool:
     """Return whether an object may matter to a Canary, by its name or by what it points at."""
-    spec = canary.get("spec") or {}
-    target = (spec.get("targetRef") or {}).get("name")
-    apex = (spec.get("service") or {}).get("name") or target
+    target, apex = _points_at(canary)
     name = obj["metadata"]["name"]
     if resource in _GROUPS.values():
-        other = obj.get("spec") or {}
-        shares = target == (other.get("targetRef") or {}).get("name")
-        return bool(name != canary["metadata"]["name"] and shares)
+        other_target, other_apex = _points_at(obj)
+        return name != canary["metadata"]["name"] and (target == other_target or apex == other_apex)
     if resource == DEPLOYMENT:
         return bool(name == target)
     if name == apex:
         return True
     # Obstacles: what another object routes, rules, scales or selects is compared by the decision itself.
     if resource == SERVICE:
-        return any(_selector(state) != _selector(other) for state, other in ((before, after),))
+        return _selector(before) != _selector(after)
     return resource in (VIRTUAL_SERVICE, DESTINATION_RULE, AUTOSCALER) and owner_of(obj) is None
+
+
+def _points_at(canary: Object) -> tuple[str, str]:
+    """Return the names of a Canary's target and apex."""
+    spec = canary.get("spec") or {}
+    target = str((spec.get("targetRef") or {}).get("name") or "")
+    return target, str((spec.get("service") or {}).get("name") or target)
 
 
 def _selector(service: Object | None) -> object:

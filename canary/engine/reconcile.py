@@ -9,7 +9,7 @@ from typing import assert_never
 
 import structlog
 
-from canary.api.status import parse, to_wire
+from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.decide import decide, questions
 from canary.core.measurement import Measurement, Query
@@ -109,8 +109,7 @@ class Reconciler:
         """Write the status on the version it was decided on; then tell people."""
         if snapshot.canary is None or decision.status is None:
             return
-        old = to_wire(parse(snapshot.canary.get("status")))
-        patch = merge_patch(old, to_wire(decision.status))
+        patch = merge_patch(snapshot.canary.get("status") or {}, to_wire(decision.status))
         if patch:
             version = snapshot.canary["metadata"]["resourceVersion"]
             body = {"status": patch}

@@ -36,9 +36,7 @@ class Telemetry:
             ["verb", "resource", "code"],
             registry=self.registry,
         )
-        self._query_errors = Counter(
-            "canary_query_errors", "Metric queries without an answer.", registry=self.registry
-        )
+        self._query_errors = Counter("canary_query_errors", "Metric queries without an answer.", registry=self.registry)
 
     def reconciled(self, result: str, seconds: float) -> None:
         """Count one reconcile."""

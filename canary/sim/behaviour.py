@@ -16,6 +16,8 @@ class Behaviour:
     cancels: float = 0.0
     latency: float = 20.0
     """Median milliseconds; one request in a hundred takes about three times as long."""
+    extra_latency: float = 0.0
+    """Milliseconds every request takes longer."""
 
 
 class Behaviours:

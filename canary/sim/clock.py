@@ -57,6 +57,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return []
         self._turns += 1
         if self._turns > MAX_TURNS_AT_ONE_MOMENT:
+            self._turns = 0
             raise LivelockError(f"time stands still at {self._now} s")
         return []
 
@@ -77,17 +78,23 @@ def run(loop: VirtualLoop, main: Coroutine[Any, Any, T]) -> T:
     try:
         result = loop.run_until_complete(main)
     finally:
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        asyncio.set_event_loop(None)
-        loop.close()
+        try:
+            _cancel_all(loop)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
     if loop.faults:
         raise loop.faults[0]
     return result
+
+
+def _cancel_all(loop: VirtualLoop) -> None:
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 class VirtualClock:

@@ -33,12 +33,21 @@ class Call:
 class SimCluster:
     """Implement `ports.Cluster` over a `World`, with a cache of its own that lags behind."""
 
-    def __init__(self, world: World, random: Random, faults: Faults | None = None, *, manager: str = MANAGER) -> None:
+    def __init__(
+        self,
+        world: World,
+        random: Random,
+        faults: Faults | None = None,
+        *,
+        manager: str = MANAGER,
+        unserved: frozenset[Resource] = frozenset(),
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._world = world
         self._random = random
         self._faults = faults or Faults()
         self._manager = manager
+        self._unserved = unserved
         self._cache: dict[Resource, dict[Ref, Object]] = {}
         self._floor: dict[Ref, int] = {}
         self._pending: dict[Resource, deque[tuple[float, Callable[[], None]]]] = {}
@@ -213,7 +222,7 @@ class SimCluster:
         self._floor[ref] = version
         found = self._cache.setdefault(ref.resource, {})
         before = found.get(ref)
-        if obj is None or not _is_cached(ref, obj):
+        if obj is None or not self._caches(ref, obj):
             after = None
             found.pop(ref, None)
         else:
@@ -225,7 +234,7 @@ class SimCluster:
         for listener in list(self._listeners):
             listener(ref.resource, before, after)
 
-
-def _is_cached(ref: Ref, obj: Object) -> bool:
-    """Return whether the cache holds an object: revisions of other controllers stay outside."""
-    return ref.resource != CONTROLLER_REVISION or CANARY_LABEL in labels_of(obj)
+    def _caches(self, ref: Ref, obj: Object) -> bool:
+        """Return whether the cache holds an object: revisions of other controllers stay outside."""
+        known = ref.resource != CONTROLLER_REVISION or CANARY_LABEL in labels_of(obj)
+        return known and ref.resource not in self._unserved

@@ -62,11 +62,12 @@ class Deployments:
         uid = found["metadata"]["uid"]
         found = self._numbered(ref, found)
         wanted = orders(found, self._pods.of(uid), len(self._pods.ending(uid)), self._loop.time())
+        # The status lags one turn behind the pods, as that of the ReplicaSets does.
+        self._report(ref, found)
         for pod in wanted.end:
             self._pods.end(pod)
         for _ in range(wanted.start):
             self._pods.start(found)
-        self._report(ref, found)
         self._wake_for_min_ready(ref, found)
 
     def _numbered(self, ref: Ref, found: Object) -> Object:

@@ -207,7 +207,7 @@ class DataPlane:
     def _outcome(self, behaviour: Behaviour) -> tuple[str, str, str, float]:
         """Return code at the source, code at the destination, flag and milliseconds of one request."""
         draw = self._random.random() * 100
-        took = latency(self._random, behaviour.latency)
+        took = latency(self._random, behaviour.latency) + behaviour.extra_latency
         if draw < behaviour.errors:
             return "500", "500", "-", took
         if draw < behaviour.errors + behaviour.timeouts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Any
 
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, Object, Ref
 from canary.sim.behaviour import Behaviours
@@ -27,9 +28,16 @@ GROUPS = (NATIVE_CANARY.group, FLAGGER_CANARY.group)
 class Simulation:
     """Hold one invented world and the controllers in it; made inside a running virtual loop."""
 
-    def __init__(self, *, seed: int = 0, groups: tuple[str, ...] = GROUPS, scrape_interval: float = 5.0) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        groups: tuple[str, ...] = GROUPS,
+        scrape_interval: float = 5.0,
+        judge: bool = True,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
-        self._groups = groups
+        self.groups = groups
         self._random = Random(seed)
         self.faults = Faults()
         self.behaviours = Behaviours()
@@ -48,7 +56,8 @@ class Simulation:
         self.calls: list[Call] = []
         self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
         self._failure: BaseException | None = None
-        self.checker.on_violation = lambda violation: self._fail(InvariantError(str(violation)))
+        if judge:
+            self.checker.on_violation = lambda violation: self._fail(InvariantError(str(violation)))
         self.world.watch(self._on_change)
         self.pods.after.append(lambda pod: self._look())
 
@@ -62,19 +71,25 @@ class Simulation:
         return self.loop.time()
 
     def start_controller(self) -> Process:
-        """Start a controller process with an empty memory."""
-        cluster = SimCluster(self.world, self._stream("controller"), self.faults)
+        """Start a controller process with an empty memory, unless one is running."""
+        if self.process is None:
+            self.process = self.start_another_controller()
+        return self.process
+
+    def start_another_controller(self) -> Process:
+        """Start a controller process beside whatever is running."""
+        unserved = frozenset(one for one in CANARIES if one.group not in self.groups)
+        cluster = SimCluster(self.world, self._stream("controller"), self.faults, unserved=unserved)
         cluster.observers += [self.calls.append, self.checker.on_call]
         process = Process(
             cluster,
             self.measurer,
             Recorder(self.history, lambda: self.now),
             VirtualClock(self.loop),
-            self._groups,
+            self.groups,
             self._fail,
         )
         cluster.on_crash = lambda: self._end(process)
-        self.process = process
         self.checker.on_controller(True)
         return process
 
@@ -106,6 +121,16 @@ class Simulation:
             self.loop.call_later(delay, self.start_controller)
 
         process.cluster.on_crash = crashed
+
+    def kill_pods(self, namespace: str, deployment: str, count: int | None = None) -> None:
+        """Take pods of a Deployment away at once, the oldest first; all of them if no count is given."""
+        found = [
+            pod
+            for pod in self.pods.all()
+            if (pod.namespace, pod.deployment) == (namespace, deployment) and not pod.terminating
+        ]
+        for pod in found[:count]:
+            self.pods.kill(pod)
 
     def at(self, delay: float, act: Callable[[], object]) -> None:
         """Do something `delay` seconds from now."""
@@ -208,13 +233,11 @@ class Simulation:
 Story = Callable[[Simulation], Awaitable[None]]
 
 
-def simulate(
-    story: Story, *, seed: int = 0, groups: tuple[str, ...] = GROUPS, scrape_interval: float = 5.0
-) -> Simulation:
+def simulate(story: Story, **settings: Any) -> Simulation:
     """Play a story in a fresh simulation and return it; raise what went wrong, broken rules first."""
 
     async def play() -> Simulation:
-        simulation = Simulation(seed=seed, groups=groups, scrape_interval=scrape_interval)
+        simulation = Simulation(**settings)
         await story(simulation)
         simulation.kill_controller()
         simulation._raise()

@@ -100,6 +100,13 @@ class Faults:
         """Return the first fault that hits a watch event."""
         return next((one for one in self.watch if one.matches(now, ref)), None)
 
+    def over_at(self) -> float:
+        """Return when the last fault that ends is over."""
+        ends = [fault.end for fault in self.api]
+        ends += [fault.end for fault in self.watch]
+        ends += [fault.end for fault in self.metrics]
+        return max((end for end in ends if end < float("inf")), default=0.0)
+
     def of_metrics(self, now: float) -> MetricsFault | None:
         """Return the fault the metrics server has now."""
         return next((one for one in self.metrics if one.start <= now < one.end), None)

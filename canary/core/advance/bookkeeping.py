@@ -99,13 +99,19 @@ def _drain(view: View, status: CanaryStatus) -> Drain | None:
 
 def _draining_role(view: View, status: CanaryStatus) -> str | None:
     if status.phase is Phase.INITIALIZING:
-        waiting = view.target is not None and view.target.replicas > 0
-        return "target" if waiting and handed_over(view) else None
+        return "target" if handed_over(view) and _target_has_pods(view) else None
     off_primary = view.weights == CANARY_ONLY and view.apex_role == "canary"
     if off_primary and (_promotes(view, status) or _falls_back(status)):
         return "primary"
     off_canary = view.weights == PRIMARY_ONLY and view.apex_role != "canary"
-    return "canary" if off_canary and view.canary_has_pods and _canary_ends(view, status) else None
+    if off_canary and view.canary_has_pods and _canary_ends(view, status):
+        return "canary"
+    off_target = view.weights is not None and view.apex_role in ("primary", "canary")
+    return "target" if off_target and _target_has_pods(view) else None
+
+
+def _target_has_pods(view: View) -> bool:
+    return view.target is not None and view.target.replicas > 0
 
 
 def _promotes(view: View, status: CanaryStatus) -> bool:

@@ -64,7 +64,7 @@ def start_run(view: View, target: Workload, restarted: bool = False) -> Advance:
         traffic_since=None,
         progress=None,
     )
-    for kind in ("MetricsAvailable", "TrafficDiverted", "RevisionPending"):
+    for kind in ("MetricsAvailable", "TrafficDiverted", "RevisionPending", "Held", "Progressing"):
         status = without_condition(status, kind)
     return Advance(status, (Event("RevisionDetected", message),))
 

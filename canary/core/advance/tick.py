@@ -7,13 +7,16 @@ from enum import Enum
 
 from canary.api.status import CanaryStatus, Check
 from canary.core.actions import Event
-from canary.core.advance.outcome import Advance, saying, with_condition
+from canary.core.advance.outcome import Advance, saying, with_condition, without_condition
 from canary.core.judge import judge, missing_labels
 from canary.core.measurement import CheckQuery, LabelsQuery, Measurement, SeriesAnswer, Unavailable
 from canary.core.view import View
 
 REPEAT_AFTER = timedelta(minutes=10)
 """An event about the same cause of missing data is repeated after this time."""
+
+
+_ABOUT_METRICS = ("MetricsMissing", "LabelsMissing")
 
 
 class Verdict(Enum):
@@ -67,7 +70,7 @@ def _judge_checks(view: View) -> tuple[Verdict, Advance]:
     if held:
         return Verdict.HELD, hold(view, status, "MetricsMissing", held[0].message)
     status = with_condition(status, "MetricsAvailable", "True", "Answered", "all checks have data", view.now)
-    return Verdict.PASSED, Advance(status)
+    return Verdict.PASSED, Advance(without_condition(status, "Held"))
 
 
 def _failed(view: View, status: CanaryStatus, why: str) -> Advance:
@@ -81,14 +84,15 @@ def _failed(view: View, status: CanaryStatus, why: str) -> Advance:
 
 def hold(view: View, status: CanaryStatus, reason: str, why: str) -> Advance:
     """Stay at this weight, count nothing, say why; look again an interval later."""
+    kind, value = ("MetricsAvailable", "False") if reason in _ABOUT_METRICS else ("Held", "True")
     message = f"Holding at {status.canary_weight} %: {why}"
-    old = status.condition("MetricsAvailable")
-    told = old is not None and old.status == "False" and old.reason == reason and old.last_update_time is not None
-    repeat = not told or (old and old.last_update_time and view.now - old.last_update_time >= REPEAT_AFTER)
-    if repeat:
-        status = with_condition(status, "MetricsAvailable", "False", reason, message, view.now)
+    old = status.condition(kind)
+    told_at = old.last_update_time if old and (old.status, old.reason) == (value, reason) else None
     status = saying(_again_later(view, status), message)
-    return Advance(status, (Event(reason, message, "Warning"),) if repeat else ())
+    if told_at is not None and view.now - told_at < REPEAT_AFTER:
+        return Advance(status)
+    status = with_condition(status, kind, "False" if value == "False" else "True", reason, message, view.now)
+    return Advance(status, (Event(reason, message, "Warning"),))
 
 
 def _again_later(view: View, status: CanaryStatus) -> CanaryStatus:

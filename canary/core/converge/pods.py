@@ -85,12 +85,7 @@ def _grow_canary(view: View, candidate: Workload, revision: Revision, size: int)
 def target_actions(view: View) -> tuple[Action, ...]:
     """Return the write that takes the target to 0, once production does not rest on its pods."""
     target = view.target
-    if target is None or target.replicas == 0 or _replicas_put_off(view):
-        return ()
-    if view.status.phase is Phase.INITIALIZING:
-        if not view.drained("target"):
-            return ()
-    elif view.apex_role not in ("primary", "canary") or view.weights is None:
+    if target is None or target.replicas == 0 or not view.drained("target") or _replicas_put_off(view):
         return ()
     body = {"spec": {"replicas": 0}}
     return (Patch(target.ref, body, target.version, "target to 0", route_guards(view)),)

@@ -27,6 +27,8 @@ from e2e.testbed.node.targets import Targets
 
 PROXY_NAME = "istio-proxy"
 NEVER_READY = "TESTBED_NEVER_READY"
+# Names the one Deployment whose pods never get ready: the same template may be healthy elsewhere.
+NEVER_READY_WORKLOAD = "TESTBED_NEVER_READY_WORKLOAD"
 INJECT_LABEL = "sidecar.istio.io/inject"
 NAMESPACE_LABEL = "istio-injection"
 STARTING_INTERVAL = timedelta(milliseconds=50)
@@ -186,6 +188,8 @@ class PodRunner:
         for container in self.pod["spec"]["containers"]:
             variables = {item["name"]: item.get("value") for item in container.get("env", [])}
             if variables.get(NEVER_READY) == "1":
+                return False
+            if variables.get(NEVER_READY_WORKLOAD) == workload_name(self.pod):
                 return False
             if has_health_port(container["image"]) and not await self._healthy():
                 return False

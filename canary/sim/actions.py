@@ -1,0 +1,190 @@
+"""Things that happen in a schedule, by name: user edits, pods dying, faults; all arguments are JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from canary.core.names import ROLE_LABEL
+from canary.core.objects import SERVICE, Ref
+from canary.ports import ClusterError
+from canary.sim.behaviour import Behaviour
+from canary.sim.dataplane import PROPAGATION, Proxies
+from canary.sim.driver import Simulation
+from canary.sim.faults import ApiFault, MetricsFault, WatchFault
+from canary.sim.scenario import Scenario
+from canary.sim.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where actions happen."""
+
+    sim: Simulation
+    scenario: Scenario
+
+    def workload(self, role: str) -> Ref:
+        """Return the Deployment of a role; `target` is the user's own."""
+        target = self.scenario.target
+        return target if role == "target" else replace(target, name=f"{target.name}-{role}")
+
+    def named(self, what: str) -> Ref:
+        """Return the object a schedule calls target, primary, canary, apex, route, Canary or a Service."""
+        namespace, apex = self.scenario.ref.namespace, self.scenario.apex
+        known = {
+            "apex": Ref(SERVICE, namespace, apex),
+            "primary service": Ref(SERVICE, namespace, f"{apex}-primary"),
+            "canary service": Ref(SERVICE, namespace, f"{apex}-canary"),
+            "route": self.scenario.route,
+            "Canary": self.scenario.ref,
+        }
+        return known.get(what) or self.workload(what)
+
+
+def template(stage: Stage, image: str) -> None:
+    """Apply the Deployment with an image."""
+    stage.sim.user.apply(stage.scenario.revised(image))
+
+
+def reapply(stage: Stage) -> None:
+    """Apply Canary, Deployment and Service as they were at first."""
+    for manifest in (*stage.scenario.objects, stage.scenario.canary):
+        stage.sim.user.apply(manifest)
+
+
+def restart(stage: Stage) -> None:
+    """Do `kubectl rollout restart` on the target."""
+    stage.sim.user.restart(stage.scenario.target)
+
+
+def scale(stage: Stage, role: str, replicas: int) -> None:
+    """Scale target, primary or canary by hand."""
+    stage.sim.user.scale(stage.workload(role), replicas)
+
+
+def weights(stage: Stage, canary: int) -> None:
+    """Edit the weights of the route by hand."""
+    apex = stage.scenario.apex
+    shares = {f"{apex}-primary": 100 - canary, f"{apex}-canary": canary}
+    User(stage.sim.world, "kubectl-edit").set_weights(stage.scenario.route, shares)
+
+
+def selector(stage: Stage, role: str | None) -> None:
+    """Edit the role in the apex Service's selector by hand."""
+    body = {"spec": {"selector": {ROLE_LABEL: role}}}
+    User(stage.sim.world, "kubectl-edit").edit(stage.named("apex"), body)
+
+
+def annotate(stage: Stage, what: str, key: str = "example.com/note", value: str = "hello") -> None:
+    """Put a foreign annotation on an object."""
+    User(stage.sim.world, "kubectl-annotate").annotate(stage.named(what), key, value)
+
+
+def delete(stage: Stage, what: str) -> None:
+    """Delete an object by hand."""
+    stage.sim.user.delete(stage.named(what))
+
+
+def erase_status(stage: Stage) -> None:
+    """Remove the status of the Canary."""
+    stage.sim.user.erase_status(stage.scenario.ref)
+
+
+def kill_pods(stage: Stage, role: str, count: int | None = None) -> None:
+    """Take pods away, as a lost node does."""
+    stage.sim.kill_pods(stage.scenario.ref.namespace, stage.workload(role).name, count)
+
+
+def behave(stage: Stage, image: str = "", deployment: str = "", **what: Any) -> None:
+    """Let pods of an image or Deployment behave in a given way from now on."""
+    stage.sim.dataplane.settle()
+    stage.sim.behaviours.put(Behaviour(**what), image=image, deployment=deployment)
+
+
+def api_fault(stage: Stage, kind: Any, lasts: float = 60.0, **which: Any) -> None:
+    """Break API calls for a time."""
+    now = stage.sim.now
+    stage.sim.faults.api.append(ApiFault(kind, start=now, end=now + lasts, **which))
+
+
+def crash(stage: Stage, kind: Any = "crash before", skip: int = 0, back_after: float = 5.0) -> None:
+    """Let the controller crash at its next write but `skip`, and come back."""
+    stage.sim.restart_after_crash(back_after)
+    stage.sim.faults.api.append(ApiFault(kind, skip=skip, start=stage.sim.now))
+
+
+def restart_controller(stage: Stage, away: float = 5.0) -> None:
+    """Kill the controller and start it again."""
+    stage.sim.kill_controller()
+    stage.sim.at(away, stage.sim.start_controller)
+
+
+def watches(stage: Stage, kind: Any, lasts: float, delay: float = 5.0, kind_of_object: str = "") -> None:
+    """Break watches for a time."""
+    now = stage.sim.now
+    stage.sim.faults.watch.append(WatchFault(kind, now, now + lasts, kind_of_object, delay))
+
+
+def metrics(stage: Stage, kind: Any, lasts: float) -> None:
+    """Break the metrics server for a time."""
+    now = stage.sim.now
+    stage.sim.faults.metrics.append(MetricsFault(kind, now, now + lasts))
+    stage.sim.checker.disturb()
+    stage.sim.at(lasts, stage.sim.checker.disturb)
+
+
+def proxies(stage: Stage, share: float, lasts: float) -> None:
+    """Let a share of the proxies learn of nothing for a time."""
+    stage.sim.dataplane.split(Proxies(1 - share), Proxies(share, None))
+    stage.sim.at(lasts, lambda: stage.sim.dataplane.delay(PROPAGATION))
+
+
+def undo(stage: Stage, what: str = "route", times: int = 3) -> None:
+    """Let another manager put the object back as it is now, each time it changes."""
+    ref, gitops = stage.named(what), User(stage.sim.world, "argocd-controller")
+    wanted = stage.sim.world.find(ref)
+    left = [times]
+
+    def put_back() -> None:
+        found = stage.sim.world.find(ref)
+        if found and wanted and found["spec"] != wanted["spec"]:
+            left[0] -= 1
+            gitops.edit(ref, {"spec": wanted["spec"]})
+        if left[0] > 0:
+            stage.sim.at(1.0, put_back)
+
+    put_back()
+
+
+ACTIONS: dict[str, Callable[..., None]] = {
+    act.__name__: act
+    for act in (
+        template,
+        reapply,
+        restart,
+        scale,
+        weights,
+        selector,
+        annotate,
+        delete,
+        erase_status,
+        kill_pods,
+        behave,
+        api_fault,
+        crash,
+        restart_controller,
+        watches,
+        metrics,
+        proxies,
+        undo,
+    )
+}
+
+
+def act(stage: Stage, name: str, arguments: dict[str, Any]) -> None:
+    """Do one thing by name; what the API server refuses (an object is gone) does not happen."""
+    try:
+        ACTIONS[name](stage, **arguments)
+    except ClusterError:
+        return

@@ -1,0 +1,144 @@
+"""`canary simulate`: a release on a virtual clock, with an invented cluster and traffic."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+import yaml
+
+from canary.api.admission import refusals
+from canary.sim import options
+from canary.sim.behaviour import Behaviour
+from canary.sim.dataplane import Requests
+from canary.sim.driver import Simulation, simulate
+from canary.sim.faults import MetricsFault
+from canary.sim.report import Report, report_of
+from canary.sim.scenario import CANARY_API, Scenario, initialise, release
+
+BACK_AFTER = 5.0
+"""Seconds a restarted controller is away."""
+
+PATIENCE = 3 * 3600.0
+"""Seconds after which a release that does not end is called unfinished."""
+
+IDLE_PATIENCE = 900.0
+"""Seconds without a new row after which a release is called unfinished."""
+
+
+class WrongInput(Exception):
+    """A file or option cannot be used; the text is one line for the person who typed it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `canary simulate`."""
+    parser.description = "Play a release in virtual time with an invented cluster and traffic."
+    parser.add_argument("files", nargs="*", metavar="FILE", help="YAML with a Canary; Deployment and Service if any")
+    parser.add_argument("--rps", type=options.rate, default=50.0, metavar="N", help="requests per second (50)")
+    parser.add_argument("--canary-errors", type=options.percent, default=0.0, metavar="2%%")
+    parser.add_argument("--canary-latency", type=options.latency, default=0.0, metavar="+300ms")
+    parser.add_argument("--kill-canary-at", type=options.moment, metavar="90s", help="all pods of the canary die")
+    parser.add_argument("--metrics-down", type=options.span, metavar="60s..120s")
+    parser.add_argument("--restart-controller-at", type=options.moment, metavar="100s")
+    parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
+    parser.add_argument("--schedule", metavar="FILE", help="replay a schedule of faults (JSON)")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run `canary simulate` and return its exit code."""
+    # The engine logs every decision; here the report tells.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        if args.schedule:
+            from canary.sim.replay import replay
+
+            return replay(args)
+        report = _play(_read(args.files), args)
+    except WrongInput as fault:
+        print(f"canary simulate: {fault}", file=sys.stderr)
+        return 2
+    print(report.as_json() if args.output == "json" else report.as_table())
+    return 0 if report.verdict in ("Succeeded", "Failed") else 1
+
+
+def _read(files: Sequence[str]) -> Scenario:
+    if not files:
+        raise WrongInput("name a file that holds a Canary")
+    objects = [obj for name in files for obj in _load(name)]
+    canaries = [obj for obj in objects if (obj.get("apiVersion"), obj.get("kind")) in CANARY_API]
+    where = ", ".join(files)
+    if len(canaries) != 1:
+        known = " or ".join(sorted(api for api, _ in CANARY_API))
+        raise WrongInput(f"{where}: {len(canaries)} Canaries found, needed is one of {known}")
+    if found := refusals(canaries[0]):
+        raise WrongInput("; ".join(str(one) for one in found))
+    given = [obj for obj in objects if obj.get("kind") in ("Deployment", "Service")]
+    return Scenario(canary=canaries[0], given=given)
+
+
+def _load(name: str) -> list[dict[str, Any]]:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        found = [one for one in yaml.safe_load_all(text) if one is not None]
+    except OSError as fault:
+        raise WrongInput(f"{name}: {fault.strerror or fault}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise WrongInput(f"{name} is not YAML: {' '.join(str(fault).split())}") from None
+    for one in found:
+        if not isinstance(one, dict) or not isinstance(one.get("metadata", {}), dict):
+            raise WrongInput(f"{name}: a Kubernetes object is a mapping with kind and metadata")
+    return found
+
+
+def _play(scenario: Scenario, args: argparse.Namespace) -> Report:
+    scenario.rps = args.rps
+    found: list[Report] = []
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, scenario)
+        sim.dataplane.settle()
+        sim.dataplane.requests = Requests()
+        image = f"{scenario.image.rpartition(':')[0] or scenario.image}:next"
+        sim.behaviours.put(Behaviour(errors=args.canary_errors, extra_latency=args.canary_latency), image=image)
+        begun = await release(sim, scenario, image)
+        _plan_faults(sim, scenario, args)
+        await _finish(sim, scenario)
+        sim.dataplane.settle()
+        found.append(report_of(sim, scenario.ref, begun))
+
+    simulate(story, seed=args.seed, judge=False)
+    return found[0]
+
+
+def _plan_faults(sim: Simulation, scenario: Scenario, args: argparse.Namespace) -> None:
+    if args.kill_canary_at is not None:
+        name = f"{scenario.target.name}-canary"
+        sim.at(args.kill_canary_at, lambda: sim.kill_pods(scenario.ref.namespace, name))
+    if args.metrics_down is not None:
+        start, end = args.metrics_down
+        sim.faults.metrics.append(MetricsFault("down", sim.now + start, sim.now + end))
+    if args.restart_controller_at is not None:
+        sim.at(args.restart_controller_at, sim.kill_controller)
+        sim.at(args.restart_controller_at + BACK_AFTER, sim.start_controller)
+
+
+async def _finish(sim: Simulation, scenario: Scenario) -> None:
+    """Wait for the end of the release, or until it is clear that none comes."""
+    deadline = sim.now + PATIENCE
+    faults = max((one.end for one in sim.faults.metrics), default=0.0)
+
+    def over() -> bool:
+        rows = sim.history.rows(scenario.ref)
+        idle = sim.now - max(faults, rows[-1].at) > IDLE_PATIENCE
+        return sim.state(scenario.ref)[0] in ("Succeeded", "Failed") or idle or sim.now > deadline
+
+    while not over():
+        await sim.rest(1)
+    if sim.state(scenario.ref)[0] == "Failed":
+        await sim.rest(30)

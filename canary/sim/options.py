@@ -1,0 +1,62 @@
+"""Option values of the command line: percentages, durations, spans of time."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import timedelta
+
+from canary.api.duration import parse_duration
+
+_MILLISECONDS = re.compile(r"\+?(\d+(?:\.\d+)?)ms")
+_SECONDS = re.compile(r"\+?(\d+(?:\.\d+)?)s")
+
+
+def percent(text: str) -> float:
+    """Read `2%` or `2`."""
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a percentage from 0% to 100%')
+    return value
+
+
+def rate(text: str) -> float:
+    """Read requests per second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 2000:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of requests per second from 0 to 2000')
+    return value
+
+
+def latency(text: str) -> float:
+    """Read `+300ms` or `+1.5s` as milliseconds."""
+    if found := _MILLISECONDS.fullmatch(text):
+        return float(found[1])
+    if found := _SECONDS.fullmatch(text):
+        return float(found[1]) * 1000
+    raise argparse.ArgumentTypeError(f'"{text}" is not a latency such as +300ms or +1.5s')
+
+
+def moment(text: str) -> float:
+    """Read `90s` or `1m30s` as seconds."""
+    try:
+        return parse_duration(text) / timedelta(seconds=1)
+    except ValueError as fault:
+        raise argparse.ArgumentTypeError(str(fault)) from None
+
+
+def span(text: str) -> tuple[float, float]:
+    """Read `60s..120s` as two moments."""
+    start, dots, end = text.partition("..")
+    if not dots:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a span of time such as 60s..120s')
+    found = (moment(start), moment(end))
+    if found[0] >= found[1]:
+        raise argparse.ArgumentTypeError(f'"{text}" ends before it begins')
+    return found

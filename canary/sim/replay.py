@@ -1,0 +1,114 @@
+"""Schedules of faults: read from JSON, played, and judged by how the system serves in the end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from canary.sim.actions import ACTIONS, Stage, act
+from canary.sim.driver import Simulation, simulate
+from canary.sim.report import Report, report_of
+from canary.sim.scenario import Scenario, initialise, listing_5_1, release
+
+QUIET = 900.0
+"""Seconds after the last entry and fault in which the system has to come to rest."""
+
+LAST_LOOK = 30.0
+"""Seconds at the end in which no request may fail."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One thing that happens, `at` seconds after the change was seen."""
+
+    at: float
+    do: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Schedule:
+    """What happens in one release."""
+
+    seed: int = 0
+    replicas: int = 2
+    rps: float = 20.0
+    analysis: dict[str, Any] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+    def as_json(self) -> str:
+        """Return the schedule as a file has it."""
+        return json.dumps(asdict(self), indent=1)
+
+    @property
+    def scenario(self) -> Scenario:
+        """Return the release the schedule disturbs."""
+        return Scenario(listing_5_1(**self.analysis), rps=self.rps, replicas=self.replicas)
+
+
+def parse(text: str) -> Schedule:
+    """Read a schedule; ValueError says what is wrong with it."""
+    try:
+        raw = json.loads(text)
+        entries = [Entry(**one) for one in raw.pop("entries", [])]
+        schedule = Schedule(**raw, entries=entries)
+    except (TypeError, AttributeError) as fault:
+        raise ValueError(f"no schedule: {fault}") from None
+    for entry in schedule.entries:
+        if entry.do not in ACTIONS:
+            raise ValueError(f'no schedule: "{entry.do}" is none of {", ".join(sorted(ACTIONS))}')
+    return schedule
+
+
+def play(schedule: Schedule) -> Report:
+    """Play a schedule and return its report; raise when a rule breaks or requests fail in the end."""
+    found: list[Report] = []
+
+    async def story(sim: Simulation) -> None:
+        scenario = schedule.scenario
+        await initialise(sim, scenario)
+        begun = await release(sim, scenario, f"{scenario.target.name}:v2")
+        stage = Stage(sim, scenario)
+        for entry in schedule.entries:
+            sim.at(entry.at, lambda entry=entry: act(stage, entry.do, entry.arguments))  # type: ignore[misc]
+        await sim.rest(max((entry.at for entry in schedule.entries), default=0.0) + 1)
+        await come_to_rest(sim)
+        found.append(report_of(sim, scenario.ref, begun))
+
+    simulate(story, seed=schedule.seed)
+    return found[0]
+
+
+async def come_to_rest(sim: Simulation) -> None:
+    """Wait until faults are over and nothing happens any more; then requests must not fail."""
+    await sim.rest(max(0.0, sim.faults.over_at() - sim.now))
+    if sim.process is None:
+        sim.start_controller()
+    await sim.rest(QUIET)
+    sim.dataplane.settle()
+    before = sim.dataplane.requests.as_dict()
+    await sim.rest(LAST_LOOK)
+    sim.dataplane.settle()
+    after = sim.dataplane.requests.as_dict()
+    assert after["sent"] > before["sent"], "no requests are sent"
+    assert after["failed"] == before["failed"], f"requests still fail in the end\n{sim.picture()}"
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Run `canary simulate --schedule FILE`."""
+    try:
+        schedule = parse(Path(args.schedule).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        print(f"canary simulate: {args.schedule}: {fault}", file=sys.stderr)
+        return 2
+    try:
+        report = play(schedule)
+    except AssertionError as failure:
+        print("\n".join([str(failure), *getattr(failure, "__notes__", [])]), file=sys.stderr)
+        return 1
+    print(report.as_json() if args.output == "json" else report.as_table())
+    return 0

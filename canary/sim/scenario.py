@@ -1,0 +1,110 @@
+"""The opening of most stories: an application that serves, a Canary, a first release under traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, VIRTUAL_SERVICE, Object, Ref
+from canary.sim.driver import Simulation
+from canary.sim.manifests import LISTING_5_1, completed, with_image
+from canary.sim.pods import version_of
+from canary.sim.routing import Caller
+from canary.sim.user import ref_of_manifest
+
+SETTLE = 60.0
+"""Seconds after Initialized until the target is at 0 for sure."""
+
+CANARY_API = {(one.api_version, one.kind) for one in (NATIVE_CANARY, FLAGGER_CANARY)}
+
+
+def listing_5_1(**analysis: Any) -> dict[str, Any]:
+    """Return the Canary of the book's listing 5.1, with fields of its analysis replaced."""
+    canary: dict[str, Any] = yaml.safe_load(LISTING_5_1)
+    canary["spec"]["analysis"].update(analysis)
+    return canary
+
+
+@dataclass(slots=True)
+class Scenario:
+    """Name what is applied and how much is requested."""
+
+    canary: Object = field(default_factory=listing_5_1)
+    given: Sequence[Object] = ()
+    rps: float = 50.0
+    replicas: int | None = None
+
+    @property
+    def ref(self) -> Ref:
+        """Return where the Canary lives."""
+        return ref_of_manifest(self.canary)
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        """Return Deployment and Service."""
+        workload, front = completed(self.canary, self.given)
+        if self.replicas is not None:
+            workload = {**workload, "spec": {**workload["spec"], "replicas": self.replicas}}
+        return [workload, front]
+
+    @property
+    def workload(self) -> dict[str, Any]:
+        """Return the Deployment as first applied."""
+        return self.objects[0]
+
+    @property
+    def image(self) -> str:
+        """Return the image production starts with."""
+        return str(self.workload["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    @property
+    def target(self) -> Ref:
+        """Return the user's Deployment."""
+        return ref_of_manifest(self.workload)
+
+    @property
+    def route(self) -> Ref:
+        """Return the VirtualService of the apex."""
+        return Ref(VIRTUAL_SERVICE, self.ref.namespace, self.apex)
+
+    @property
+    def apex(self) -> str:
+        """Return the name of the Service that is called."""
+        return str(self.objects[1]["metadata"]["name"])
+
+    def revised(self, image: str) -> dict[str, Any]:
+        """Return the Deployment with another image."""
+        return with_image(self.workload, image)
+
+
+async def serve(sim: Simulation, scenario: Scenario) -> None:
+    """Apply the application and let callers with and without sidecar call it."""
+    for manifest in scenario.objects:
+        sim.user.apply(manifest)
+    workload = sim.world.find(scenario.target)
+    assert workload is not None
+    sim.dataplane.stable.add(version_of(workload["spec"]["template"]))
+    await sim.until(lambda: any(pod.ready for pod in sim.pods.all()), 600, "a ready pod")
+    await sim.rest(1)
+    for mesh in (True, False):
+        sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh))
+
+
+async def initialise(sim: Simulation, scenario: Scenario) -> None:
+    """Serve, start the controller, apply the Canary and wait until it is initialised and settled."""
+    await serve(sim, scenario)
+    if sim.process is None:
+        sim.start_controller()
+    sim.user.apply(scenario.canary)
+    await sim.until_phase("Initialized", 600, ref=scenario.ref)
+    await sim.rest(SETTLE)
+
+
+async def release(sim: Simulation, scenario: Scenario, image: str) -> float:
+    """Apply a new image and return when it was seen."""
+    sim.user.apply(scenario.revised(image))
+    await sim.until_phase("Progressing", 60, ref=scenario.ref)
+    return sim.now

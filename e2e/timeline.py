@@ -1,0 +1,107 @@
+"""What the recorder saw of a service under release, in the order of the API server's versions."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from e2e.recorder import Recorder
+from e2e.release import weights_of
+from e2e.testbed.kube import Object
+
+ROLE = "canary.delivery/role"
+REVISION = "canary.delivery/revision"
+FOLLOWED = ("deployments", "services", "virtualservices")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The world after one change: routes, apex Service and Deployments as they stood then."""
+
+    version: int
+    at: datetime
+    changed: str
+    weights: tuple[int, int] | None
+    apex_role: str | None
+    deployments: Mapping[str, Object]
+
+    def ready(self, name: str) -> int:
+        """Return how many ready pods a Deployment had."""
+        return count(self.deployments.get(name), "readyReplicas")
+
+    def template(self, name: str) -> Object | None:
+        """Return a Deployment's pod template without the labels by which the two sides differ."""
+        found = self.deployments.get(name)
+        return None if found is None else bare_template(found)
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        ready = {n: f"{self.ready(n)}/{d['spec'].get('replicas')}" for n, d in self.deployments.items()}
+        return f"{self.at:%H:%M:%S.%f} {self.changed}: routes {self.weights}, apex {self.apex_role}, ready {ready}"
+
+
+def count(deployment: Object | None, name: str) -> int:
+    """Return one count of a Deployment's status."""
+    return int(((deployment or {}).get("status") or {}).get(name) or 0)
+
+
+def bare_template(deployment: Object) -> Object:
+    """Return a Deployment's pod template without role and revision labels."""
+    template: Object = deployment["spec"]["template"]
+    labels = template["metadata"].get("labels") or {}
+    kept = {key: value for key, value in labels.items() if key not in (ROLE, REVISION)}
+    return {**template, "metadata": {**template["metadata"], "labels": kept}}
+
+
+def version_of(deployment: Object) -> str:
+    """Return the VERSION that the pods of a Deployment are told."""
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    return next(str(entry["value"]) for entry in env if entry["name"] == "VERSION")
+
+
+def moments(recorder: Recorder, since: datetime | None = None, apex: str = "catalog") -> list[Moment]:
+    """Return the world after each change of a Deployment, Service or route, oldest first."""
+    changes = {
+        int(seen.object["metadata"]["resourceVersion"]): seen for kind in FOLLOWED for seen in recorder.seen(kind)
+    }
+    weights: tuple[int, int] | None = None
+    role: str | None = None
+    deployments: dict[str, Object] = {}
+    found = []
+    for version, seen in sorted(changes.items()):
+        gone = seen.type == "DELETED"
+        if seen.kind == "deployments":
+            deployments = {name: one for name, one in deployments.items() if name != seen.name}
+            deployments |= {} if gone else {seen.name: seen.object}
+        elif seen.name == apex and seen.kind == "virtualservices":
+            weights = None if gone else weights_of(seen.object)
+        elif seen.name == apex:
+            role = None if gone else str((seen.object["spec"].get("selector") or {}).get(ROLE, ""))
+        if since is None or seen.at >= since:
+            found.append(Moment(version, seen.at, f"{seen.kind}/{seen.name}", weights, role, deployments))
+    return found
+
+
+def weight_changes(history: list[Moment]) -> list[Moment]:
+    """Return the moments at which the routes' weights became others, the first known ones included."""
+    shown = [m for m in history if m.weights is not None]
+    return shown[:1] + [new for old, new in pairwise(shown) if new.weights != old.weights]
+
+
+def template_changes(history: list[Moment], name: str) -> list[Moment]:
+    """Return the moments at which a Deployment was given another template."""
+    present = [m for m in history if name in m.deployments]
+    return [new for old, new in pairwise(present) if old.template(name) != new.template(name)]
+
+
+def assert_capacity_precedes_weight(history: list[Moment], size: int) -> None:
+    """Check that no side ever got a larger share than its ready pods can carry (I8)."""
+    shown = [m for m in history if m.weights is not None]
+    for old, new in pairwise(shown):
+        assert old.weights is not None
+        assert new.weights is not None
+        for side, name in enumerate(("catalog-primary", "catalog-canary")):
+            if new.weights[side] > old.weights[side]:
+                need = math.ceil(size * new.weights[side] / 100)
+                assert old.ready(name) >= need, f"{name} has too few pods for {new.weights}: {old}"
