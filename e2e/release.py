@@ -73,7 +73,7 @@ class Release:
         found["spec"]["analysis"].update({**QUICK, **analysis})
         return found
 
-    def set_up(self, version: str = "v1", replicas: int = 2, **analysis: Any) -> None:
+    def set_up(self, version: str = "v1", replicas: int | None = 2, **analysis: Any) -> None:
         """Bring the service up with its Service, a client and its Canary, and wait until it is initialised."""
         self.apply(self.deployment(version, replicas), *manifests("catalog-service.yaml"), *manifests("client.yaml"))
         self.testbed.wait_ready(self.namespace, "catalog")

@@ -9,6 +9,7 @@ from itertools import pairwise
 from e2e.recorder import Recorder
 from e2e.release import weights_of
 from e2e.testbed.kube import Object
+from e2e.testbed.load import Load
 
 ROLE = "canary.delivery/role"
 REVISION = "canary.delivery/revision"
@@ -93,6 +94,12 @@ def template_changes(history: list[Moment], name: str) -> list[Moment]:
     """Return the moments at which a Deployment was given another template."""
     present = [m for m in history if name in m.deployments]
     return [new for old, new in pairwise(present) if old.template(name) != new.template(name)]
+
+
+def assert_none_failed(*loads: Load) -> None:
+    """Check that no caller got an error."""
+    for load in loads:
+        assert load.summary().failed == 0, str(load.summary())
 
 
 def assert_capacity_precedes_weight(history: list[Moment], size: int) -> None:

@@ -80,11 +80,13 @@ class WorkQueue(Generic[K]):
             self._getters.append(getter)
             try:
                 await getter
-            finally:
+            except asyncio.CancelledError:
                 if getter in self._getters:
                     self._getters.remove(getter)
-                elif getter.cancelled() and self._ready:
+                elif self._ready:
+                    # It was woken and cannot take the key any more: the next one shall.
                     self._wake()
+                raise
         key = self._ready.popleft()
         self._dirty.discard(key)
         self._processing.add(key)

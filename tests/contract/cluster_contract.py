@@ -192,14 +192,10 @@ class ClusterContract:
         ref = Ref(SERVICE, namespace, "web")
         body = {"spec": {"selector": {"app": "web", "role": "primary"}, "ports": [{"port": 80}]}}
         stored = await cluster.create(ref, body)
-        patched = await cluster.patch(
-            ref, {"spec": {"selector": {"role": None}}}, resource_version=rv(stored)
-        )
+        patched = await cluster.patch(ref, {"spec": {"selector": {"role": None}}}, resource_version=rv(stored))
         assert patched["spec"]["selector"] == {"app": "web"}
 
-    async def test_patch_replaces_lists_and_keeps_unknown_fields(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    async def test_patch_replaces_lists_and_keeps_unknown_fields(self, cluster: Cluster, namespace: str) -> None:
         """Replace a list whole; keep fields and annotations nobody here knows."""
         ref = Ref(VIRTUAL_SERVICE, namespace, "web")
         body = route()
@@ -256,9 +252,7 @@ class ClusterContract:
         with pytest.raises(Conflict):
             await cluster.delete(ref, uid=uid(old), resource_version=rv(old))
 
-    async def test_a_finalizer_keeps_the_object(
-        self, cluster: Cluster, stranger: Stranger, namespace: str
-    ) -> None:
+    async def test_a_finalizer_keeps_the_object(self, cluster: Cluster, stranger: Stranger, namespace: str) -> None:
         """Show an object held by a finalizer as marked for deletion until that is taken off."""
         ref = Ref(VIRTUAL_SERVICE, namespace, "web")
         body = route()
@@ -339,9 +333,7 @@ class ClusterContract:
         assert versions == sorted(set(versions))
         assert len(versions) == 10
 
-    async def test_delete_and_create_at_once_shows_the_new_one(
-        self, cluster: Cluster, namespace: str
-    ) -> None:
+    async def test_delete_and_create_at_once_shows_the_new_one(self, cluster: Cluster, namespace: str) -> None:
         """Let the echo of a deletion not take the next object of that name."""
         ref = Ref(DEPLOYMENT, namespace, "web")
         stored = await cluster.create(ref, deployment())
@@ -360,9 +352,7 @@ class ClusterContract:
         assert list(cluster.list(DEPLOYMENT, "elsewhere")) == []
         assert list(cluster.list(SERVICE, namespace)) == []
 
-    async def test_only_our_revisions_are_cached(
-        self, cluster: Cluster, stranger: Stranger, namespace: str
-    ) -> None:
+    async def test_only_our_revisions_are_cached(self, cluster: Cluster, stranger: Stranger, namespace: str) -> None:
         """Leave the ControllerRevisions of StatefulSets and DaemonSets out."""
         await stranger.create(Ref(CONTROLLER_REVISION, namespace, "other"), revision({"app": "db"}))
         await stranger.create(Ref(CONTROLLER_REVISION, namespace, "ours"), revision({OURS: "web"}))
