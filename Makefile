@@ -37,10 +37,10 @@ unit: setup
 	$(PY) -m pytest -q tests
 
 e2e: testbed
-	$(ENCLOSED) $(PY) -m pytest -q e2e
+	$(PY) -m e2e.shards
 
 bench: testbed
-	$(ENCLOSED) $(PY) -m e2e.bench
+	$(ENCLOSED) $(PY) -m e2e.bench $(if $(WRITE),--write)
 
 long-simulation: setup
 	HYPOTHESIS_PROFILE=long $(PY) -m pytest -q tests/sim/test_schedules.py

@@ -30,6 +30,17 @@ REPORT: pytest.StashKey[bool] = pytest.StashKey()
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run take every n-th test only, so that several testbeds share the work."""
+    parser.addoption("--shard", default="1/1", metavar="I/N", help="run the I-th of N shares of the tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of this shard."""
+    number, shards = map(int, config.getoption("--shard").split("/"))
+    items[:] = items[number - 1 :: shards]
+
+
 @pytest.fixture(scope="session")
 def testbed() -> Iterator[Testbed]:
     """Start the testbed once."""

@@ -75,11 +75,15 @@ class Release:
 
     def set_up(self, version: str = "v1", replicas: int | None = 2, **analysis: Any) -> None:
         """Bring the service up with its Service, a client and its Canary, and wait until it is initialised."""
-        self.apply(self.deployment(version, replicas), *manifests("catalog-service.yaml"), *manifests("client.yaml"))
-        self.testbed.wait_ready(self.namespace, "catalog")
-        self.testbed.wait_ready(self.namespace, "client")
+        self.bring_up(self.deployment(version, replicas), *manifests("catalog-service.yaml"))
         self.apply(self.canary(**analysis))
         self.wait_for("Initialized")
+
+    def bring_up(self, *objects: Object) -> None:
+        """Start the service as a user has it before there is a Canary, with a client."""
+        self.apply(*objects, *manifests("client.yaml"))
+        self.testbed.wait_ready(self.namespace, "catalog")
+        self.testbed.wait_ready(self.namespace, "client")
 
     def get(self, kind: str, name: str) -> Object:
         """Read an object."""

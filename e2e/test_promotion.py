@@ -10,6 +10,7 @@ from e2e.timeline import (
     assert_none_failed,
     count,
     moments,
+    settled,
     template_changes,
     version_of,
     weight_changes,
@@ -23,7 +24,7 @@ DEADLINE = 6
 def test_cut_over_rolls_the_primary_only_while_nothing_points_at_it(release: Release) -> None:
     """The analysed template enters an idle primary, pods precede weight, and no caller of either kind notices."""
     release.set_up(replicas=3, stepWeight=25, maxWeight=50)
-    began = moments(release.recorder)[-1].at
+    began = settled(release)
     with release.load(rps=25) as loads:
         release.apply(release.deployment("v2", replicas=3))
         release.wait_for("Succeeded", within=LONG)
@@ -53,7 +54,7 @@ def test_primary_that_never_gets_ready_leaves_the_canary_serving_until_a_good_te
     with release.load(rps=15) as loads:
         release.apply(release.deployment("v2", TESTBED_NEVER_READY_WORKLOAD="catalog-primary"))
         release.wait_for("Failed", within=LONG)
-        failed_at = moments(release.recorder)[-1].at
+        failed_at = settled(release)
         assert release.condition("Progressing")["reason"] == "PromotionFailed"
         assert "PromotionFailed" in [reason for reason, _ in release.events()]
         assert release.weights == (0, 100)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from e2e.release import Release
+from e2e.release import Release, manifests
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
 from e2e.testbed.waiting import wait_until
@@ -17,7 +17,7 @@ PRIMARY, CANARY = "catalog-primary", "catalog-canary"
 def change(release: Release, version: str = "v2", **env: str) -> datetime:
     """Apply another catalog and return when."""
     at = datetime.now(UTC)
-    release.apply(release.deployment(version, **env))
+    release.apply(release.deployment(version, 2, **env))
     return at
 
 
@@ -66,7 +66,8 @@ def test_canary_with_errors_is_rolled_back_at_the_fifth_failed_check(release: Re
         release.wait_for("Failed", within=LONG)
         message = expect_rolled_back(release, since, before)
     assert release.shares(since) == [(90, 10), (100, 0)]
-    assert [(r.phase, r.weight) for r in release.rows(since)] == [("Progressing", 0), ("Progressing", 10), ("Failed", 0)]
+    rows = [(r.phase, r.weight) for r in release.rows(since)]
+    assert rows == [("Progressing", 0), ("Progressing", 10), ("Failed", 0)]
     failed = release.told("CheckFailed")
     assert [one.split(":")[0] for one in failed] == [f"Check failed ({n} of 5) at 10 %" for n in range(1, 6)]
     assert "5 failed checks" in message
@@ -170,8 +171,9 @@ def test_timeouts_that_only_the_caller_sees_roll_back(release: Release) -> None:
 
 def test_clients_that_cancel_do_not_fail_a_healthy_canary(release: Release) -> None:
     """Callers who give up early at both sides alike are no fault of the canary."""
-    release.apply(release.deployment("v1", DELAY_MS="250"))
-    release.set_up(stepWeight=25)
+    release.bring_up(release.deployment("v1", 2, DELAY_MS="250"), *manifests("catalog-service.yaml"))
+    release.apply(release.canary(stepWeight=25, metrics=[SUCCESS_RATE]))
+    release.wait_for("Initialized")
     testbed, namespace = release.testbed, release.namespace
     client = testbed.pods.first(namespace, "app=client")
     hasty = Rate(per_second=15, duration=timedelta(minutes=4), timeout=timedelta(milliseconds=100))

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from e2e.recorder import Recorder
-from e2e.release import weights_of
+from e2e.release import Release, weights_of
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load
+from e2e.testbed.waiting import wait_until
 
 ROLE = "canary.delivery/role"
 REVISION = "canary.delivery/revision"
@@ -82,6 +83,18 @@ def moments(recorder: Recorder, since: datetime | None = None, apex: str = "cata
         if since is None or seen.at >= since:
             found.append(Moment(version, seen.at, f"{seen.kind}/{seen.name}", weights, role, deployments))
     return found
+
+
+def settled(release: Release) -> datetime:
+    """Wait until everything up to the Canary's present version is recorded; return the time from which on is later."""
+    version = release.testbed.kube.get(release.path)["metadata"]["resourceVersion"]
+
+    def recorded() -> bool:
+        seen = release.recorder.seen(f"canaries.{release.group}")
+        return version in [s.object["metadata"]["resourceVersion"] for s in seen]
+
+    wait_until(recorded, timedelta(seconds=5), f"version {version} of the Canary is not recorded")
+    return datetime.now(UTC)
 
 
 def weight_changes(history: list[Moment]) -> list[Moment]:

@@ -18,7 +18,7 @@ class Telemetry:
     """Count what happens, in a registry of its own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._reconciles = Counter(
             "canary_reconciles", "Reconciles by how they ended.", ["result"], registry=self.registry

@@ -78,6 +78,8 @@ class Checker:
             self._meet(change)
         for scene, memory in self._scenes.values():
             ours = change.writer == MANAGER
+            if ours:
+                self._judge_quiet(memory, f"{change.verb} {change.ref}", reading=False)
             if ours and scene.concerns(change.ref):
                 for rule, judge in WRITE_RULES:
                     if text := judge(scene, memory, change):
@@ -102,16 +104,23 @@ class Checker:
 
     def on_call(self, call: Call) -> None:
         """Judge one call of a controller."""
-        for scene, memory in self._scenes.values():
-            quiet = call.at - memory.disturbed
-            reading = call.verb in ("get", "get-crd", "dry-run")
-            starting = call.at - memory.started < SETTLING_IN
-            if memory.row[0] in IDLE and quiet > SETTLED_AFTER and not (reading and starting):
-                rule = "I5" if starting else "I19"
-                self._blame(rule, f"{call.verb} {call.ref} though nothing changed for {quiet:.0f} s")
+        reading = call.verb in ("get", "get-crd", "dry-run")
+        for memory in self.memories():
+            # A write that changed something was judged when it did.
+            self._judge_quiet(memory, f"{call.verb} {call.ref}", reading=reading)
             memory.calls.append(call)
-            memory.disturbed = memory.disturbed if reading else call.at
-            del scene
+
+    def _judge_quiet(self, memory: Memory, what: str, *, reading: bool) -> None:
+        """Find calls of a settled system (I19) and writes after a mere restart (I5)."""
+        now = self._loop.time()
+        quiet, starting = now - memory.disturbed, now - memory.started < SETTLING_IN
+        if memory.row[0] in IDLE and quiet > SETTLED_AFTER and not (reading and starting):
+            rule = "I5" if starting else "I19"
+            self._blame(rule, f"{what} though nothing changed for {quiet:.0f} s")
+
+    def memories(self) -> list[Memory]:
+        """Return what is remembered about each Canary."""
+        return [memory for _, memory in self._scenes.values()]
 
     def on_controller(self, up: bool) -> None:
         """Note that a controller process started or ended."""

@@ -41,6 +41,8 @@ class Memory:
         """Versions that were given a weight or the apex Service."""
         self.proven: set[str] = set()
         """Templates that may enter the primary, as `code_of`."""
+        self.candidate = ""
+        """The template being promoted, as `code_of`."""
         self.size = 0
         """Replicas of the primary at the start of the run."""
         self.row: tuple[str, int] = ("", 0)
@@ -85,7 +87,8 @@ class Memory:
         if row[0] == "Promoting" and self.row[0] != "Promoting":
             found = scene.workload("canary")
             if found is not None:
-                self.proven.add(code_of(found["spec"]["template"]))
+                self.candidate = code_of(found["spec"]["template"])
+                self.proven.add(self.candidate)
         if row[0] in IDLE or not row[0]:
             self.size = 0
         stable = scene.dataplane.stable

@@ -150,8 +150,11 @@ def weights_off_100(scene: Scene, memory: Memory, change: Change) -> str | None:
 
 
 def route_written_twice(scene: Scene, memory: Memory, change: Change) -> str | None:
-    """Find two writes of the route in one step (I12)."""
-    if change.ref == scene.names.route_ref and memory.route_written and scene.canary is not None:
+    """Find two writes of the route in one step (I12); taking traffic off the canary is never one too many."""
+    if change.ref != scene.names.route_ref or scene.canary is None or change.before is None:
+        return None
+    before = dict(weights_of(change.before)).get(scene.host("canary"), 0)
+    if memory.route_written and scene.weight("canary") >= before and not blurred(scene, change.at):
         return "the route was written twice though nothing happened in between"
     return None
 
@@ -163,6 +166,8 @@ def premature_success(scene: Scene, memory: Memory, change: Change) -> str | Non
     primary = scene.workload("primary")
     if memory.row[0] == "Succeeded" or primary is None:
         return None
+    if memory.candidate and code_of(primary["spec"]["template"]) != memory.candidate:
+        return "Succeeded while the primary does not hold what was promoted"
     wanted = primary["spec"]["replicas"]
     ready = sum(pod.ready and pod.version == scene.version("primary") for pod in _pods_of(scene, primary))
     if ready < wanted and not blurred(scene, change.at):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import urllib.parse
 import urllib.request
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from e2e.testbed.waiting import wait_until
 RUNS = REPOSITORY / "build" / "testbed"
 INJECTION = {"istio-injection": "enabled"}
 KEPT_RUNS = 10
+IN_USE_SECONDS = 60
 START_DEADLINE = timedelta(seconds=60)
 
 
@@ -257,11 +259,18 @@ class Testbed:
 
 
 def _new_run() -> Path:
-    """Name a new run's folder and remove those of the oldest runs."""
+    """Name a new run's folder and remove those of the oldest runs, except what other testbeds use now."""
     RUNS.mkdir(parents=True, exist_ok=True)
-    for old in sorted(RUNS.iterdir())[: -KEPT_RUNS + 1]:
+    ended = [run for run in sorted(RUNS.iterdir()) if not _in_use(run)]
+    for old in ended[: -KEPT_RUNS + 1]:
         shutil.rmtree(old, ignore_errors=True)
     return RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{os.environ[MARKER]}"
+
+
+def _in_use(run: Path) -> bool:
+    """Tell whether an API server still writes its audit log there."""
+    log = Layout(run).audit_log
+    return log.exists() and time.time() - log.stat().st_mtime < IN_USE_SECONDS
 
 
 def _rolled_out(deployment: Object) -> bool:

@@ -13,6 +13,7 @@ from canary.adapters.kube.answers import Expired, Forbidden, ServerFault, decode
 from canary.adapters.kube.backoff import Backoff
 from canary.adapters.kube.events import event_body
 from canary.adapters.kube.paths import collection, definition, single
+from canary.adapters.kube.share import Sharing
 from canary.adapters.kube.trim import LAST_APPLIED, trim
 from canary.core.actions import Event
 from canary.core.objects import (
@@ -85,6 +86,24 @@ def test_trim_drops_the_rest() -> None:
     obj = sample([managed(**{"f:replicas": {}})])
     del obj["metadata"]["annotations"]["note"]
     assert trim(DESTINATION_RULE, obj)["metadata"] == {"name": "web"}
+
+
+def test_equal_small_parts_are_kept_once() -> None:
+    """Share innermost parts between objects, never parts that only compare equal across types."""
+    share = Sharing()
+    first = share({"limits": {"cpu": "1"}, "ports": [], "none": {}, "on": {"x": True}})
+    second = share({"limits": {"cpu": "1"}, "more": {"x": 1}, "odd": {"x": 1.0}})
+    assert first == {"limits": {"cpu": "1"}, "ports": [], "none": {}, "on": {"x": True}}
+    assert second["limits"] is first["limits"]
+    assert [type(part["x"]) for part in (first["on"], second["more"], second["odd"])] == [bool, int, float]
+
+
+def test_sharing_is_bounded() -> None:
+    """Forget parts rather than grow without end."""
+    share = Sharing(limit=10)
+    for number in range(100):
+        assert share({"n": number}) == {"n": number}
+    assert len(share._known) <= 10
 
 
 @pytest.mark.parametrize(

@@ -98,11 +98,14 @@ def test_late_events_keep_their_order_and_never_undo_answers() -> None:
 
     async def story(sim: Simulation) -> None:
         cluster = made(sim)
-        stored = await cluster.create(REF, deployment(replicas=1))
+        await cluster.create(REF, deployment(replicas=1))
+        await sim.rest(5)
+        stored = cluster.get(REF)
+        assert stored is not None
         sim.faults.watch = [WatchFault("late", delay=3.0)]
         sim.world.patch(REF, {"metadata": {"labels": {"a": "b"}}}, writer="other")
+        version = stored["metadata"]["resourceVersion"]
         with pytest.raises(Conflict):
-            version = stored["metadata"]["resourceVersion"]
             await cluster.patch(REF, {"spec": {"replicas": 5}}, resource_version=version)
         live = await cluster.read(REF)
         assert live is not None

@@ -12,9 +12,7 @@ class Backoff:
     The chance keeps the watches of one controller, and of many, from returning in step.
     """
 
-    def __init__(
-        self, first: float = 0.2, longest: float = 30.0, chance: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, first: float = 0.2, longest: float = 30.0, chance: Callable[[], float] = random.random) -> None:
         self._first = first
         self._longest = longest
         self._chance = chance

@@ -71,6 +71,8 @@ class KubeClient:
     async def close(self) -> None:
         """Close all connections."""
         await self._api.close()
+        # TLS connections end only after the server's answer; left open they are reported as leaks.
+        await asyncio.sleep(0.1)
 
     async def read(
         self, path: str, *, resource: str, verb: str = "get", params: Params | None = None
@@ -110,9 +112,7 @@ class KubeClient:
             raise
 
     @contextlib.asynccontextmanager
-    async def watch(
-        self, path: str, *, resource: str, params: Params
-    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def watch(self, path: str, *, resource: str, params: Params) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Open a watch and give its events one by one; the caller sets the time it may stay silent."""
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         try:
@@ -124,9 +124,7 @@ class KubeClient:
         try:
             async with response:
                 if response.status != 200:
-                    raise error_of(
-                        response.status, await response.read(), response.headers.get("Retry-After")
-                    )
+                    raise error_of(response.status, await response.read(), response.headers.get("Retry-After"))
                 yield _lines(response)
         except (aiohttp.ClientError, OSError, ValueError) as fault:
             # ValueError: aiohttp's answer to a line that is longer than any object can be.

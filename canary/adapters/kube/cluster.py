@@ -121,9 +121,7 @@ class KubeCluster:
         """Return what creating this object would store, without storing it."""
         return trim(ref.resource, await self._post(ref, body, "dry_run", {"dryRun": "All"}))
 
-    async def patch(
-        self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = ""
-    ) -> Object:
+    async def patch(self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = "") -> Object:
         """Merge-patch an object (or a subresource) that is at ``resource_version``; return it as stored."""
         metadata = {**(body.get("metadata") or {}), "resourceVersion": resource_version}
         obj = await self._client.write(
@@ -145,9 +143,7 @@ class KubeCluster:
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
             "propagationPolicy": "Background",
         }
-        answer = await self._client.write(
-            "DELETE", single(ref), options, resource=ref.resource.plural, verb="delete"
-        )
+        answer = await self._client.write("DELETE", single(ref), options, resource=ref.resource.plural, verb="delete")
         if reflector := self._reflector(ref.resource, ref.namespace):
             if answer.get("kind") == "Status":
                 reflector.store.delete(ref.namespace, ref.name, uid)

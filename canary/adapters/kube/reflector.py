@@ -190,9 +190,7 @@ class Reflector:
         listed: list[Object] = []
         params = {**self._selection(), "limit": str(PAGE)}
         while True:
-            page = await self._client.read(
-                self._path, resource=self.resource.plural, verb="list", params=params
-            )
+            page = await self._client.read(self._path, resource=self.resource.plural, verb="list", params=params)
             listed += [self._transform(self.resource, item) for item in page["items"]]
             if not (token := page["metadata"].get("continue")):
                 break

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from sys import intern
 from typing import Any
 
+from canary.adapters.kube.share import Sharing
 from canary.core.objects import (
     DEPLOYMENT,
     FLAGGER_CANARY,
@@ -18,6 +19,7 @@ from canary.core.objects import (
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+_share = Sharing()
 _OWNED_FIELDS = ("f:replicas", "f:selector", "f:http")
 
 Fields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
@@ -40,7 +42,8 @@ def trim(resource: Resource, obj: Object) -> dict[str, Any]:
         if not rest:
             del metadata["annotations"]
     # Items of a list carry neither apiVersion nor kind; events and single answers do.
-    return {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+    whole = {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+    return {name: part if name == "metadata" else _share(part) for name, part in whole.items()}
 
 
 def _entry(resource: Resource, item: Mapping[str, Any]) -> dict[str, Any] | None:

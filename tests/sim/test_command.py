@@ -1,0 +1,138 @@
+"""`canary simulate`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canary.cli import main
+from canary.sim.manifests import LISTING_5_1
+from tests.sim.test_release import TIMELINE
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> str:
+    """Return a file with listing 5.1."""
+    path = tmp_path / "listing.yaml"
+    path.write_text(LISTING_5_1)
+    return str(path)
+
+
+def result(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """Return what a simulation prints as JSON."""
+    assert main(["simulate", *words, "-o", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def rows(report: Any) -> list[tuple[float, str, int]]:
+    """Return the rows of a report as tuples."""
+    return [(row["at"], row["phase"], row["weight"]) for row in report["rows"]]
+
+
+def test_listing_5_1_has_exactly_the_rows_of_the_design(listing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows at exactly 45 s spacing, nobody harmed, and the keys a program expects."""
+    report = result(capsys, listing)
+    assert rows(report) == TIMELINE
+    assert report["verdict"] == "Succeeded"
+    assert report.keys() == {"rows", "verdict", "reason", "requests"}
+    assert report["requests"]["sent"] == pytest.approx(50 * 360, rel=0.05)
+    assert report["requests"]["failed"] == report["requests"]["harmed"] == 0
+
+
+def test_bad_canary_fails(listing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors and latency of the canary roll it back, and its clients' failures are harm."""
+    report = result(capsys, listing, "--canary-errors", "5%")
+    assert rows(report)[-1] == (270, "Failed", 0)
+    assert report["requests"]["harmed"] > 0
+    report = result(capsys, listing, "--canary-latency", "+700ms")
+    assert report["verdict"] == "Failed"
+    assert report["requests"]["harmed"] == 0
+
+
+def test_faults_are_survived(listing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Killed pods, metrics down and a restarted controller delay the release and harm nobody."""
+    words = ("--kill-canary-at", "100s", "--metrics-down", "60s..200s", "--restart-controller-at", "150s")
+    report = result(capsys, listing, *words)
+    assert report["verdict"] == "Succeeded"
+    assert report["rows"][-1]["at"] > 400
+
+
+def test_table_tells_rows_and_verdict(listing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """People get a table."""
+    assert main(["simulate", listing]) == 0
+    out = capsys.readouterr().out
+    assert "     45s  Progressing           10\n" in out
+    assert "\nSucceeded (" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("threshold: 5", "threshold: 0"), "spec.analysis.threshold is 0; it must be at least 1"),
+        (("kind: Canary", "kind: Pudding"), "0 Canaries found"),
+        (("spec:", "\t:"), "is not YAML"),
+        (("apiVersion: flagger.app/v1beta1", "- 1"), "is not YAML"),
+    ],
+)
+def test_wrong_files_end_with_one_line(
+    listing: str, capsys: pytest.CaptureFixture[str], change: tuple[str, str], says: str
+) -> None:
+    """What cannot be simulated is said in one line, exit code 2."""
+    Path(listing).write_text(LISTING_5_1.replace(*change, 1))
+    assert main(["simulate", listing]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that is not there is exit code 2."""
+    assert main(["simulate", "/no/such/file"]) == 2
+    assert capsys.readouterr().err == "canary simulate: /no/such/file: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--canary-errors", "120%"),
+        ("--canary-latency", "fast"),
+        ("--kill-canary-at", "soon"),
+        ("--metrics-down", "60s"),
+        ("--metrics-down", "90s..60s"),
+        ("--rps", "-1"),
+    ],
+)
+def test_wrong_options_are_refused(listing: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    """An option's value that makes no sense is exit code 2, naming option and value."""
+    with pytest.raises(SystemExit) as caught:
+        main(["simulate", listing, *words])
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert words[0] in err
+    assert words[1] in err
+
+
+def test_schedule_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A schedule file plays again what a property test found."""
+    path = tmp_path / "schedule.json"
+    entry = {"at": 60, "do": "weights", "arguments": {"canary": 3}}
+    path.write_text(json.dumps({"seed": 3, "entries": [entry]}))
+    assert main(["simulate", "--schedule", str(path), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "Succeeded"
+    path.write_text(json.dumps({"entries": [{"at": 1, "do": "dance"}]}))
+    assert main(["simulate", "--schedule", str(path)]) == 2
+
+
+def test_nothing_heavy_is_imported(listing: str) -> None:
+    """The simulator needs neither the Kubernetes client nor a web server, so that it starts fast."""
+    code = (
+        "import sys; from canary.cli import main; main(['simulate', sys.argv[1]]);"
+        "print(sorted({'aiohttp', 'kubernetes_asyncio', 'fastapi', 'requests'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, listing], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")

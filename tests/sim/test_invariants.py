@@ -1,0 +1,236 @@
+"""The invariant checker finds what a controller does wrong: each test plays a rogue one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from canary.core.names import MANAGER, ROLE_LABEL
+from canary.core.objects import DEPLOYMENT, SERVICE, Object, Ref
+from canary.sim.driver import Simulation, simulate
+from canary.sim.invariants import InvariantError
+from canary.sim.scenario import Scenario, initialise, release
+
+NAMESPACE = "istioinaction"
+PRIMARY = Ref(DEPLOYMENT, NAMESPACE, "catalog-primary")
+CANARY = Ref(DEPLOYMENT, NAMESPACE, "catalog-canary")
+TARGET = Ref(DEPLOYMENT, NAMESPACE, "catalog")
+APEX = Ref(SERVICE, NAMESPACE, "catalog")
+SCENARIO = Scenario()
+
+
+def routes(primary: int, canary: int, host: str = "catalog-canary") -> dict[str, Any]:
+    """Return a patch of the route."""
+    legs = [
+        {"destination": {"host": "catalog-primary"}, "weight": primary},
+        {"destination": {"host": host}, "weight": canary},
+    ]
+    return {"spec": {"http": [{"route": legs}]}}
+
+
+def write(sim: Simulation, ref: Ref, body: Any, subresource: str = "") -> None:
+    """Write as the controller, on the present version."""
+    found = sim.world.find(ref)
+    assert found is not None
+    version = found["metadata"]["resourceVersion"]
+    sim.world.patch(ref, body, writer=MANAGER, resource_version=version, subresource=subresource)
+
+
+def rogue(act: Callable[[Simulation], None], *, weight: int = 0) -> str:
+    """Let a controller come to a weight, die, and something else write in its name; return what is found."""
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, SCENARIO)
+        if weight:
+            await release(sim, SCENARIO, "catalog:v2")
+            await sim.until_weight(weight, 600)
+            await sim.rest(1)
+        sim.kill_controller()
+        act(sim)
+        await sim.rest(5)
+
+    with pytest.raises(InvariantError) as caught:
+        simulate(story)
+    return str(caught.value)
+
+
+def test_route_to_a_missing_host() -> None:
+    """I2: a host that does not exist."""
+    assert rogue(lambda sim: write(sim, SCENARIO.route, routes(100, 0, "nowhere"))).startswith("I2 ")
+
+
+def test_weight_on_a_set_without_pods() -> None:
+    """I6: a weight where nothing is ready."""
+    assert rogue(lambda sim: write(sim, SCENARIO.route, routes(90, 10))).startswith("I6 ")
+
+
+def test_apex_service_on_a_set_without_pods() -> None:
+    """I6: a selector where nothing is ready."""
+    body = {"spec": {"selector": {ROLE_LABEL: "canary"}}}
+    assert rogue(lambda sim: write(sim, APEX, body)).startswith("I6 ")
+
+
+def test_weight_before_capacity() -> None:
+    """I8: all traffic for a canary of one pod beside a primary of two."""
+    found = rogue(lambda sim: write(sim, SCENARIO.route, routes(0, 100)), weight=10)
+    assert found.startswith("I8 ")
+
+
+def test_shrinking_what_still_has_traffic() -> None:
+    """I3: the canary loses its pods while it has weight."""
+    assert rogue(lambda sim: write(sim, CANARY, {"spec": {"replicas": 0}}), weight=10).startswith("I3 ")
+
+
+def test_shrinking_before_the_drain_is_over() -> None:
+    """I3: the canary loses its pods right after its weight."""
+
+    def act(sim: Simulation) -> None:
+        write(sim, SCENARIO.route, routes(100, 0))
+        sim.at(3, lambda: write(sim, CANARY, {"spec": {"replicas": 0}}))
+
+    assert rogue(act, weight=10).startswith("I3 ")
+
+
+def test_unproven_code_in_the_primary() -> None:
+    """I10: a template nobody analysed enters the primary."""
+
+    def act(sim: Simulation) -> None:
+        template = {"spec": {"containers": [{"name": "catalog", "image": "catalog:v9"}]}}
+        write(sim, PRIMARY, {"spec": {"template": template}})
+
+    # The primary is serving: the roll alone breaks I3, too.
+    assert "I10 " in all_of(act)
+
+
+def all_of(act: Callable[[Simulation], None], *, weight: int = 0) -> str:
+    """Return everything the checker finds, one to a line."""
+    found: list[str] = []
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, SCENARIO)
+        sim.kill_controller()
+        act(sim)
+        await sim.rest(5)
+        found.extend(str(one) for one in sim.checker.violations)
+
+    simulate(story, judge=False)
+    return "\n".join(found)
+
+
+def test_live_requests_for_unvalidated_code() -> None:
+    """I9: pods of a new template get requests that no weight sent there."""
+
+    def act(sim: Simulation) -> None:
+        sim.user.apply(SCENARIO.revised("catalog:v2"))
+        body = {"spec": {"selector": {ROLE_LABEL: None}}}
+        sim.world.patch(APEX, body, writer="somebody")
+
+    assert rogue(act).startswith("I9 ")
+
+
+def test_weights_that_do_not_sum_to_100() -> None:
+    """I12: 95 and 10."""
+    found = rogue(
+        lambda sim: write(sim, SCENARIO.route, routes(95, 5)) or write(sim, SCENARIO.route, routes(95, 10)), weight=20
+    )
+    assert found.startswith("I12 ")
+
+
+def test_writing_the_route_twice_in_a_step() -> None:
+    """I12: one weight, then another."""
+
+    def act(sim: Simulation) -> None:
+        write(sim, SCENARIO.route, routes(79, 21))
+
+    assert rogue(act, weight=20).startswith("I12 ")
+
+
+def test_traffic_left_on_a_dead_canary() -> None:
+    """I13: a controller that is up must take traffic off a canary without pods."""
+
+    def act(sim: Simulation) -> None:
+        for memory in sim.checker.memories():
+            memory.up, memory.started = True, -100.0
+        sim.kill_pods(NAMESPACE, "catalog-canary")
+
+    assert rogue(act, weight=10).startswith("I13 ")
+
+
+def test_success_before_the_primary_is_done() -> None:
+    """I14: Succeeded while the canary has weight."""
+    status = {"status": {"phase": "Succeeded", "canaryWeight": 0}}
+    assert rogue(lambda sim: write(sim, SCENARIO.ref, status, "status"), weight=10).startswith("I14 ")
+
+
+def test_a_step_too_early() -> None:
+    """I18: the next weight a second after the last."""
+    status = {"status": {"canaryWeight": 20}}
+    assert rogue(lambda sim: write(sim, SCENARIO.ref, status, "status"), weight=10).startswith("I18 ")
+
+
+def test_a_lost_annotation() -> None:
+    """I20: a foreign annotation is taken away."""
+
+    def act(sim: Simulation) -> None:
+        sim.user.annotate(SCENARIO.route, "example.com/x", "y")
+        write(sim, SCENARIO.route, {"metadata": {"annotations": {"example.com/x": None}}})
+
+    assert rogue(act).startswith("I20 ")
+
+
+def test_writes_without_their_guards() -> None:
+    """I21: no resourceVersion, no uid, no live read of the routes before pods go."""
+    assert rogue(
+        lambda sim: sim.world.patch(APEX, {"metadata": {"labels": {"canary.delivery/x": "y"}}}, writer=MANAGER) and None
+    ).startswith("I21 ")
+    assert rogue(lambda sim: sim.world.delete(TARGET, writer=MANAGER)).startswith("I21 ")
+
+    def act(sim: Simulation) -> None:
+        write(sim, SCENARIO.route, routes(100, 0))
+        sim.at(40, lambda: write(sim, CANARY, {"spec": {"replicas": 0}}))
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, SCENARIO)
+        await release(sim, SCENARIO, "catalog:v2")
+        await sim.until_weight(10, 600)
+        sim.kill_controller()
+        act(sim)
+        await sim.rest(50)
+
+    with pytest.raises(InvariantError, match=r"^I21 "):
+        simulate(story)
+
+
+def test_a_settled_controller_that_reads() -> None:
+    """I19: a read when nothing changed for minutes."""
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, SCENARIO)
+        await sim.rest(300)
+        assert sim.process is not None
+        found: Object | None = await sim.process.cluster.read(APEX)
+        assert found is not None
+        await sim.rest(1)
+
+    with pytest.raises(InvariantError, match=r"^I19 "):
+        simulate(story)
+
+
+def test_a_restart_that_writes() -> None:
+    """I5: a fresh controller writes though nothing changed."""
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, SCENARIO)
+        await sim.rest(300)
+        await sim.restart_controller()
+        found = sim.world.find(SCENARIO.route)
+        assert found is not None
+        assert sim.process is not None
+        body = {"metadata": {"annotations": {"canary.delivery/x": "y"}}}
+        await sim.process.cluster.patch(SCENARIO.route, body, resource_version=found["metadata"]["resourceVersion"])
+        await sim.rest(1)
+
+    with pytest.raises(InvariantError, match=r"^I5 "):
+        simulate(story)
