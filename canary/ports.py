@@ -62,9 +62,7 @@ class Cluster(Protocol):
     async def create(self, ref: Ref, body: Object) -> Object:
         """Create an object and return it as stored."""
 
-    async def patch(
-        self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = ""
-    ) -> Object:
+    async def patch(self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = "") -> Object:
         """Merge-patch an object (or its ``status``) that is at ``resource_version``; return it as stored."""
 
     async def delete(self, ref: Ref, *, uid: str, resource_version: str) -> None:

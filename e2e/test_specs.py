@@ -25,21 +25,27 @@ BOOK = "istioinaction"
 KINDS = "deployments,services,virtualservices,destinationrules,controllerrevisions"
 
 
-def test_listing_of_the_book_applies_byte_for_byte(testbed: Testbed, compat_crd: None) -> None:
-    """kubectl creates listing 5.1 under Flagger's group and the controller takes it up."""
+@pytest.fixture
+def book(testbed: Testbed, compat_crd: None) -> Iterator[Release]:
+    """Offer the namespace of the book with a controller in compat mode."""
     testbed.create_namespace(BOOK)
-    testbed.kubectl("-n", BOOK, "apply", "-f", str(MANIFESTS / "catalog-v1.yaml"))
-    testbed.wait_ready(BOOK, "catalog")
     controller = Controller(testbed, [BOOK])
     controller.start()
     with Recorder(testbed, BOOK) as recorder:
-        said = testbed.kubectl("apply", "-f", str(MANIFESTS / "listing-5.1.yaml"))
-        assert said == "canary.flagger.app/catalog-release created\n"
-        release = Release(testbed, BOOK, recorder)
-        release.wait_for("Initialized")
-        assert [r.phase for r in release.rows()] == ["Initializing", "Initialized"]
+        yield Release(testbed, BOOK, recorder)
     controller.stop()
     testbed.delete_namespace(BOOK)
+
+
+def test_listing_of_the_book_applies_byte_for_byte(book: Release) -> None:
+    """kubectl creates listing 5.1 under Flagger's group and the controller begins to serve it."""
+    book.kubectl("apply", "-f", str(MANIFESTS / "catalog-v1.yaml"))
+    book.testbed.wait_ready(BOOK, "catalog")
+    said = book.testbed.kubectl("apply", "-f", str(MANIFESTS / "listing-5.1.yaml"))
+    assert said == "canary.flagger.app/catalog-release created\n"
+    book.wait_for("Initializing")
+    wait_until(lambda: book.find("virtualservice", "catalog"), LONG, lambda: str(book.status))
+    assert book.weights == (100, 0)
 
 
 @pytest.fixture

@@ -86,9 +86,7 @@ def window_too_short(raw: Node) -> Iterator[str]:
         inside = (metric.get("thresholdRange") or {}).get("interval")
         window = metric.get("interval") or inside
         if window and parse_duration(window).total_seconds() < SHORTEST_WINDOW_SECONDS:
-            yield (
-                f'{path}.interval is "{window}": a window shorter than twice the scrape interval has no rate'
-            )
+            yield (f'{path}.interval is "{window}": a window shorter than twice the scrape interval has no rate')
 
 
 def check_without_limits(raw: Node) -> Iterator[str]:
@@ -125,9 +123,7 @@ def _errors(raw: Node) -> list[ErrorDetails]:
 
 
 def _translated(error: ErrorDetails) -> Refusal:
-    field = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]
-    ).removeprefix(".")
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).removeprefix(".")
     path = re.sub(r"\[\d+\]", "[]", field)
     given = error["input"]
     return Refusal(field, given, _sentence(error, path).replace("{value}", written(given)))

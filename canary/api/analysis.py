@@ -53,9 +53,7 @@ class Analysis(WireModel):
     step_weight: Weight | None = Field(
         None, description="Weight added at each step. Exactly one plan: this, stepWeights or iterations."
     )
-    step_weights: StepWeights = Field(
-        (), description="Weights of the steps, strictly rising; the last is the maximum."
-    )
+    step_weights: StepWeights = Field((), description="Weights of the steps, strictly rising; the last is the maximum.")
     step_weight_promotion: Weight | None = Field(
         None, description="Weight shifted back at each step of the promotion. Not supported yet."
     )
@@ -65,9 +63,7 @@ class Analysis(WireModel):
     )
     mirror: Bool = Field(False, description="Mirror before the first step. Not supported yet.")
     mirror_weight: Weight | None = Field(None, description="Share of requests mirrored. Not supported yet.")
-    match: tuple[Opaque, ...] = Field(
-        (), max_length=16, description="Cohort of an A/B release. Not supported yet."
-    )
+    match: tuple[Opaque, ...] = Field((), max_length=16, description="Cohort of an A/B release. Not supported yet.")
     primary_ready_threshold: Percent = Field(
         100, description="Percent of the primary's pods that must be ready; only 100 for now."
     )
@@ -84,9 +80,7 @@ class Analysis(WireModel):
     on_no_data: OnNoData = Field("Hold", description="What a check without data does to the step.")
     metrics: Metrics = Field((), description="Checks of every step.")
     webhooks: tuple[Webhook, ...] = Field((), max_length=32, description="HTTP calls. Not supported yet.")
-    alerts: tuple[Alert, ...] = Field(
-        (), max_length=32, description="Receivers of alerts. Not supported yet."
-    )
+    alerts: tuple[Alert, ...] = Field((), max_length=32, description="Receivers of alerts. Not supported yet.")
     session_affinity: SessionAffinity | None = Field(
         None, description="Cookies that keep a caller on one side. Not supported yet."
     )

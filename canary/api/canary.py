@@ -80,9 +80,7 @@ class CanarySpec(WireModel):
     provider: Word | None = Field(None, description="`istio` or empty.")
     metrics_server: Text | None = Field(None, description="Prometheus of this Canary. Not supported yet.")
     target_ref: TargetRef = Field(description="The Deployment that is released. Immutable.")
-    autoscaler_ref: AutoscalerRef | None = Field(
-        None, description="The autoscaler of the target. Not supported yet."
-    )
+    autoscaler_ref: AutoscalerRef | None = Field(None, description="The autoscaler of the target. Not supported yet.")
     ingress_ref: ObjectRef | None = Field(None, description="NGINX only; no effect with Istio.")
     route_ref: ObjectRef | None = Field(None, description="APISIX only; no effect with Istio.")
     upstream_ref: ObjectRef | None = Field(None, description="Gloo only; no effect with Istio.")

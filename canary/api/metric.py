@@ -31,9 +31,7 @@ class ThresholdRange(WireModel):
 
     min: Number | None = Field(None, description="Smallest healthy value.")
     max: Number | None = Field(None, description="Largest healthy value.")
-    interval: Duration | None = Field(
-        None, description="Window of the query; may stand beside thresholdRange instead."
-    )
+    interval: Duration | None = Field(None, description="Window of the query; may stand beside thresholdRange instead.")
 
 
 class TemplateRef(WireModel):
@@ -57,9 +55,7 @@ class Metric(WireModel):
     template_variables: Labels | None = Field(None, description="Variables for the MetricTemplate.")
     min_samples: Positive = Field(1, description="Fewer requests in the window is no data.")
     on_no_data: OnNoData | None = Field(None, description="Overrides `analysis.onNoData`.")
-    reporter: Reporter = Field(
-        "auto", description="Which Istio reporter to ask; `auto` counts the worse of both."
-    )
+    reporter: Reporter = Field("auto", description="Which Istio reporter to ask; `auto` counts the worse of both.")
 
     @property
     def window(self) -> timedelta:

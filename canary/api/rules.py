@@ -108,9 +108,7 @@ def nodes(raw: Node, at: str) -> Iterator[tuple[str, Node]]:
     for part in filter(None, at.split(".")):
         name = part.removesuffix("[]")
         found = [
-            (f"{path}.{name}".removeprefix("."), node.get(name))
-            for path, node in found
-            if isinstance(node, Mapping)
+            (f"{path}.{name}".removeprefix("."), node.get(name)) for path, node in found if isinstance(node, Mapping)
         ]
         if part.endswith("[]"):
             found = [

@@ -42,9 +42,7 @@ class Retries(WireModel):
 class Service(WireModel):
     """The apex Service, its port, and what every generated route carries."""
 
-    name: Word | None = Field(
-        None, description="Name of the apex Service; default is the target's name. Immutable."
-    )
+    name: Word | None = Field(None, description="Name of the apex Service; default is the target's name. Immutable.")
     port: Port = Field(description="Port of the apex Service.")
     port_name: Word = Field("http", description="Name of that port.")
     target_port: PortRef | None = Field(
@@ -54,9 +52,7 @@ class Service(WireModel):
     traffic_distribution: Word | None = Field(
         None, description="Traffic distribution of the Services. Not supported yet."
     )
-    port_discovery: Bool = Field(
-        False, description="Add the target's other container ports. Not supported yet."
-    )
+    port_discovery: Bool = Field(False, description="Add the target's other container ports. Not supported yet.")
     headless: Bool = Field(False, description="Make headless Services. Not supported yet.")
     timeout: Word | None = Field(None, description="Time-out of every generated route, as Istio writes it.")
     backend_timeout: Word | None = Field(None, description="Gateway API only; no effect with Istio.")
@@ -65,9 +61,7 @@ class Service(WireModel):
         max_length=64,
         description="Gateways of the VirtualService; `mesh` when empty, not added otherwise.",
     )
-    gateway_refs: tuple[Opaque, ...] = Field(
-        (), max_length=32, description="Gateway API only; no effect with Istio."
-    )
+    gateway_refs: tuple[Opaque, ...] = Field((), max_length=32, description="Gateway API only; no effect with Istio.")
     hosts: tuple[Text, ...] = Field(
         (),
         max_length=64,
@@ -85,9 +79,7 @@ class Service(WireModel):
     headers: Opaque | None = Field(None, description="Istio header operations put on every generated route.")
     cors_policy: Opaque | None = Field(None, description="Istio CorsPolicy put on every generated route.")
     fault: Opaque | None = Field(None, description="Istio HTTPFaultInjection put on every generated route.")
-    mirror: tuple[Opaque, ...] = Field(
-        (), max_length=16, description="Gateway API only; no effect with Istio."
-    )
+    mirror: tuple[Opaque, ...] = Field((), max_length=16, description="Gateway API only; no effect with Istio.")
     mesh_name: Word | None = Field(None, description="App Mesh only; no effect with Istio.")
     backends: tuple[Text, ...] = Field((), max_length=64, description="App Mesh only; no effect with Istio.")
     apex: Metadata | None = Field(None, description="Metadata of the apex Service. Not supported yet.")

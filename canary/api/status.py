@@ -68,9 +68,7 @@ class StepStatus(WireModel):
     passed_at: Time | None = Field(
         None, description="When its checks passed while capacity for the next step was not ready."
     )
-    in_force_at: Time | None = Field(
-        None, description="When the step's weight was read back from the routes."
-    )
+    in_force_at: Time | None = Field(None, description="When the step's weight was read back from the routes.")
 
 
 class Drain(WireModel):

@@ -115,8 +115,7 @@ WRONG: tuple[Rule, ...] = (
         "analysis",
         plans_other_than_one,
         "spec.analysis must have exactly one of stepWeight, stepWeights, iterations and steps; given:{value}",
-        "(has(self.skipAnalysis) && self.skipAnalysis) || "
-        f"[{', '.join(_HAS_PLAN.values())}].exists_one(given, given)",
+        f"(has(self.skipAnalysis) && self.skipAnalysis) || [{', '.join(_HAS_PLAN.values())}].exists_one(given, given)",
         f"'%s%s%s%s%s'.format([{_GIVEN}, {_NO_PLAN} ? ' none' : ''])",
     ),
     Rule(

@@ -36,7 +36,7 @@ def decide(snapshot: Snapshot, measurements: tuple[Measurement, ...], now: datet
     settled = View(replace(snapshot, status=advanced.status), measurements, now)
     gap = converge(settled)
     return Decision(
-        status=advanced.status if _worth_writing(snapshot.status, advanced.status) else None,
+        status=advanced.status if _worth_writing(settled, snapshot.status) else None,
         urgent=gap.urgent,
         actions=gap.actions,
         events=advanced.events,
@@ -53,19 +53,28 @@ def is_foreign(snapshot: Snapshot) -> bool:
     return bool(writers) and MANAGER not in writers
 
 
-def _worth_writing(old: CanaryStatus, new: CanaryStatus) -> bool:
+def _worth_writing(view: View, old: CanaryStatus) -> bool:
     """Return whether anything changed that is worth a write of its own.
 
-    Ready counts ride along while a release moves, and so does the end of a drain: it is read from the
-    world anew at each decision.
+    Ready counts ride along while a release moves, and so does the end of a drain once its set has
+    shrunk or rolled.  A drain that ended because traffic came back is written: it begins anew.
     """
-    if new.drain is None:
+    new = view.status
+    if new.drain is None and old.drain is not None and _served_its_purpose(view, old.drain.role):
         old = old.model_copy(update={"drain": None})
     if _without_counts(old) != _without_counts(new):
         return True
     before, after = old.replicas or Replicas(), new.replicas or Replicas()
     idle = new.phase not in (Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING, Phase.INITIALIZING)
     return idle and before != after
+
+
+def _served_its_purpose(view: View, role: str) -> bool:
+    if role == "primary":
+        return view.primary_touched
+    if role == "canary":
+        return not view.canary_has_pods
+    return view.target is None or view.target.replicas == 0
 
 
 def _without_counts(status: CanaryStatus) -> CanaryStatus:

@@ -19,13 +19,13 @@ from canary.core.measurement import (
     TemplateAnswer,
     TemplateQuery,
 )
-from canary.core.names import MANAGER, ROLE_LABEL
+from canary.core.names import ROLE_LABEL
 from canary.core.objects import canonical
 from canary.core.plan import Plan, capacity, plan_of
 from canary.core.revisions import Revision, pin, reconstruct, revision_id
 from canary.core.routes.istio import Weights, read_weights
 from canary.core.snapshot import Snapshot
-from canary.core.workload import Workload, field_managers
+from canary.core.workload import Workload
 
 IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
@@ -135,8 +135,10 @@ class View:
         if target is not None:
             if target.wish:
                 return target.wish
-            owners = field_managers(target.raw, "f:spec", "f:replicas")
-            if target.replicas > 0 and any(owner != MANAGER for owner in owners):
+            seen = self.status.target
+            made_again = seen is not None and seen.uid != target.uid and target.replicas == 1
+            # A target made again with one replica may just have left the field out.
+            if target.replicas > 0 and target.replicas_named and not (made_again and known):
                 return target.replicas
         if known:
             return known

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from canary.core.names import REVISION_LABEL, WISH
-from canary.core.objects import DEPLOYMENT, Object, Ref, annotations_of, labels_of, ref_of
+from canary.core.names import MANAGER, REVISION_LABEL, WISH
+from canary.core.objects import DEPLOYMENT, Object, Ref, annotations_of, canonical, labels_of, ref_of
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+KUBECTL_APPLY = "kubectl-client-side-apply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,19 @@ class Workload:
         return int(text) if text.isdecimal() and int(text) > 0 else None
 
     @property
+    def replicas_named(self) -> bool:
+        """Return whether somebody else than us asked for its present size.
+
+        ``kubectl apply`` owns fields that the API server defaulted as if it had named them; the
+        configuration it keeps in an annotation tells the two apart.
+        """
+        owners = [m for m in field_managers(self.raw, "f:spec", "f:replicas") if m != MANAGER]
+        text = annotations_of(self.raw).get(LAST_APPLIED)
+        if text is None or owners != [KUBECTL_APPLY]:
+            return bool(owners)
+        return "replicas" in json.loads(applied_replicas(text))["spec"]
+
+    @property
     def labels(self) -> dict[str, str]:
         """Return its labels."""
         return labels_of(self.raw)
@@ -128,3 +145,12 @@ def field_managers(obj: Object, *path: str) -> tuple[str, ...]:
         if node is not None:
             found.append(str(entry.get("manager", "")))
     return tuple(found)
+
+
+def applied_replicas(text: str) -> str:
+    """Return kubectl's last-applied configuration with ``spec.replicas`` alone; an unreadable one names none."""
+    try:
+        spec = json.loads(text).get("spec") or {}
+    except (ValueError, AttributeError):
+        spec = {}
+    return canonical({"spec": {"replicas": spec["replicas"]} if "replicas" in spec else {}})

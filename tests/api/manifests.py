@@ -149,8 +149,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {f"{A}.sessionAffinity": {"cookieName": "a", "primaryCookieName": "a"}},
         f"{A}.sessionAffinity.primaryCookieName",
-        f'{A}.sessionAffinity.primaryCookieName is "a", as cookieName is; '
-        "the two cookies need different names",
+        f'{A}.sessionAffinity.primaryCookieName is "a", as cookieName is; the two cookies need different names',
     ),
 ]
 

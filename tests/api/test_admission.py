@@ -26,9 +26,7 @@ def test_admission_accepts_what_this_version_does(changes: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(("changes", "field", "sentence"), WRONG, ids=_name)
-def test_admission_refuses_what_is_wrong_with_its_sentence(
-    changes: dict[str, Any], field: str, sentence: str
-) -> None:
+def test_admission_refuses_what_is_wrong_with_its_sentence(changes: dict[str, Any], field: str, sentence: str) -> None:
     """Blame the field in one sentence with its value and what would be right."""
     assert (field, sentence) in [(one.field, one.message) for one in refusals(listing(changes))]
 

@@ -80,9 +80,7 @@ def test_crd_schema_bounds_no_status() -> None:
 @pytest.mark.parametrize("rule", [*WRONG, *UNSUPPORTED], ids=lambda rule: rule.path)
 def test_crd_carries_the_rule(rule: Rule) -> None:
     """Find each admission rule once in the schema."""
-    found = [
-        one for _, schema in _schemas(canary_schema()) for one in schema.get("x-kubernetes-validations", [])
-    ]
+    found = [one for _, schema in _schemas(canary_schema()) for one in schema.get("x-kubernetes-validations", [])]
     assert found.count(rule.validation) == 1
 
 

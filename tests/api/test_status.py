@@ -68,9 +68,7 @@ def test_status_reads_back_as_written() -> None:
 @given(moments, st.sampled_from(Phase), st.integers(min_value=0, max_value=100))
 def test_status_reads_back_any_moment(moment: datetime, phase: Phase, weight: int) -> None:
     """Keep microseconds of our own times and whole seconds of the shared one."""
-    status = CanaryStatus(
-        phase=phase, canary_weight=weight, last_transition_time=moment, traffic_since=moment
-    )
+    status = CanaryStatus(phase=phase, canary_weight=weight, last_transition_time=moment, traffic_since=moment)
     again = parse(to_wire(status))
     assert again == status
     assert again.traffic_since == moment
@@ -80,9 +78,7 @@ def test_status_reads_back_any_moment(moment: datetime, phase: Phase, weight: in
 def test_status_writes_times_as_kubernetes_does() -> None:
     """Write UTC with Z, fractions only where we keep them."""
     east = timezone(timedelta(hours=2))
-    wire = to_wire(
-        CanaryStatus(last_transition_time=NOW.astimezone(east), traffic_since=NOW.astimezone(east))
-    )
+    wire = to_wire(CanaryStatus(last_transition_time=NOW.astimezone(east), traffic_since=NOW.astimezone(east)))
     assert wire["lastTransitionTime"] == "2026-03-01T12:00:00Z"
     assert wire["trafficSince"] == "2026-03-01T12:00:00.123456Z"
 

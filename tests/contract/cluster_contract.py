@@ -383,15 +383,17 @@ class ClusterContract:
     async def test_last_applied_and_field_details_are_not_kept(
         self, cluster: Cluster, stranger: Stranger, namespace: str
     ) -> None:
-        """Cache no last-applied annotation and, of managedFields, only who owns what the core asks for."""
+        """Cache of last-applied only the replicas and of managedFields only who owns what the core asks for."""
         ref = Ref(DEPLOYMENT, namespace, "web")
         body = deployment()
-        body["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+        applied = '{"spec":{"replicas":2,"template":{}}}'
+        body["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": applied}
         await stranger.create(ref, body)
         await eventually(lambda: cluster.get(ref))
         obj = cluster.get(ref)
         assert obj is not None
-        assert "annotations" not in obj["metadata"]
+        kept = obj["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+        assert kept == '{"spec":{"replicas":2}}'
         owned = [entry["fieldsV1"]["f:spec"] for entry in obj["metadata"].get("managedFields", [])]
         assert owned == [{"f:replicas": {}, "f:selector": {}}]
 

@@ -16,8 +16,7 @@ from canary.core.objects import (
     Object,
     Resource,
 )
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+from canary.core.workload import LAST_APPLIED, applied_replicas
 
 _share = Sharing()
 _OWNED_FIELDS = ("f:replicas", "f:selector", "f:http")
@@ -26,7 +25,7 @@ Fields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 
 
 def trim(resource: Resource, obj: Object) -> dict[str, Any]:
-    """Return an object without last-applied and with managedFields reduced to what the core asks for.
+    """Return an object with last-applied and managedFields reduced to what the core asks for.
 
     Deployments, Services and VirtualServices keep who owns ``spec.replicas``, ``spec.selector`` and
     ``spec.http``; Canaries keep who wrote them; other types keep nothing of it.  The input is not changed.
@@ -38,6 +37,8 @@ def trim(resource: Resource, obj: Object) -> dict[str, Any]:
     annotations = metadata.get("annotations")
     if annotations and LAST_APPLIED in annotations:
         rest = {key: value for key, value in annotations.items() if key != LAST_APPLIED}
+        if resource == DEPLOYMENT:
+            rest[LAST_APPLIED] = applied_replicas(annotations[LAST_APPLIED])
         metadata["annotations"] = rest
         if not rest:
             del metadata["annotations"]

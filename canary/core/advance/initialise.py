@@ -5,6 +5,7 @@ from __future__ import annotations
 from canary.api.status import CanaryStatus, Phase, Replicas, Revisions, TargetSeen
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, row, saying
+from canary.core.names import owner_of
 from canary.core.objects import canonical
 from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle
 from canary.core.revisions import revision_id
@@ -15,7 +16,7 @@ from canary.core.workload import Workload
 
 def initializing(view: View) -> Advance:
     """Wait for the target, build the primary, hand over, and scale the target to 0."""
-    if view.status.revisions.primary is None and view.primary is not None:
+    if view.status.revisions.primary is None and view.primary is not None and _is_mine(view, view.primary):
         return _take_up(view, view.primary)
     if find_obstacle(view, BEFORE_INITIALISATION) or view.target is None:
         return Advance(_begun(view))
@@ -40,6 +41,12 @@ def _begun(view: View) -> CanaryStatus:
     if view.status.phase is Phase.INITIALIZING:
         return view.status
     return row(view, view.status, Phase.INITIALIZING, 0, "Initialization started")
+
+
+def _is_mine(view: View, primary: Workload) -> bool:
+    """Return whether a Deployment under the primary's name was made for this Canary, by name as in its labels."""
+    owner = owner_of(primary.raw)
+    return owner is not None and owner.name == view.snapshot.key.name
 
 
 def _take_up(view: View, primary: Workload) -> Advance:

@@ -41,7 +41,8 @@ def finalising(view: View) -> Advance:
     """Wait until all traffic is back on the primary and the canary is gone."""
     status = _remember_newer(view)
     back = view.weights == PRIMARY_ONLY and view.apex_role == "primary"
-    if not (_due(view) and back and not view.canary_has_pods and view.primary_complete):
+    promoted = view.primary_complete and view.primary_touched
+    if not (_due(view) and back and promoted and not view.canary_has_pods):
         return Advance(status)
     candidate, former = status.revisions.candidate, status.revisions.primary
     message = f"Promotion of revision {candidate} completed"

@@ -90,7 +90,8 @@ def wanted_primary(view: View) -> Revision | None:
             return view.candidate_revision
         return view.promoted
     if phase is Phase.FINALISING:
-        return view.candidate_revision if view.primary_touched else view.promoted
+        # Also for a primary made again: the promotion is decided, only its record is still to come.
+        return view.candidate_revision
     if primary is not None and promotion_failed(view):
         falling_back = status.progress is not None and status.progress.role == FALLING_BACK
         return view.promoted if falling_back and view.drained("primary") else None

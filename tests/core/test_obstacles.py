@@ -1,0 +1,241 @@
+"""Obstacles: each is told in one sentence that names object and cure, and nothing is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from canary.api.status import Phase
+from canary.core.decide import decide
+from canary.core.names import ALLOW_CANARY
+from canary.core.objects import Object
+from canary.core.snapshot import Neighbours, Snapshot
+from tests.builders import (
+    NOW,
+    NS,
+    Workload,
+    apex,
+    at,
+    canary_object,
+    clone,
+    deployment,
+    good,
+    idle,
+    new_status,
+    new_target,
+    route,
+    service,
+    template,
+    untouched,
+)
+
+Change = Callable[[Snapshot], Snapshot]
+
+
+def beside(**neighbours: list[Object]) -> Change:
+    """Put other objects into the namespace."""
+    return lambda world: replace(world, neighbours=Neighbours(**neighbours))
+
+
+def having(**parts: Any) -> Change:
+    """Replace parts of the world."""
+    return lambda world: replace(world, **parts)
+
+
+def other_canary(name: str = "other", target: str = "catalog", apex: str = "catalog", age: str = "2025") -> Object:
+    """Return another Canary, older unless told otherwise."""
+    changes = {"metadata.name": name, "spec.targetRef.name": target, "spec.service.name": apex}
+    made = canary_object(changes)
+    made["metadata"] |= {"creationTimestamp": f"{age}-01-01T00:00:00Z", "uid": f"uid-{name}"}
+    return made
+
+
+def istio(kind: str, name: str, **spec: Any) -> Object:
+    """Return an Istio object."""
+    return {"kind": kind, "metadata": {"name": name, "namespace": NS}, "spec": spec}
+
+
+def scaler(target: str = "catalog", kind: str = "Deployment") -> Object:
+    """Return an autoscaler."""
+    ref = {"kind": kind, "name": target}
+    return {"metadata": {"name": "scaler", "namespace": NS}, "spec": {"scaleTargetRef": ref}}
+
+
+def foreign(workload: Workload) -> Workload:
+    """Return a Deployment without our marks."""
+    metadata = {**workload.raw["metadata"], "labels": {}, "annotations": {}}
+    return Workload({**workload.raw, "metadata": metadata})
+
+
+def stray(allow: str = "", **selector: str) -> Object:
+    """Return a Service of somebody else."""
+    made = service("stray", ours=False, selector=selector or {"app": "catalog"})
+    made["metadata"]["annotations"] = {ALLOW_CANARY: allow} if allow else {}
+    return made
+
+
+AMBIENT = template(**{"istio.io/dataplane-mode": "ambient"})
+HOST = istio("VirtualService", "theirs", hosts=["catalog.istioinaction.svc.cluster.local"])
+RULE = istio("DestinationRule", "policy", host="catalog")
+FOREIGN_ROUTE = {**route(0), "metadata": {"name": "catalog", "namespace": NS, "resourceVersion": "50"}}
+
+ANY_TIME: list[tuple[Change, str, str]] = [
+    (beside(canaries=[other_canary()]), "TargetTaken", "Deployment catalog is already released by Canary other"),
+    (
+        beside(canaries=[other_canary(target="x")]),
+        "TargetTaken",
+        "Service catalog is already released by Canary other; delete one",
+    ),
+    (having(target=None), "TargetMissing", "Deployment catalog not found; create it or correct spec.targetRef.name"),
+    (having(target=deployment(pod=AMBIENT)), "AmbientMode", "pods of Deployment catalog are in ambient mode"),
+    (beside(routes=[HOST]), "HostTaken", "VirtualService theirs routes host catalog too"),
+    (beside(rules=[RULE]), "RulePresent", "DestinationRule policy applies to host catalog"),
+    (beside(autoscalers=[scaler()]), "AutoscalerPresent", "HorizontalPodAutoscaler scaler scales Deployment catalog"),
+    (beside(services=[stray()]), "ForeignService", 'annotate it canary.delivery/allow-canary: "true"'),
+    (
+        having(canary_service=service("catalog-canary", ours=False)),
+        "NameTaken",
+        "Service catalog-canary exists and is not ours",
+    ),
+    (having(route=FOREIGN_ROUTE), "NameTaken", "VirtualService catalog exists and is not ours"),
+    (
+        having(primary=foreign(clone("primary"))),
+        "NameTaken",
+        "Deployment catalog-primary exists and is not ours; delete or rename it",
+    ),
+    (having(candidate=foreign(clone("canary"))), "NameTaken", "Deployment catalog-canary exists and is not ours"),
+]
+
+BEFORE_ALONE: list[tuple[Change, str, str]] = [
+    (having(target=deployment(selector={})), "TargetUnselectable", "selects its pods without matchLabels"),
+    (
+        having(target=deployment(replicas=0)),
+        "ReplicasUnknown",
+        "Deployment catalog has 0 replicas and no wish is known; scale it up or annotate it canary.delivery/replicas",
+    ),
+    (
+        having(apex={**apex(adopted=False), "spec": {"selector": {"app": "catalog"}, "ports": [{"port": 8080}]}}),
+        "PortMismatch",
+        "Service catalog has ports 8080, spec.service.port is 80",
+    ),
+    (
+        having(apex={**apex(adopted=False), "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80}]}}),
+        "ApexSelectsOthers",
+        "Service catalog does not select the pods of Deployment catalog",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "reason", "words"), ANY_TIME + BEFORE_ALONE)
+def test_obstacle_before_initialisation_touches_nothing(change: Change, reason: str, words: str) -> None:
+    """Before anything is ours, an obstacle is a condition, a message and one event, and no write."""
+    world = change(untouched())
+    decision = decide(world, (), NOW)
+    status = new_status(world, decision)
+    ready = status.condition("Ready")
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", reason)
+    assert words in ready.message
+    assert status.message == ready.message
+    assert (status.phase, decision.urgent, decision.actions) == (Phase.INITIALIZING, (), ())
+    assert [(e.reason, e.type) for e in decision.events] == [(reason, "Warning")]
+
+
+@pytest.mark.parametrize(("change", "reason", "words"), ANY_TIME + BEFORE_ALONE)
+def test_obstacle_is_told_once(change: Change, reason: str, words: str) -> None:
+    """The same obstacle seen again writes and says nothing (I19)."""
+    world = change(untouched())
+    first = new_status(world, decide(world, (), NOW))
+    again = decide(replace(world, status=first), (), at(100))
+    assert (again.status, again.events, again.actions, again.requeue_after) == (None, (), (), None)
+
+
+@pytest.mark.parametrize(("change", "reason", "words"), ANY_TIME)
+def test_obstacle_keeps_a_run_from_starting(change: Change, reason: str, words: str) -> None:
+    """Once initialised, production goes on, no run begins, and a condition says why (I15)."""
+    world = change(idle(target=new_target()))
+    if world.target is not None and world.target.replicas:
+        world = replace(world, target=new_target(AMBIENT))
+    if reason == "NameTaken" and world.primary is not None and not world.primary.raw["metadata"]["annotations"]:
+        pytest.skip("the primary of an initialised Canary is covered below")
+    decision = decide(world, good(()), NOW)
+    from canary.core.decide import questions
+
+    decision = decide(world, good(questions(world, NOW)), NOW)
+    status = new_status(world, decision)
+    ready = status.condition("Ready")
+    assert ready is not None
+    assert ready.reason == reason
+    assert words in ready.message
+    assert status.phase is Phase.INITIALIZED
+    assert reason in {e.reason for e in decision.events}
+
+
+def test_refused_spec_is_told_in_words() -> None:
+    """A spec that cannot be used is named field by field."""
+    world = untouched({"spec.analysis.stepWeight": 500})
+    ready = new_status(world, decide(world, (), NOW)).condition("Ready")
+    assert ready is not None
+    assert ready.reason == "SpecInvalid"
+    assert "spec.analysis.stepWeight" in ready.message
+    assert "500" in ready.message
+
+
+@pytest.mark.parametrize(
+    ("change"),
+    [
+        beside(canaries=[other_canary(age="2027")]),
+        beside(canaries=[other_canary(target="web", apex="web")]),
+        beside(routes=[istio("VirtualService", "web", hosts=["web"])]),
+        beside(routes=[istio("VirtualService", "far", hosts=["catalog.elsewhere.svc.cluster.local"])]),
+        beside(rules=[istio("DestinationRule", "web", host="web")]),
+        beside(autoscalers=[scaler("catalog-primary"), scaler(kind="StatefulSet")]),
+        beside(services=[stray("true"), stray(app="web"), service("bare", ours=False, selector={})]),
+        beside(services=[stray(app="catalog", tier="x")]),
+        having(apex=None),
+    ],
+)
+def test_neighbours_in_nobodys_way_are_no_obstacle(change: Change) -> None:
+    """Objects that do not concern this release do not stop it."""
+    world = change(untouched())
+    assert decide(world, (), NOW).actions != ()
+
+
+def test_newcomer_is_refused_whatever_its_age() -> None:
+    """Of two Canaries on one target, the one that our objects name goes on (resource.md)."""
+    older = beside(canaries=[other_canary()])(idle())
+    ready = new_status(older, decide(older, (), NOW)).condition("Ready")
+    assert ready is not None
+    assert ready.reason == "Served"
+
+
+def test_newcomer_with_empty_status_takes_nothing_over() -> None:
+    """A second Canary that finds the first one's primary is refused and writes nothing."""
+    owner = replace(untouched().owner, name="other")
+    theirs = clone("primary")
+    theirs = Workload(
+        {
+            **theirs.raw,
+            "metadata": {**theirs.raw["metadata"], "annotations": {"canary.delivery/owner": owner.to_text()}},
+        }
+    )
+    world = beside(canaries=[other_canary(age="2027")])(untouched(primary=theirs))
+    decision = decide(world, (), NOW)
+    status = new_status(world, decision)
+    ready = status.condition("Ready")
+    assert ready is not None
+    assert ready.reason == "TargetTaken"
+    assert (status.phase, decision.actions, decision.urgent) == (Phase.INITIALIZING, (), ())
+
+
+def test_foreign_primary_of_an_initialised_canary_is_not_touched() -> None:
+    """When somebody replaced our primary by one of theirs, it is not written."""
+    world = idle(primary=foreign(clone("primary", replicas=5)))
+    decision = decide(world, (), NOW)
+    assert [a for a in (*decision.urgent, *decision.actions) if a.ref.name == "catalog-primary"] == []
+    ready = new_status(world, decision).condition("Ready")
+    assert ready is not None
+    assert ready.reason == "NameTaken"
