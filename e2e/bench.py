@@ -67,11 +67,11 @@ def main() -> int:
             fleet = Release(testbed, NAMESPACE, recorder)
             _initialise(fleet)
             _measure_idle(results, testbed, controller, options.idle_seconds, "100 idle Canaries")
-            _measure_reaction(results, fleet)
-            _measure_release(results, testbed, Release(testbed, RELEASE_NAMESPACE, released))
             _add_foreign(testbed)
             _restart(controller)
             _measure_idle(results, testbed, controller, 30, "the same beside 5,000 foreign Pods and ConfigMaps")
+            _measure_release(results, testbed, Release(testbed, RELEASE_NAMESPACE, released))
+            _measure_reaction(results, fleet)
         controller.stop()
     print(results.table())
     if options.write:

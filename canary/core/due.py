@@ -30,10 +30,10 @@ def due(view: View) -> tuple[Query, ...]:
 
 
 def _template_questions(view: View) -> tuple[Query, ...]:
-    if view.change is not Change.UNKNOWN or view.target is None:
+    if view.change is not Change.UNKNOWN:
         return ()
-    known = {r.id: r for r in (view.candidate_revision, view.promoted) if r is not None}
-    return tuple(TemplateQuery(view.snapshot.key.namespace, r.id, _deployment(view, r)) for r in known.values())
+    namespace = view.snapshot.key.namespace
+    return tuple(TemplateQuery(namespace, r.id, _deployment(view, r)) for r in view.doubtful_revisions)
 
 
 def _deployment(view: View, revision: Revision) -> dict[str, object]:

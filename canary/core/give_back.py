@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from canary.core.actions import Action, Decision, Delete, Guard, Patch
+from canary.core.actions import Action, Decision, Delete, Patch
+from canary.core.converge.pods import route_guards
 from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, OWNER, ROLE_LABEL, is_ours
 from canary.core.objects import (
     CONTROLLER_REVISION,
@@ -81,7 +82,8 @@ def _target_up(view: View, target: Workload) -> Stage:
     if target.replicas < size:
         spec["replicas"] = size
     if spec:
-        return (Patch(target.ref, {"spec": spec}, target.version, "give back: target up"),), True
+        guards = route_guards(view) if "template" in spec and not target.empty else ()
+        return (Patch(target.ref, {"spec": spec}, target.version, "give back: target up", guards),), True
     return (), not target.complete
 
 
@@ -98,8 +100,8 @@ def _canary_gone(view: View, target: Workload) -> Stage:
     if view.now - since < view.drain:
         return (), True
     if candidate.replicas > 0:
-        patch = Patch(candidate.ref, {"spec": {"replicas": 0}}, candidate.version, "give back: canary to 0")
-        return (patch,), True
+        body = {"spec": {"replicas": 0}}
+        return (Patch(candidate.ref, body, candidate.version, "give back: canary to 0", route_guards(view)),), True
     return (), True
 
 
@@ -159,7 +161,6 @@ def _clear(view: View, target: Workload) -> Decision:
 
 def _deletes(view: View) -> tuple[Action, ...]:
     snapshot = view.snapshot
-    guards = (Guard(snapshot.names.route_ref, None),) if snapshot.route is None else ()
     found: list[tuple[Resource, Object]] = []
     found += [(DEPLOYMENT, w.raw) for w in (view.candidate, view.primary) if w is not None]
     found += [(SERVICE, s) for s in (snapshot.canary_service, snapshot.primary_service) if s is not None]
@@ -170,7 +171,7 @@ def _deletes(view: View) -> tuple[Action, ...]:
             o["metadata"]["uid"],
             _version(o),
             "give back",
-            guards if kind is DEPLOYMENT else (),
+            route_guards(view) if kind is DEPLOYMENT else (),
         )
         for kind, o in found
         if is_ours(o) and labels_of(o).get(CANARY_LABEL) == snapshot.key.name

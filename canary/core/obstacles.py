@@ -116,15 +116,22 @@ def replicas_unknown(view: View) -> Obstacle | None:
 
 def name_taken(view: View) -> Obstacle | None:
     """Find a name we need held by an object without our mark."""
-    for found in _needed_objects(view.snapshot):
-        owner = owner_of(found)
-        if owner is None or owner.name != view.snapshot.key.name:
-            name, kind = found["metadata"]["name"], found.get("kind", "object")
-            return Obstacle(
-                "NameTaken",
-                f"{kind} {name} exists and is not ours; delete or rename it, the Canary needs its name",
-            )
+    for kind, name in taken_names(view.snapshot):
+        return Obstacle(
+            "NameTaken",
+            f"{kind} {name} exists and is not ours; delete or rename it, the Canary needs its name",
+        )
     return None
+
+
+def taken_names(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
+    """Return kind and name of the objects of others that hold names we need; they are never written."""
+    owned = ((found, owner_of(found)) for found in _needed_objects(snapshot))
+    return tuple(
+        (str(found.get("kind", "object")), str(found["metadata"]["name"]))
+        for found, owner in owned
+        if owner is None or owner.name != snapshot.key.name
+    )
 
 
 def _needed_objects(snapshot: Snapshot) -> Iterator[Object]:

@@ -59,7 +59,7 @@ def derive(template: Object, role: Role, revision: str) -> dict[str, Any]:
         "labels": {**labels, ROLE_LABEL: role, REVISION_LABEL: revision},
     }
     for selector in _own_pod_selectors(derived.get("spec") or {}, labels):
-        selector["matchLabels"] = {**selector["matchLabels"], ROLE_LABEL: role}
+        selector["matchLabels"] = {**(selector.get("matchLabels") or {}), ROLE_LABEL: role}
     return derived
 
 
@@ -69,7 +69,8 @@ def reconstruct(primary: Workload, number: int) -> Revision:
     for key in (ROLE_LABEL, REVISION_LABEL):
         template["metadata"]["labels"].pop(key, None)
     for selector in _own_pod_selectors(template.get("spec") or {}, primary.template["metadata"]["labels"]):
-        selector["matchLabels"].pop(ROLE_LABEL, None)
+        if (selector.get("matchLabels") or {}).pop(ROLE_LABEL, None) and not selector["matchLabels"]:
+            del selector["matchLabels"]
     identity = primary.revision
     return Revision(
         id=identity,
@@ -88,7 +89,17 @@ def _own_pod_selectors(pod_spec: dict[str, Any], labels: dict[str, str]) -> list
     terms += [weighted["podAffinityTerm"] for weighted in preferred]
     terms += pod_spec.get("topologySpreadConstraints") or []
     selectors = [term.get("labelSelector") or {} for term in terms]
-    return [s for s in selectors if s.get("matchLabels") and s["matchLabels"].items() <= labels.items()]
+    return [s for s in selectors if any(s.values()) and _selects(s, labels)]
+
+
+def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Return whether a label selector matches these labels."""
+    return (selector.get("matchLabels") or {}).items() <= labels.items() and all(
+        (labels.get(e["key"]) in e["values"]) == (e["operator"] == "In")
+        if e.get("values")
+        else (e["key"] in labels) == (e["operator"] == "Exists")
+        for e in selector.get("matchExpressions") or []
+    )
 
 
 def to_object(revision: Revision, names: Names, owner: Owner) -> dict[str, Any]:
@@ -116,3 +127,20 @@ def from_object(obj: Object) -> Revision | None:
         number=int(obj.get("revision") or 0),
         raw=obj,
     )
+
+
+def may_be_defaulted(pinned: Object, shown: Object) -> bool:
+    """Return whether a template may be the pinned one with fields a newer API server filled in.
+
+    Defaults only add fields, and only to the pod's spec; whatever else differs is a change.
+    """
+    same = canonical(pinned.get("metadata") or {}) == canonical(shown.get("metadata") or {})
+    return same and _contains(shown.get("spec") or {}, pinned.get("spec") or {})
+
+
+def _contains(shown: Any, pinned: Any) -> bool:
+    if isinstance(pinned, dict) and isinstance(shown, dict):
+        return all(key in shown and _contains(shown[key], value) for key, value in pinned.items())
+    if isinstance(pinned, list) and isinstance(shown, list):
+        return len(pinned) == len(shown) and all(map(_contains, shown, pinned))
+    return bool(pinned == shown)

@@ -22,7 +22,7 @@ from canary.core.measurement import (
 from canary.core.names import ROLE_LABEL
 from canary.core.objects import canonical
 from canary.core.plan import Plan, capacity, plan_of
-from canary.core.revisions import Revision, pin, reconstruct, revision_id
+from canary.core.revisions import Revision, may_be_defaulted, pin, reconstruct, revision_id
 from canary.core.routes.istio import Weights, read_weights
 from canary.core.snapshot import Snapshot
 from canary.core.workload import Workload
@@ -207,18 +207,33 @@ class View:
             return Change.NEW
         return self._compare(target)
 
+    @cached_property
+    def doubtful_revisions(self) -> tuple[Revision, ...]:
+        """Return the pinned revisions that may equal the target's template but for newer defaults."""
+        known = (self.candidate_revision, self.promoted)
+        return tuple(
+            {
+                r.id: r
+                for r in known
+                if r is not None and self.target and may_be_defaulted(r.template, self.target.template)
+            }.values()
+        )
+
     def _compare(self, target: Workload) -> Change:
-        known = [r for r in (self.candidate_revision, self.promoted) if r is not None]
-        for as_stored in (True, False):
-            for revision in known:
-                template = revision.template if as_stored else self._defaulted(revision.id)
-                if template is None:
-                    return Change.UNKNOWN
-                if canonical(template) == canonical(target.template):
-                    promoted = revision.id == self.status.revisions.primary
-                    latest = revision.id == (self.status.revisions.candidate or revision.id)
-                    return Change.SAME if latest or not promoted else Change.REVERTED
+        for revision in (self.candidate_revision, self.promoted):
+            if revision is not None and canonical(revision.template) == canonical(target.template):
+                return self._known(revision)
+        for revision in self.doubtful_revisions:
+            template = self._defaulted(revision.id)
+            if template is None:
+                return Change.UNKNOWN
+            if canonical(template) == canonical(target.template):
+                return self._known(revision)
         return Change.NEW
+
+    def _known(self, revision: Revision) -> Change:
+        latest = self.status.revisions.candidate or self.status.revisions.primary
+        return Change.SAME if revision.id == latest else Change.REVERTED
 
     def _defaulted(self, revision: str) -> object | None:
         """Return a pinned template as today's API server would store it; None when it did not say."""

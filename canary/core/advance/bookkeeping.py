@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from canary.api.status import CanaryStatus, Drain, Drift, Phase, Replicas, TargetSeen, Traffic
+from canary.api.status import CanaryStatus, Drain, Drift, Phase, Progress, Replicas, TargetSeen, Traffic
 from canary.core.actions import Event
 from canary.core.advance.initialise import handed_over
 from canary.core.advance.outcome import Advance, with_condition, without_condition
@@ -27,7 +27,7 @@ def record(view: View, advance: Advance) -> Advance:
     status, drifted = _drift(view, status)
     events += drifted
     status = _read_back(view, status)
-    status = status.model_copy(update={"drain": _drain(view, status)})
+    status = _replaced(view, status.model_copy(update={"drain": _drain(view, status)}))
     status, diverted = _diversion(view, status)
     events += diverted
     status, told = _readiness(view, status)
@@ -95,6 +95,14 @@ def _drain(view: View, status: CanaryStatus) -> Drain | None:
         return None
     old = status.drain
     return old if old is not None and old.role == role else Drain(role=role, since=view.now)
+
+
+def _replaced(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Restart the progress deadline when the superseded canary has settled and is replaced."""
+    settled = view.status.drain is not None and view.status.drain.role == "canary" and status.drain is None
+    if not settled or status.phase is not Phase.PROGRESSING:
+        return status
+    return status.model_copy(update={"progress": Progress(role="canary", since=view.now, available=0)})
 
 
 def _draining_role(view: View, status: CanaryStatus) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.idle import start_run
-from canary.core.advance.outcome import Advance, revisions, row, saying, with_condition
+from canary.core.advance.outcome import Advance, revisions, row, saying, with_condition, without_condition
 from canary.core.advance.tick import Verdict, hold, judge_tick
 from canary.core.obstacles import foreign_service
 from canary.core.routes.istio import read_roll_back
@@ -78,7 +80,8 @@ def take_step(view: View, status: CanaryStatus) -> Advance:
     old = status.step
     weight = view.plan.next_weight(status.canary_weight)
     due = old.next_tick_at if old and old.next_tick_at else view.now
-    on_grid = view.now - due <= GRID_SLACK
+    # A step that was late for capacity has its next tick in the future: it is on no grid.
+    on_grid = timedelta(0) <= view.now - due <= GRID_SLACK
     step = StepStatus(
         index=view.plan.index(weight) if weight is not None else view.plan.count,
         count=view.plan.count,
@@ -102,6 +105,9 @@ def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
     need = view.size if following is None else view.need(following)
     have = view.canary_fresh
     since = status.step.started_at if status.step and status.step.started_at else view.now
+    if status.condition("Held") is not None:
+        # The canary was not scaled while the run was held.
+        since, status = view.now, without_condition(status, "Held")
     progress = status.progress
     if progress is None or progress.role != "canary":
         progress = Progress(role="canary", since=since, available=have)

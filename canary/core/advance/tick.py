@@ -65,11 +65,15 @@ def _judge_checks(view: View) -> tuple[Verdict, Advance]:
         elif unknown and rule == "Hold":
             held.append(check)
     status = view.status.model_copy(update={"checks": tuple(checks)})
+    missing = next((c.message for c in checks if c.verdict in ("NoData", "Error")), None)
+    if missing is None:
+        status = with_condition(status, "MetricsAvailable", "True", "Answered", "all checks have data", view.now)
+    elif not held:
+        status = with_condition(status, "MetricsAvailable", "False", "MetricsMissing", missing, view.now)
     if failed:
         return Verdict.FAILED, _failed(view, status, failed[0].message)
     if held:
         return Verdict.HELD, hold(view, status, "MetricsMissing", held[0].message)
-    status = with_condition(status, "MetricsAvailable", "True", "Answered", "all checks have data", view.now)
     return Verdict.PASSED, Advance(without_condition(status, "Held"))
 
 
@@ -92,13 +96,18 @@ def hold(view: View, status: CanaryStatus, reason: str, why: str) -> Advance:
     if told_at is not None and view.now - told_at < REPEAT_AFTER:
         return Advance(status)
     status = with_condition(status, kind, "False" if value == "False" else "True", reason, message, view.now)
-    return Advance(status, (Event(reason, message, "Warning"),))
+    told = tuple(
+        c.model_copy(update={"last_update_time": view.now}) if c.type == kind else c for c in status.conditions
+    )
+    return Advance(status.model_copy(update={"conditions": told}), (Event(reason, message, "Warning"),))
 
 
 def _again_later(view: View, status: CanaryStatus) -> CanaryStatus:
     if status.step is None:
         return status
-    return status.model_copy(update={"step": status.step.model_copy(update={"next_tick_at": view.now + view.interval})})
+    # What passed before does not count any more: the step is not taken before it passes again.
+    step = status.step.model_copy(update={"next_tick_at": view.now + view.interval, "passed_at": None})
+    return status.model_copy(update={"step": step})
 
 
 def _judge_labels(view: View) -> tuple[Verdict, Advance]:

@@ -8,7 +8,7 @@ from canary.api.status import Phase
 from canary.core.actions import Action, Create, Delete
 from canary.core.converge.pods import canary_actions, primary_actions, target_actions
 from canary.core.converge.traffic import is_urgent, service_actions, traffic_actions
-from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle
+from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle, taken_names
 from canary.core.revisions import to_object
 from canary.core.view import IDLE, View
 
@@ -42,7 +42,13 @@ def converge(view: View) -> Gap:
     if phase is Phase.INITIALIZING and view.primary is None:
         # Services follow once the primary exists; a target that moves meanwhile leaves no trace of them.
         rest = tuple(a for a in rest if not isinstance(a, Create) or a.ref.resource.plural != "services")
-    return Gap(urgent=traffic if urgent else (), actions=rest)
+    return Gap(urgent=_ours(view, traffic) if urgent else (), actions=_ours(view, rest))
+
+
+def _ours(view: View, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Return the actions without those on objects of others that hold our names."""
+    taken = taken_names(view.snapshot)
+    return tuple(a for a in actions if (a.ref.resource.kind, a.ref.name) not in taken)
 
 
 def _keep_revisions(view: View) -> tuple[Action, ...]:
