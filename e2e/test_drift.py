@@ -147,7 +147,7 @@ def test_deleted_primary_services_and_route_come_back_from_the_promoted_revision
     assert (version_of(primary), primary["spec"]["replicas"]) == ("v1", 2)
     assert release.get("virtualservice", "catalog")["spec"] == kept["virtualservice"]
     made = release.get("service", "catalog")["spec"]
-    assert made["selector"] == kept["service"]["selector"]
+    assert made["selector"] == primary["spec"]["selector"]["matchLabels"]
     assert [(p["port"], p["targetPort"]) for p in made["ports"]] == [(80, 3000)]
     with release.load(rps=10) as loads:
         for load in loads:

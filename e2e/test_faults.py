@@ -1,6 +1,7 @@
 """Parts that fail during a release: canary pods, the controller, istiod, the way to the API server."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
 
@@ -54,42 +55,41 @@ def ready_endpoints(seen: Seen) -> int:
 @pytest.mark.parametrize("death", ["unhealthy", "deleted"])
 def test_canary_pods_gone_divert_traffic_within_a_second_until_they_are_back(release: Release, death: str) -> None:
     """The primary takes everything as soon as the endpoints are gone, and the step resumes with new pods."""
-    release.set_up(stepWeight=30, maxWeight=60)
+    release.set_up(stepWeight=30, maxWeight=60, interval="5s")
     with release.load() as (mesh, plain):
         release.apply(release.deployment("v2"))
-        release.wait_for("Progressing", 30)
         wait_weights(release, 70, 30)
+        # The second pod, made ahead for the next weight, is to die as well.
+        release.testbed.wait_ready(release.namespace, "catalog-canary")
         since = settled(release)
-        pods = canary_pods(release)
-        if death == "unhealthy":
-            for pod in pods:
-                release.testbed.pods.behave(release.namespace, pod, healthy=False)
-        else:
-            release.kubectl("delete", "pod", "--force", "--grace-period=0", *pods)
-        wait_until(lambda: diversions(release) >= 1, SOON, lambda: str(release.events()))
-        wait_weights(release, 100, 0) if death == "unhealthy" else None
-        diverted = next(m for m in weight_changes(moments(release.recorder, since)) if m.weights == (100, 0))
-        if death == "unhealthy":
-            for pod in pods:
-                release.testbed.pods.behave(release.namespace, pod, healthy=True)
+        with canary_down(release, death):
+            release.wait_told("Diverted")
         release.wait_for("Progressing", 60, within=LONG)
-    gone = next(
-        s
-        for s in release.recorder.seen("endpointslices", since=since)
-        if s.name.startswith("catalog-canary") and ready_endpoints(s) == 0
-    )
-    assert diverted.at - gone.at < DIVERTED_WITHIN
+        wait_weights(release, 40, 60)
+    shifts = weight_changes(moments(release.recorder, since))
+    assert [m.weights for m in shifts] == [(70, 30), (100, 0), (70, 30), (40, 60)]
+    slices = [s for s in release.recorder.seen("endpointslices", since=since) if s.name.startswith("catalog-canary")]
+    gone = next(s for s in slices if ready_endpoints(s) == 0)
+    assert shifts[1].at - gone.at < DIVERTED_WITHIN
     if death == "unhealthy":
         assert_none_failed(mesh, plain)
-    shares = [m.weights for m in weight_changes(moments(release.recorder, since))]
-    assert shares == [(70, 30), (100, 0), (70, 30), (40, 60)]
-    late = mesh.summary(since=diverted.at + DIVERTED_WITHIN)
+    late = mesh.summary(since=shifts[1].at + DIVERTED_WITHIN)
     assert late.failed == 0, str(late)
 
 
-def diversions(release: Release) -> int:
-    """Return how many events told of a diversion."""
-    return len(release.told("Diverted"))
+@contextmanager
+def canary_down(release: Release, death: str) -> Iterator[None]:
+    """Take all canary pods away: deleted by force and made again, or unhealthy until the end."""
+    pods, change = canary_pods(release), release.testbed.pods.behave
+    if death == "deleted":
+        release.kubectl("delete", "pod", "--force", "--grace-period=0", *pods)
+        yield
+        return
+    for pod in pods:
+        change(release.namespace, pod, healthy=False)
+    yield
+    for pod in pods:
+        change(release.namespace, pod, healthy=True)
 
 
 def test_controller_killed_at_30_percent_goes_on_where_it_was(release: Release, controller: Controller) -> None:
@@ -150,7 +150,7 @@ def test_istiod_down_at_finalising_keeps_the_canary_as_long_as_proxies_send_to_i
             let_routes_be_written(testbed)
             testbed.api_path.heal()
             wait_weights(release, 100, 0)
-            unnoticed = mesh.next_window(timedelta(seconds=8))
+            unnoticed = mesh.next_window(2 * INTERVAL)
             assert set(unnoticed.by_version) == {"v2"}, str(unnoticed)
             kept = release.get("deployment", "catalog-canary")
             assert (kept["spec"]["replicas"], kept["status"]["readyReplicas"]) == (2, 2)
@@ -176,6 +176,7 @@ def test_roll_back_moves_traffic_while_the_status_cannot_be_written(proxied: Rel
         wait_weights(release, 70, 30)
         release.wait_for("Progressing", 30)
         wait_until(lambda: "inForceAt" in release.status["step"], SOON, lambda: str(release.status))
+        release.testbed.wait_ready(release.namespace, "catalog-canary")
         path.inject(Fault(Action.STATUS, verb="patch", resource="canaries/status", status=500))
         for pod in canary_pods(release):
             release.testbed.pods.behave(release.namespace, pod, failPercent=100)

@@ -39,7 +39,7 @@ from canary.core.measurement import (
     TemplateQuery,
     Unavailable,
 )
-from canary.core.names import CHANGED, MANAGER, OWNER, ROLE_LABEL, WISH, Names, Owner, Role
+from canary.core.names import CHANGED, MANAGER, OWNER, ROLE_LABEL, TARGET, WISH, Names, Owner, Role
 from canary.core.objects import DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, CanaryKey, Object, Ref, apply_merge_patch
 from canary.core.revisions import derive, from_object, pin, revision_id, to_object
 from canary.core.routes.istio import Weights, make_route
@@ -139,7 +139,7 @@ def clone(role: Role, pod: Mapping[str, Any] = V1, replicas: int = 2, **more: An
     body = to_object(pin(deployment(pod=pod), 1), NAMES, OWNER_MARK)["metadata"]
     revision = revision_id(pod)
     labels = {**body["labels"], ROLE_LABEL: role, "canary.delivery/revision": revision}
-    wish = {WISH: str(more.pop("wish", replicas))} if role == "primary" else {}
+    wish = {WISH: str(more.pop("wish", replicas)), TARGET: "uid-catalog"} if role == "primary" else {}
     return deployment(
         f"catalog-{role}",
         derive(pod, role, revision),
@@ -380,27 +380,30 @@ def buckets(samples: Mapping[float, float], upper: str = "10") -> tuple[Series, 
     return tuple(Series(tuple(sorted({**base, "le": le}.items())), moments) for le in (upper, "+Inf"))
 
 
-SERVED = {-300.0: 0.0, 0.0: 0.0, 15.0: 50.0, 30.0: 100.0, 45.0: 150.0}
-STILL = {40.0: 150.0, 46.0: 150.0, 52.0: 150.0, 59.0: 150.0}
-BUSY = {40.0: 150.0, 46.0: 150.0, 52.0: 150.0, 59.0: 151.0}
+def served(at_moment: datetime, share: float = 1) -> dict[float, float]:
+    """Return samples of 150 requests in the 45 s before a moment, or of a share of them."""
+    end = (at_moment - NOW).total_seconds()
+    return {end - back: share * value for back, value in ((345, 0), (45, 0), (30, 50), (15, 100), (0, 150))}
 
 
 def answer(query: Query, errors: float = 0, quiet: bool = True) -> Answer:
-    """Answer a question as a healthy world does, with ``errors`` failed requests when asked for them."""
+    """Answer a question as a healthy world does; ``errors`` requests fail for each that succeeds."""
     match query:
         case GoneQuery():
             return GoneAnswer(True)
         case TemplateQuery():
             return TemplateAnswer(query.deployment["spec"]["template"])
         case DrainQuery():
-            return SeriesAnswer((counter(samples=STILL if quiet else BUSY),))
+            since, end = ((m - NOW).total_seconds() for m in (query.since, query.at))
+            still = {since - 60: 100.0, since + 0.5: 150.0, (since + end) / 2: 150.0}
+            return SeriesAnswer((counter(samples={**still, end: 150.0 if quiet else 151.0}),))
         case LabelsQuery():
-            return SeriesAnswer((counter(samples=SERVED),))
+            return SeriesAnswer((counter(samples=served(query.at)),))
         case CheckQuery(metric="istio_requests_total"):
-            failed = {s: v and errors for s, v in SERVED.items()}
-            return SeriesAnswer((counter(samples=SERVED), counter("500", samples=failed)))
+            failed = served(query.at, errors)
+            return SeriesAnswer((counter(samples=served(query.at)), counter("500", samples=failed)))
         case CheckQuery():
-            return SeriesAnswer(buckets(SERVED))
+            return SeriesAnswer(buckets(served(query.at)))
 
 
 def good(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
@@ -410,7 +413,7 @@ def good(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
 
 def bad(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
     """Answer all questions for a canary that fails a third of its requests."""
-    return tuple(Measurement(q, answer(q, errors=75)) for q in queries)
+    return tuple(Measurement(q, answer(q, errors=0.5)) for q in queries)
 
 
 def empty(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:

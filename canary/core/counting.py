@@ -126,14 +126,13 @@ def outcomes(answer: SeriesAnswer, start: float, end: float) -> dict[Reporter, O
     """Return the canary's outcomes per reporter that has series of it, blame for cancellations settled.
 
     At the source a cancellation is no failure: a time-out of the route is a 504 there.  The destination
-    sees one and the other as code 0, so there they count as follows (a normal browser or stream
-    cancels, hence always only the excess over the primary's share in the same window):
+    sees both as code 0.  There counts the excess over the primary's share in the window (browsers cancel):
 
     - *unexplained* by a source that saw a plain cancellation (no sidecar at the caller; an attempt cut
       by a per-try time-out and hidden by a retry): each request of the excess failed;
-    - *explained* ones: the excess failed only if chance makes it so in fewer than one of 1,000 windows
-      (Fisher's exact test).  Two of three sampled requests cancelled say nothing; a canary that hangs
-      until every caller gives up does, and no other reporter would show it.
+    - *explained* ones, compared at the source (other callers never meet the canary): the excess failed
+      only if chance makes it so in fewer than one of 1,000 windows (Fisher's exact test), as when the
+      canary hangs until every caller gives up, which no other reporter would show.
 
     Without primary traffic in window and ``LOOKBACK`` nothing is known about normal cancelling: then the
     unexplained ones failed and the explained ones did not.  Raises ``NotANumberError``.
@@ -160,8 +159,11 @@ def _with_blame(canary: Outcomes, answer: SeriesAnswer, window: Window) -> Outco
         replace(canary, cancelled=_unexplained(canary, answer.canary, answer, window)),
         replace(primary, cancelled=_unexplained(primary, answer.primary, answer, usual)),
     )
-    if primary.total and _tail(canary, primary) < CHANCE:
-        blamed = max(blamed, _excess(canary, primary))
+    ours, theirs = tally(answer.canary, "source", window), tally(answer.primary, "source", usual)
+    if not (ours and theirs and theirs.total):
+        ours, theirs = canary, primary
+    if theirs.total and _tail(ours, theirs) < CHANCE:
+        blamed = max(blamed, _excess(ours, theirs))
     return replace(canary, failed=canary.failed + blamed)
 
 

@@ -8,16 +8,19 @@ from datetime import datetime, timedelta
 from canary.api.status import CanaryStatus, Phase, Replicas
 from canary.core.actions import Decision
 from canary.core.advance import advance
+from canary.core.advance.bookkeeping import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge
 from canary.core.due import due
 from canary.core.give_back import give_back
 from canary.core.measurement import Measurement, Query
 from canary.core.names import MANAGER
+from canary.core.obstacles import CONTESTED_AFTER
 from canary.core.snapshot import Snapshot
-from canary.core.view import UNANSWERED_DRAINS, View
+from canary.core.view import UNANSWERED_DRAINS, Change, View
 
 SHORTEST_WAIT = timedelta(milliseconds=50)
+ASK_AGAIN = timedelta(seconds=5)
 
 
 def questions(snapshot: Snapshot, now: datetime) -> tuple[Query, ...]:
@@ -62,6 +65,11 @@ def _worth_writing(view: View, old: CanaryStatus) -> bool:
     new = view.status
     if new.drain is None and old.drain is not None and _served_its_purpose(view, old.drain.role):
         old = old.model_copy(update={"drain": None})
+    # Drift that is merely forgotten is no reason to write (I5).
+    old = old.model_copy(update={"drift": tuple(d for d in old.drift if d in new.drift)})
+    if all(one in old.drift for one in new.drift):
+        # Drift that lies too far back is dropped with the next write, not by one of its own (I5).
+        old = old.model_copy(update={"drift": new.drift})
     if _without_counts(old) != _without_counts(new):
         return True
     before, after = old.replicas or Replicas(), new.replicas or Replicas()
@@ -86,7 +94,8 @@ def _without_counts(status: CanaryStatus) -> CanaryStatus:
 
 def _wait(view: View) -> timedelta | None:
     """Return the time until the next moment at which something may be owed; None waits for a change."""
-    times = [t for t in (*_ticks(view), *_drains(view), *_deadlines(view), *_retries(view)) if t is not None]
+    owed = (*_ticks(view), *_drains(view), *_deadlines(view), *_retries(view), *_unanswered(view))
+    times = [t for t in owed if t is not None]
     return max(SHORTEST_WAIT, min(times) - view.now) if times else None
 
 
@@ -118,5 +127,12 @@ def _deadlines(view: View) -> list[datetime | None]:
     return [end] if end > view.now else []
 
 
+def _unanswered(view: View) -> list[datetime | None]:
+    """Ask again what the API server makes of the pinned template: no watch tells when it answers."""
+    return [view.now + ASK_AGAIN] if view.change is Change.UNKNOWN else []
+
+
 def _retries(view: View) -> list[datetime | None]:
-    return [d.retry_at for d in view.status.drift if d.retry_at and d.retry_at > view.now]
+    fought = [d for d in view.status.drift if d.count >= CONTESTED_AFTER and d.since]
+    ends = [max(d.since, d.retry_at or d.since) + CONTEST_WINDOW for d in fought if d.since]
+    return [t for t in (*(d.retry_at for d in view.status.drift), *ends) if t and t > view.now]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from canary.core.actions import Action, Decision, Delete, Patch
 from canary.core.converge.pods import route_guards
-from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, OWNER, ROLE_LABEL, is_ours
+from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, OWNER, ROLE_LABEL, TARGET, is_ours
 from canary.core.objects import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -72,8 +72,13 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
 def _target_up(view: View, target: Workload) -> Stage:
     """Bring the target up with the promoted template, at the primary's size."""
     primary = view.primary
-    if primary is None:
+    apex = view.snapshot.apex
+    never_handed_over = view.snapshot.route is None and apex is not None and OWNER not in annotations_of(apex)
+    if primary is None or (never_handed_over and target.replicas > 0):
         return (), not target.complete and target.replicas > 0
+    if annotations_of(primary.raw).get(TARGET, target.uid) != target.uid and target.replicas > 0:
+        # Made by the user after the Canary was deleted: what it runs, and how much of it, was asked for.
+        return (), not target.complete
     promoted = view.snapshot.find_revision(primary.revision)
     spec: dict[str, object] = {}
     if promoted is not None and canonical(promoted.template) != canonical(target.template):
@@ -171,7 +176,7 @@ def _deletes(view: View) -> tuple[Action, ...]:
             o["metadata"]["uid"],
             _version(o),
             "give back",
-            route_guards(view) if kind is DEPLOYMENT else (),
+            route_guards(view) if kind in (DEPLOYMENT, SERVICE) else (),
         )
         for kind, o in found
         if is_ours(o) and labels_of(o).get(CANARY_LABEL) == snapshot.key.name

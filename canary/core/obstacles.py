@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from canary.api.status import CanaryStatus
 from canary.core.names import ALLOW_CANARY, ROLE_LABEL, owner_of
 from canary.core.objects import Object, annotations_of
 from canary.core.snapshot import Snapshot
@@ -18,6 +19,9 @@ class Obstacle:
     reason: str
     message: str
 
+
+CONTESTED_AFTER = 3
+"""How often the same manager may undo us within ten minutes before we back off."""
 
 Finder = Callable[[View], Obstacle | None]
 
@@ -231,6 +235,17 @@ def apex_unusable(view: View) -> Obstacle | None:
             f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its selector "
             "or spec.service.name",
         )
+    return None
+
+
+def contested(status: CanaryStatus, *fields: str) -> Obstacle | None:
+    """Find a field (any, or one of those named) that another manager keeps taking from us."""
+    for drift in status.drift:
+        if drift.count >= CONTESTED_AFTER and (not fields or drift.field in fields):
+            return Obstacle(
+                "Contested",
+                f"{drift.manager} keeps changing the {drift.field} this Canary needs; make it ignore that field",
+            )
     return None
 
 

@@ -204,7 +204,8 @@ class View:
         if seen and (seen.uid, seen.generation) == (target.uid, target.generation):
             return Change.SAME
         if revisions.pending and revision_id(target.template) == revisions.pending:
-            return Change.NEW
+            # After a failed promotion the former revision may be what waits: production runs it again.
+            return Change.REVERTED if revisions.pending == revisions.primary else Change.NEW
         return self._compare(target)
 
     @cached_property

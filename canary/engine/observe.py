@@ -162,7 +162,9 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
         other_target, other_apex = _points_at(obj)
         return name != canary["metadata"]["name"] and (target == other_target or apex == other_apex)
     if resource == DEPLOYMENT:
-        return bool(name == target)
+        # By name and not by owner alone: an object of others may hold a name that is needed.
+        names = Names(obj["metadata"]["namespace"], target, apex)
+        return name in (target, names.workload("primary").name, names.workload("canary").name)
     if name == apex:
         return True
     # Obstacles: what another object routes, rules, scales or selects is compared by the decision itself.

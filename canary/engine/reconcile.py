@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -11,6 +12,7 @@ import structlog
 
 from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
+from canary.core.advance.bookkeeping import DRIFTED
 from canary.core.decide import decide, questions
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, merge_patch
@@ -43,6 +45,7 @@ class Reconciler:
         self._clock = clock
         self._groups = groups
         self._interrupted = interrupted
+        self._noted: dict[CanaryKey, tuple[str, ...]] = {}
 
     async def reconcile(self, key: CanaryKey) -> timedelta | None:
         """Run one tick of a Canary and return when to look again; None waits for a change.
@@ -61,9 +64,19 @@ class Reconciler:
             snapshot = observe(self._cluster, key)
             if snapshot is None:
                 return None
-        decision = decide(snapshot, measurements, now)
+        # Not the time of the questions: what is read back now is in force from now on.
+        decision = decide(snapshot, measurements, self._clock.now())
+        self._note(key, decision.notes)
         await self._carry_out(snapshot, decision)
         return decision.requeue_after
+
+    def _note(self, key: CanaryKey, notes: tuple[str, ...]) -> None:
+        """Log what a decision notes, once for as long as it notes the same."""
+        if notes != self._noted.pop(key, ()):
+            for note in notes:
+                log.info("noted", canary=str(key), note=note)
+        if notes:
+            self._noted[key] = notes
 
     async def _measure(self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime) -> tuple[Measurement, ...]:
         """Ask, and meanwhile go on protecting: a slow answer delays no diversion (I13)."""
@@ -72,8 +85,10 @@ class Reconciler:
             await self._protect(snapshot, now)
             while not asking.done():
                 woken = asyncio.ensure_future(self._interrupted(snapshot.key))
-                await asyncio.wait({asking, woken}, return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
+                try:
+                    await asyncio.wait({asking, woken}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    woken.cancel()
                 fresh = None if asking.done() else observe(self._cluster, snapshot.key)
                 if fresh is not None:
                     await self._protect(fresh, self._clock.now())
@@ -84,12 +99,24 @@ class Reconciler:
             asking.cancel()
 
     async def _protect(self, snapshot: Snapshot, now: datetime) -> None:
-        """Apply only what takes traffic off a set, decided without measurements (I22)."""
-        for action in decide(snapshot, (), now).urgent:
+        """Apply only what takes traffic off a set, decided without measurements (I22).
+
+        What is put back here is as it should be at the next look: drift is recorded now or never.
+        """
+        decision = decide(snapshot, (), now)
+        for action in decision.urgent:
             try:
                 await self._apply(snapshot.key, action)
             except ClusterError as error:
                 log.warning("protect_failed", canary=str(snapshot.key), action=action.why, error=str(error))
+        drift = decision.status.drift if decision.status is not None else snapshot.status.drift
+        if decision.urgent and drift != snapshot.status.drift:
+            status = snapshot.status.model_copy(update={"drift": drift})
+            told = tuple(event for event in decision.events if event.reason == DRIFTED)
+            try:
+                await self._persist(snapshot, replace(decision, status=status, events=told))
+            except ClusterError as error:
+                log.warning("drift_not_recorded", canary=str(snapshot.key), error=str(error))
 
     async def _carry_out(self, snapshot: Snapshot, decision: Decision) -> None:
         failed: ClusterError | None = None

@@ -91,6 +91,8 @@ def configure_logging(level: str, style: LogFormat) -> None:
     root.handlers = [handler]
     # Libraries tell each request at info: theirs is said only when it is a warning.
     root.setLevel(logging.WARNING)
+    # What it tells while it handles an error it raises as well, and we say it.
+    logging.getLogger("kubernetes_asyncio.config.kube_config").addFilter(lambda _: sys.exc_info()[0] is None)
     logging.getLogger("canary").setLevel(level.upper())
 
 

@@ -7,14 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.core.names import ROLE_LABEL
-from canary.core.objects import SERVICE, Ref
+from canary.core.objects import (
+    AUTOSCALER,
+    CONTROLLER_REVISION,
+    DESTINATION_RULE,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Ref,
+    Resource,
+)
 from canary.ports import ClusterError
 from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import PROPAGATION, Proxies
 from canary.sim.driver import Simulation
 from canary.sim.faults import ApiFault, MetricsFault, WatchFault
 from canary.sim.scenario import Scenario
-from canary.sim.user import User
+from canary.sim.user import User, ref_of_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,25 @@ class Stage:
         }
         return known.get(what) or self.workload(what)
 
+    @property
+    def manifests(self) -> list[dict[str, Any]]:
+        """Return what was applied at first: Deployment, Service and Canary."""
+        return [*self.scenario.objects, dict(self.scenario.canary)]
+
+    def obstacle(self, kind: str) -> dict[str, Any]:
+        """Return the manifest of an object that a Canary cannot live with."""
+        apex, target = self.scenario.apex, self.scenario.target.name
+        selector = self.scenario.workload["spec"]["selector"]["matchLabels"]
+        specs: dict[str, tuple[Resource, dict[str, Any]]] = {
+            "service": (SERVICE, {"selector": selector, "ports": [{"name": "http", "port": 80}]}),
+            "autoscaler": (AUTOSCALER, {"scaleTargetRef": {"kind": "Deployment", "name": target}}),
+            "rule": (DESTINATION_RULE, {"host": apex}),
+            "route": (VIRTUAL_SERVICE, {"hosts": [apex], "gateways": ["elsewhere"], "http": []}),
+        }
+        resource, spec = specs[kind]
+        metadata = {"name": f"{apex}-in-the-way", "namespace": self.scenario.ref.namespace}
+        return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
+
 
 def template(stage: Stage, image: str) -> None:
     """Apply the Deployment with an image."""
@@ -49,7 +76,7 @@ def template(stage: Stage, image: str) -> None:
 
 def reapply(stage: Stage) -> None:
     """Apply Canary, Deployment and Service as they were at first."""
-    for manifest in (*stage.scenario.objects, stage.scenario.canary):
+    for manifest in stage.manifests:
         stage.sim.user.apply(manifest)
 
 
@@ -86,6 +113,34 @@ def delete(stage: Stage, what: str) -> None:
     stage.sim.user.delete(stage.named(what))
 
 
+def remake(stage: Stage, what: str, after: float = 5.0) -> None:
+    """Delete an object and apply it again later, as its manifest has it."""
+    ref = stage.named(what)
+    manifest = next(one for one in stage.manifests if ref_of_manifest(one) == ref)
+    stage.sim.user.delete(ref)
+    stage.sim.at(after, lambda: stage.sim.user.apply(manifest))
+
+
+def delete_revisions(stage: Stage) -> None:
+    """Delete every ControllerRevision by hand."""
+    for ref, _ in list(stage.sim.world.items(CONTROLLER_REVISION, stage.scenario.ref.namespace)):
+        stage.sim.user.delete(ref)
+
+
+def analysis(stage: Stage, **fields: Any) -> None:
+    """Apply the Canary with other fields in its analysis."""
+    canary = stage.scenario.canary
+    spec = {**canary["spec"], "analysis": {**canary["spec"]["analysis"], **fields}}
+    stage.sim.user.apply({**canary, "spec": spec})
+
+
+def obstacle(stage: Stage, kind: str, lasts: float) -> None:
+    """Put an object in the way of the Canary for a time."""
+    body = stage.obstacle(kind)
+    stage.sim.user.apply(body)
+    stage.sim.at(lasts, lambda: stage.sim.user.delete(ref_of_manifest(body)))
+
+
 def erase_status(stage: Stage) -> None:
     """Remove the status of the Canary."""
     stage.sim.user.erase_status(stage.scenario.ref)
@@ -110,8 +165,14 @@ def api_fault(stage: Stage, kind: Any, lasts: float = 60.0, **which: Any) -> Non
 
 def crash(stage: Stage, kind: Any = "crash before", skip: int = 0, back_after: float = 5.0) -> None:
     """Let the controller crash at its next write but `skip`, and come back."""
-    stage.sim.restart_after_crash(back_after)
+    stage.sim.back_after = back_after
     stage.sim.faults.api.append(ApiFault(kind, skip=skip, start=stage.sim.now))
+
+
+def another_controller(stage: Stage, lasts: float = 30.0) -> None:
+    """Run a second controller beside the first for a time."""
+    other = stage.sim.start_another_controller()
+    stage.sim.at(lasts, lambda: stage.sim.end(other))
 
 
 def restart_controller(stage: Stage, away: float = 5.0) -> None:
@@ -168,11 +229,16 @@ ACTIONS: dict[str, Callable[..., None]] = {
         selector,
         annotate,
         delete,
+        remake,
+        delete_revisions,
+        analysis,
+        obstacle,
         erase_status,
         kill_pods,
         behave,
         api_fault,
         crash,
+        another_controller,
         restart_controller,
         watches,
         metrics,

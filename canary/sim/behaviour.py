@@ -30,6 +30,10 @@ class Behaviours:
         """Let pods of an image, of a Deployment or of both behave so from now on."""
         self._known[deployment, image] = behaviour
 
+    def heal(self) -> None:
+        """Let all pods behave as a good application does from now on."""
+        self._known.clear()
+
     def of(self, deployment: str, image: str) -> Behaviour:
         """Return the behaviour of pods of a Deployment running an image."""
         for key in ((deployment, image), ("", image), (deployment, ""), ("", "")):

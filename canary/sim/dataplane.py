@@ -77,6 +77,9 @@ class DataPlane:
         """Requests by (Deployment, version) since the start."""
         self.last_request: dict[str, float] = {}
         """When a pod last got a request, by name."""
+        self.scraped_request: dict[str, float] = {}
+        """The same as it was at the last scrape."""
+        self.scraped_at = 0.0
         self.observers: list[Callable[[], None]] = []
         self._settled = loop.time()
         self._push = 0
@@ -133,6 +136,7 @@ class DataPlane:
     def _scrape(self) -> None:
         self.settle()
         self.metrics.scrape(EPOCH.timestamp() + self._loop.time())
+        self.scraped_request, self.scraped_at = dict(self.last_request), self._loop.time()
         self._loop.call_later(self.scrape_interval, self._scrape)
 
     def settle(self) -> None:

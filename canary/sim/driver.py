@@ -53,6 +53,9 @@ class Simulation:
         self.measurer = SimMeasurer(self.dataplane, self.faults)
         self.user = User(self.world)
         self.process: Process | None = None
+        self._running: list[Process] = []
+        self.back_after: float | None = None
+        """Seconds after which a controller that crashed by a fault is started again; None: it stays away."""
         self.calls: list[Call] = []
         self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
         self._failure: BaseException | None = None
@@ -89,20 +92,24 @@ class Simulation:
             self.groups,
             self._fail,
         )
-        cluster.on_crash = lambda: self._end(process)
-        self.checker.on_controller(True)
+        cluster.on_crash = lambda: self._crashed(process)
+        self._running.append(process)
+        self.checker.on_controllers(len(self._running))
         return process
 
     def kill_controller(self) -> None:
         """End the controller process as SIGKILL does."""
         if self.process is not None:
-            self._end(self.process)
+            self.end(self.process)
 
-    def _end(self, process: Process) -> None:
+    def end(self, process: Process) -> None:
+        """End a controller process as SIGKILL does; nothing happens when it has ended."""
         process.kill()
         if process is self.process:
             self.process = None
-            self.checker.on_controller(False)
+        if process in self._running:
+            self._running.remove(process)
+            self.checker.on_controllers(len(self._running))
 
     async def restart_controller(self, after: float = 0.0) -> None:
         """Kill the controller process and start another one later."""
@@ -110,17 +117,10 @@ class Simulation:
         await asyncio.sleep(after)
         self.start_controller()
 
-    def restart_after_crash(self, delay: float) -> None:
-        """Start a new process `delay` seconds after the present one crashes by a fault."""
-        process = self.process
-        if process is None:
-            return
-
-        def crashed() -> None:
-            self._end(process)
-            self.loop.call_later(delay, self.start_controller)
-
-        process.cluster.on_crash = crashed
+    def _crashed(self, process: Process) -> None:
+        if self.back_after is not None and process is self.process:
+            self.loop.call_later(self.back_after, self.start_controller)
+        self.end(process)
 
     def kill_pods(self, namespace: str, deployment: str, count: int | None = None) -> None:
         """Take pods of a Deployment away at once, the oldest first; all of them if no count is given."""

@@ -12,7 +12,7 @@ from canary.sim.cluster import Call
 from canary.sim.dataplane import DataPlane
 from canary.sim.faults import Faults
 from canary.sim.history import CANARIES
-from canary.sim.memory import IDLE, Memory
+from canary.sim.memory import IDLE, NEVER, Memory
 from canary.sim.pods import Pod, Pods
 from canary.sim.rules import WRITE_RULES
 from canary.sim.scene import Scene
@@ -26,6 +26,10 @@ SETTLED_AFTER = 120.0
 
 SETTLING_IN = 5.0
 """Seconds after a start in which a controller may read."""
+
+
+CROWDED = 1.0
+"""Seconds after the end of a second controller in which the first may still answer what it did."""
 
 
 class InvariantError(AssertionError):
@@ -61,6 +65,7 @@ class Checker:
         self._dataplane = dataplane
         self._faults = faults
         self._scenes: dict[object, tuple[Scene, Memory]] = {}
+        self._controllers = 0
         self._received: dict[tuple[str, str], int] = {}
         self.violations: list[Violation] = []
         self.on_violation: Callable[[Violation], None] = lambda violation: None
@@ -74,7 +79,7 @@ class Checker:
         self.on_violation(violation)
 
     def _on_change(self, change: Change) -> None:
-        if change.ref.resource in CANARIES and change.verb == "create":
+        if change.ref.resource in CANARIES:
             self._meet(change)
         for scene, memory in self._scenes.values():
             ours = change.writer == MANAGER
@@ -89,11 +94,15 @@ class Checker:
 
     def _meet(self, change: Change) -> None:
         try:
-            scene = Scene(self._world, self._pods, self._dataplane, self._faults, change.ref)
+            if change.verb == "create":
+                scene = Scene(self._world, self._pods, self._dataplane, self._faults, change.ref)
+                _, memory = self._scenes.get(change.ref, (None, Memory()))
+                memory.controllers = self._controllers
+                self._scenes[change.ref] = (scene, memory)
+            elif change.ref in self._scenes and change.after is not None:
+                self._scenes[change.ref][0].learn(change.after)
         except (KeyError, TypeError, ValueError):
             return  # A spec nobody can run has nothing to be judged by.
-        _, memory = self._scenes.get(change.ref, (None, Memory()))
-        self._scenes[change.ref] = (scene, memory)
 
     def _on_pod(self, pod: Pod) -> None:
         for scene, memory in self._scenes.values():
@@ -122,10 +131,14 @@ class Checker:
         """Return what is remembered about each Canary."""
         return [memory for _, memory in self._scenes.values()]
 
-    def on_controller(self, up: bool) -> None:
-        """Note that a controller process started or ended."""
+    def on_controllers(self, running: int) -> None:
+        """Note that a controller process started or ended, and how many run now."""
+        now = self._loop.time()
+        self._controllers = running
         for _, memory in self._scenes.values():
-            memory.started, memory.up = self._loop.time(), up
+            crowded = running > 1 or memory.controllers > 1
+            memory.crowded_until = float("inf") if running > 1 else now + CROWDED if crowded else NEVER
+            memory.started, memory.controllers = now, running
 
     def disturb(self) -> None:
         """Note that something outside the cluster changed, such as the metrics server."""
@@ -140,7 +153,8 @@ class Checker:
             self._received[deployment, version] = count
             for scene, memory in self._scenes.values():
                 names = {ref.name for ref in scene.deployments()}
-                served = memory.row[0] not in ("", "Initializing")
+                giving_back = scene.canary is None and scene.workload("primary") is not None
+                served = giving_back or memory.row[0] not in ("", "Initializing")
                 known = version in self._dataplane.stable or version in memory.weighted
                 if deployment in names and served and not known:
                     self._blame("I9", f"{deployment} got requests at version {version} before any weight")
@@ -168,7 +182,7 @@ class Checker:
         now = self._loop.time()
         excused = (
             memory.starving_since != since
-            or not memory.up
+            or memory.controllers == 0
             or now - memory.started < 3.0
             or scene.ready("primary") == 0
             or any(one.start <= now < one.end + one.delay for one in self._faults.watch)

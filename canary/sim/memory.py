@@ -41,19 +41,28 @@ class Memory:
         """Versions that were given a weight or the apex Service."""
         self.proven: set[str] = set()
         """Templates that may enter the primary, as `code_of`."""
+        self.promoted: set[str] = set()
+        """Versions the primary was given."""
+        self.target_had: dict[str, float] = {}
+        """Until when the target held a version it holds no more."""
         self.candidate = ""
         """The template being promoted, as `code_of`."""
         self.size = 0
         """Replicas of the primary at the start of the run."""
         self.row: tuple[str, int] = ("", 0)
         self.row_since = NEVER
+        self.row_interval = 0.0
+        """The interval as it was when the present row began."""
         self.route_written = False
         """Whether the controller wrote the route since anything else happened."""
         self.disturbed = 0.0
         """When anything in the cluster last changed."""
         self.started = 0.0
         """When a controller last started or stopped."""
-        self.up = False
+        self.controllers = 0
+        """How many controller processes run."""
+        self.crowded_until = NEVER
+        """Until when what several controllers do at once counts as such."""
         self.starving_since: float | None = None
 
     def needed(self, scene: Scene, role: Role) -> int:
@@ -72,6 +81,8 @@ class Memory:
             self.route_written = ours
         elif not ours and change.ref.resource != DEPLOYMENT:
             self.route_written = False
+        if change.ref == scene.names.target_ref and change.before:
+            self.target_had[version_of(change.before["spec"]["template"])] = change.at
         if scene.weight("canary") > 0 or scene.apex_role() == "canary":
             self.weighted.add(scene.version("canary"))
         self._learn_primary(scene, change)
@@ -95,6 +106,7 @@ class Memory:
         if row[0] in ("Initialized", "Succeeded"):
             stable.add(scene.version("primary"))
         self.row, self.row_since, self.route_written = row, change.at, False
+        self.row_interval = scene.interval
 
     def _learn_primary(self, scene: Scene, change: Change) -> None:
         if change.ref != scene.names.workload("primary") or change.after is None:
@@ -103,6 +115,7 @@ class Memory:
         after = change.after["spec"]["template"]
         if before != after:
             self.proven.add(code_of(after))
+            self.promoted.add(version_of(after))
             if not before:
                 # Made from what production runs.
                 scene.dataplane.stable.add(version_of(after))

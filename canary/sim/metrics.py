@@ -93,4 +93,4 @@ class Metrics:
                 continue
             found = tuple(sample for sample in samples if after < sample[0] <= until)
             if found:
-                yield Series((("__name__", metric), *labels), found)
+                yield Series(labels, found)

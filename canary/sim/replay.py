@@ -9,21 +9,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from canary.core.objects import SERVICE, Ref
 from canary.sim.actions import ACTIONS, Stage, act
 from canary.sim.driver import Simulation, simulate
+from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
-from canary.sim.scenario import Scenario, initialise, listing_5_1, release
+from canary.sim.scenario import Scenario, initialise, listing_5_1, release, serve
 
-QUIET = 900.0
-"""Seconds after the last entry and fault in which the system has to come to rest."""
+QUIET = 330.0
+"""Seconds without any change after which a system is at rest; retries of a contested field come before."""
+
+PATIENCE = 3600.0
+"""Seconds in which a system has to come to rest after the last entry and fault."""
 
 LAST_LOOK = 30.0
 """Seconds at the end in which no request may fail because of the release."""
 
+SETTLE = 5.0
+"""Seconds between the first initialisation and the release that is disturbed."""
+
+SCENES = ("release", "initialisation")
+
 
 @dataclass(slots=True)
 class Entry:
-    """One thing that happens, `at` seconds after the change was seen."""
+    """One thing that happens, `at` seconds after the change was seen or the Canary was applied."""
 
     at: float
     do: str
@@ -32,17 +42,18 @@ class Entry:
 
 @dataclass(slots=True)
 class Schedule:
-    """What happens in one release."""
+    """What happens in one release, or in the initialisation before the first."""
 
     seed: int = 0
     replicas: int = 2
     rps: float = 20.0
+    disturbed: str = "release"
     analysis: dict[str, Any] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
         """Return the schedule as a file has it."""
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(asdict(self))
 
     @property
     def scenario(self) -> Scenario:
@@ -58,6 +69,8 @@ def parse(text: str) -> Schedule:
         schedule = Schedule(**raw, entries=entries)
     except (TypeError, AttributeError) as fault:
         raise ValueError(f"no schedule: {fault}") from None
+    if schedule.disturbed not in SCENES:
+        raise ValueError(f'no schedule: "{schedule.disturbed}" is none of {", ".join(SCENES)}')
     for entry in schedule.entries:
         if entry.do not in ACTIONS:
             raise ValueError(f'no schedule: "{entry.do}" is none of {", ".join(sorted(ACTIONS))}')
@@ -65,30 +78,62 @@ def parse(text: str) -> Schedule:
 
 
 def play(schedule: Schedule) -> Report:
-    """Play a schedule and return its report; raise when a rule breaks or requests fail in the end."""
+    """Play a schedule and return its report; raise when a rule breaks or the system does not serve in the end."""
+    _, report = watch(schedule)
+    return report
+
+
+def watch(schedule: Schedule) -> tuple[Simulation, Report]:
+    """Play a schedule and return all there is to see of it."""
     found: list[Report] = []
 
     async def story(sim: Simulation) -> None:
         scenario = schedule.scenario
-        await initialise(sim, scenario)
-        begun = await release(sim, scenario, f"{scenario.target.name}:v2")
+        begun = await _begin(sim, schedule, scenario)
         stage = Stage(sim, scenario)
         for entry in schedule.entries:
             sim.at(entry.at, lambda entry=entry: act(stage, entry.do, entry.arguments))  # type: ignore[misc]
         await sim.rest(max((entry.at for entry in schedule.entries), default=0.0) + 1)
         await come_to_rest(sim)
+        await _serve_to_the_end(sim, scenario)
+        if wrong := wrong_at_rest(sim, scenario):
+            raise AssertionError(f"{wrong}\n{sim.picture()}")
         found.append(report_of(sim, scenario.ref, begun))
 
-    simulate(story, seed=schedule.seed)
-    return found[0]
+    return simulate(story, seed=schedule.seed), found[0]
+
+
+async def _begin(sim: Simulation, schedule: Schedule, scenario: Scenario) -> float:
+    if schedule.disturbed == "release":
+        await initialise(sim, scenario, settle=SETTLE)
+        return await release(sim, scenario, f"{scenario.target.name}:v2")
+    await serve(sim, scenario)
+    sim.start_controller()
+    sim.user.apply(scenario.canary)
+    return sim.now
 
 
 async def come_to_rest(sim: Simulation) -> None:
-    """Wait until faults are over and nothing happens any more; then requests must not fail."""
+    """Wait until faults are over and nothing happens any more."""
     await sim.rest(max(0.0, sim.faults.over_at() - sim.now))
+    sim.dataplane.settle()
+    sim.behaviours.heal()
     if sim.process is None:
         sim.start_controller()
+    deadline = sim.now + PATIENCE
     await sim.rest(QUIET)
+    while (left := sim.history.changes[-1].at + QUIET - sim.now) > 0:
+        assert sim.now < deadline, f"the system does not come to rest\n{sim.picture()}"
+        await sim.rest(left)
+
+
+async def _serve_to_the_end(sim: Simulation, scenario: Scenario) -> None:
+    """Look at callers once more; whoever deletes the Canary and what they call has taken it away."""
+    if (
+        sim.world.find(scenario.ref) is None
+        and sim.world.find(Ref(SERVICE, scenario.ref.namespace, scenario.apex)) is None
+    ):
+        return
     sim.dataplane.settle()
     before = sim.dataplane.requests.as_dict()
     await sim.rest(LAST_LOOK)

@@ -17,6 +17,9 @@ from canary.sim.world import Change
 STALE = 0.5
 """Seconds by which what a controller knows of pods may lag behind."""
 
+PROPAGATED = 0.5
+"""Seconds after a write of the routes in which proxies may rightly send as before."""
+
 READ_BEFORE = 2.0
 """Seconds a live read may lie before the write it protects."""
 
@@ -92,10 +95,28 @@ def shrunk_with_traffic(scene: Scene, memory: Memory, change: Change) -> str | N
         resized = not _rolls(change) and change.after is not None
         if resized and scene.phase in IDLE and change.ref == scene.names.workload("primary"):
             return None  # Idle: the wish was lowered.
+        if _in_target_hands(scene, change):
+            return None
         return f"{change.ref.name} lost pods while routes point at it"
     if change.at - since < scene.drain - 1e-6:
         return f"{change.ref.name} lost pods {change.at - since:.3f} s after its traffic went"
     return None
+
+
+def _in_target_hands(scene: Scene, change: Change) -> bool:
+    """Return whether the user's own Deployment carries production, or nothing does any more.
+
+    Before the hand-over and after the give-back the apex Service selects target and clones alike.
+    """
+    if scene.apex_role() or (scene.canary is not None and scene.phase not in ("", "Initializing")):
+        return False
+    if change.ref == scene.names.target_ref:
+        return scene.canary is None and scene.ready("primary") > 0
+    target = scene.world.find(scene.names.target_ref)
+    if target is None or scene.weights:
+        return scene.canary is None and not scene.weights
+    ready = sum(pod.ready for pod in _pods_of(scene, target))
+    return ready >= max(1, int(target["spec"]["replicas"]))
 
 
 def shrunk_while_requested(scene: Scene, memory: Memory, change: Change) -> str | None:
@@ -104,10 +125,13 @@ def shrunk_while_requested(scene: Scene, memory: Memory, change: Change) -> str 
     if not _takes_pods_away(scene, change) or since is None:
         return None
     # Without an answer from metrics the controller may go on after four times the drain time.
-    if scene.faults.metrics and change.at - since >= 4 * scene.drain - 1e-6:
+    unanswered = scene.faults.metrics or scene.dataplane.scraped_at <= change.at - scene.drain
+    if unanswered and change.at - since >= 4 * scene.drain - 1e-6:
         return None
-    last = max((scene.dataplane.last_request.get(pod.name, -1e9) for pod in _pods(scene, change)), default=-1e9)
-    if change.at - last < 1.0:
+    # What came after the last sample nobody can know.
+    known = scene.dataplane.scraped_request
+    last = max((known.get(pod.name, -1e9) for pod in _pods(scene, change)), default=-1e9)
+    if last > since + PROPAGATED and scene.dataplane.scraped_at - last < scene.dataplane.scrape_interval:
         return f"{change.ref.name} lost pods {change.at - last:.3f} s after a request to it"
     return None
 
@@ -129,12 +153,20 @@ def unproven_template(scene: Scene, memory: Memory, change: Change) -> str | Non
     template = change.after["spec"]["template"]
     if change.before and change.before["spec"]["template"] == template:
         return None
-    target = scene.world.find(scene.names.target_ref)
-    if not memory.proven and target and version_of(target["spec"]["template"]) == version_of(template):
+    if scene.phase in ("", "Initializing") and not scene.apex_role() and _was_production(scene, memory, change):
         return None
     if code_of(template) not in memory.proven:
         return f"the primary got template {version_of(template)}, which nobody analysed"
     return None
+
+
+def _was_production(scene: Scene, memory: Memory, change: Change) -> bool:
+    """Return whether a clone gets what the target held when the controller last could see it."""
+    written = version_of((change.after or {})["spec"]["template"])
+    target = scene.world.find(scene.names.target_ref)
+    had = memory.target_had.get(written, float("-inf"))
+    now = target is not None and version_of(target["spec"]["template"]) == written
+    return now or change.at - had <= STALE or blurred(scene, had)
 
 
 def weights_off_100(scene: Scene, memory: Memory, change: Change) -> str | None:
@@ -154,6 +186,9 @@ def route_written_twice(scene: Scene, memory: Memory, change: Change) -> str | N
     if change.ref != scene.names.route_ref or scene.canary is None or change.before is None:
         return None
     before = dict(weights_of(change.before)).get(scene.host("canary"), 0)
+    # A second controller that has not yet seen the status takes a step back, which harms nobody.
+    if change.at < memory.crowded_until:
+        return None
     if memory.route_written and scene.weight("canary") >= before and not blurred(scene, change.at):
         return "the route was written twice though nothing happened in between"
     return None
@@ -184,8 +219,9 @@ def early_step(scene: Scene, memory: Memory, change: Change) -> str | None:
     (phase, weight), (before, old) = state_of(change.after), memory.row
     risen = phase == before == "Progressing" and weight > old
     promoted = phase == "Promoting" and before in ("Progressing", "WaitingPromotion")
-    if (risen or promoted) and change.at - memory.row_since < scene.interval - LATE:
-        return f"{before} {old} lasted {change.at - memory.row_since:.3f} s of {scene.interval:.0f} s"
+    interval = min(scene.interval, memory.row_interval)
+    if (risen or promoted) and change.at - memory.row_since < interval - LATE:
+        return f"{before} {old} lasted {change.at - memory.row_since:.3f} s of {interval:.0f} s"
     return None
 
 

@@ -93,14 +93,14 @@ async def serve(sim: Simulation, scenario: Scenario) -> None:
         sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh))
 
 
-async def initialise(sim: Simulation, scenario: Scenario) -> None:
+async def initialise(sim: Simulation, scenario: Scenario, *, settle: float = SETTLE) -> None:
     """Serve, start the controller, apply the Canary and wait until it is initialised and settled."""
     await serve(sim, scenario)
     if sim.process is None:
         sim.start_controller()
     sim.user.apply(scenario.canary)
     await sim.until_phase("Initialized", 600, ref=scenario.ref)
-    await sim.rest(SETTLE)
+    await sim.rest(settle)
 
 
 async def release(sim: Simulation, scenario: Scenario, image: str) -> float:

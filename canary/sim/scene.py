@@ -29,7 +29,11 @@ class Scene:
         spec = canary["spec"]
         target = spec["targetRef"]["name"]
         self.names = Names(ref.namespace, target, (spec.get("service") or {}).get("name") or target)
-        analysis = spec.get("analysis") or {}
+        self.learn(canary)
+
+    def learn(self, canary: Object) -> None:
+        """Take in the times of a spec, at first and when it is edited."""
+        analysis = canary["spec"].get("analysis") or {}
         self.drain = float(analysis.get("drainSeconds", 15))
         self.interval = parse_duration(analysis.get("interval", "1m")) / timedelta(seconds=1)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary.core.objects import (
+    AUTOSCALER,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
@@ -26,6 +27,7 @@ RESTARTED = "kubectl.kubernetes.io/restartedAt"
 APPLY = "kubectl-client-side-apply"
 
 RESOURCES = (
+    AUTOSCALER,
     DEPLOYMENT,
     CONTROLLER_REVISION,
     SERVICE,

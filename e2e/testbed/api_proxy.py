@@ -31,7 +31,7 @@ class State:
     upstream: aiohttp.ClientSession
     context: ssl.SSLContext
     faults: list[Fault] = field(default_factory=list)
-    watches: set[web.Request] = field(default_factory=set)
+    watches: dict[int, web.Request] = field(default_factory=dict)
 
     def next_fault(self, request: Request) -> Fault | None:
         """Return the first fault that hits the request and count it."""
@@ -57,7 +57,7 @@ def application(state: State) -> web.Application:
         return web.json_response({})
 
     async def cut_watches(request: web.Request) -> web.Response:
-        watches = list(state.watches)
+        watches = list(state.watches.values())
         for watch in watches:
             _cut(watch)
         return web.json_response({"cut": len(watches)})
@@ -119,7 +119,7 @@ async def _stream(
     """Pass a watch on; a fault may make it silent while it stays open, or let its events come late."""
     response = web.StreamResponse(status=answer.status, headers=_passed_on(answer.headers))
     await response.prepare(request)
-    state.watches.add(request)
+    state.watches[id(request)] = request
     try:
         async for chunk in answer.content.iter_any():
             if fault and fault.action is Action.SILENCE:
@@ -131,7 +131,7 @@ async def _stream(
     except (ConnectionError, aiohttp.ClientError):
         _cut(request)
     finally:
-        state.watches.discard(request)
+        state.watches.pop(id(request), None)
     return response
 
 

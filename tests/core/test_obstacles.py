@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from canary.api.status import Phase
-from canary.core.decide import decide
-from canary.core.names import ALLOW_CANARY
+from canary.core.decide import decide, questions
+from canary.core.names import ALLOW_CANARY, OWNER
 from canary.core.objects import Object
 from canary.core.snapshot import Neighbours, Snapshot
 from tests.builders import (
@@ -83,12 +83,6 @@ RULE = istio("DestinationRule", "policy", host="catalog")
 FOREIGN_ROUTE = {**route(0), "metadata": {"name": "catalog", "namespace": NS, "resourceVersion": "50"}}
 
 ANY_TIME: list[tuple[Change, str, str]] = [
-    (beside(canaries=[other_canary()]), "TargetTaken", "Deployment catalog is already released by Canary other"),
-    (
-        beside(canaries=[other_canary(target="x")]),
-        "TargetTaken",
-        "Service catalog is already released by Canary other; delete one",
-    ),
     (having(target=None), "TargetMissing", "Deployment catalog not found; create it or correct spec.targetRef.name"),
     (having(target=deployment(pod=AMBIENT)), "AmbientMode", "pods of Deployment catalog are in ambient mode"),
     (beside(routes=[HOST]), "HostTaken", "VirtualService theirs routes host catalog too"),
@@ -110,6 +104,12 @@ ANY_TIME: list[tuple[Change, str, str]] = [
 ]
 
 BEFORE_ALONE: list[tuple[Change, str, str]] = [
+    (beside(canaries=[other_canary()]), "TargetTaken", "Deployment catalog is already released by Canary other"),
+    (
+        beside(canaries=[other_canary(target="x")]),
+        "TargetTaken",
+        "Service catalog is already released by Canary other; delete one",
+    ),
     (having(target=deployment(selector={})), "TargetUnselectable", "selects its pods without matchLabels"),
     (
         having(target=deployment(replicas=0)),
@@ -159,11 +159,6 @@ def test_obstacle_keeps_a_run_from_starting(change: Change, reason: str, words: 
     world = change(idle(target=new_target()))
     if world.target is not None and world.target.replicas:
         world = replace(world, target=new_target(AMBIENT))
-    if reason == "NameTaken" and world.primary is not None and not world.primary.raw["metadata"]["annotations"]:
-        pytest.skip("the primary of an initialised Canary is covered below")
-    decision = decide(world, good(()), NOW)
-    from canary.core.decide import questions
-
     decision = decide(world, good(questions(world, NOW)), NOW)
     status = new_status(world, decision)
     ready = status.condition("Ready")
@@ -216,12 +211,8 @@ def test_newcomer_with_empty_status_takes_nothing_over() -> None:
     """A second Canary that finds the first one's primary is refused and writes nothing."""
     owner = replace(untouched().owner, name="other")
     theirs = clone("primary")
-    theirs = Workload(
-        {
-            **theirs.raw,
-            "metadata": {**theirs.raw["metadata"], "annotations": {"canary.delivery/owner": owner.to_text()}},
-        }
-    )
+    metadata = {**theirs.raw["metadata"], "annotations": {OWNER: owner.to_text()}}
+    theirs = Workload({**theirs.raw, "metadata": metadata})
     world = beside(canaries=[other_canary(age="2027")])(untouched(primary=theirs))
     decision = decide(world, (), NOW)
     status = new_status(world, decision)

@@ -152,7 +152,7 @@ def test_traffic_left_on_a_dead_canary() -> None:
 
     def act(sim: Simulation) -> None:
         for memory in sim.checker.memories():
-            memory.up, memory.started = True, -100.0
+            memory.controllers, memory.started = 1, -100.0
         sim.kill_pods(NAMESPACE, "catalog-canary")
 
     assert rogue(act, weight=10).startswith("I13 ")

@@ -20,7 +20,7 @@ TRANSITIONS: dict[Phase, tuple[Callable[[View], Advance], frozenset[Phase]]] = {
     Phase.PROGRESSING: (progressing, frozenset({Phase.PROMOTING, Phase.FAILED, Phase.INITIALIZED})),
     Phase.PROMOTING: (promoting, frozenset({Phase.FINALISING, Phase.FAILED, Phase.INITIALIZED})),
     Phase.FINALISING: (finalising, frozenset({Phase.SUCCEEDED})),
-    Phase.SUCCEEDED: (idle, frozenset({Phase.PROGRESSING, Phase.INITIALIZED})),
+    Phase.SUCCEEDED: (idle, frozenset({Phase.PROGRESSING})),
     Phase.FAILED: (idle, frozenset({Phase.PROGRESSING, Phase.INITIALIZED, Phase.FINALISING})),
 }
 """Per phase the function that decides in it and the phases it may lead to (besides itself).

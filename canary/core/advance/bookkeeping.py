@@ -8,15 +8,23 @@ from canary.api.status import CanaryStatus, Drain, Drift, Phase, Progress, Repli
 from canary.core.actions import Event
 from canary.core.advance.initialise import handed_over
 from canary.core.advance.outcome import Advance, with_condition, without_condition
-from canary.core.advance.recover import FALLING_BACK
+from canary.core.advance.recover import FALLING_BACK, promotion_failed
 from canary.core.names import MANAGER
-from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, Obstacle, find_obstacle
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, Weights
+from canary.core.obstacles import (
+    BEFORE_A_RUN,
+    BEFORE_INITIALISATION,
+    CONTESTED_AFTER,
+    Obstacle,
+    contested,
+    find_obstacle,
+)
+from canary.core.revisions import revision_id
+from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, Weights, mirrors
 from canary.core.view import GRID_SLACK, IDLE, Change, View
-from canary.core.workload import field_managers
+from canary.core.workload import Workload, field_managers
 
+DRIFTED = "TrafficDrift"
 CONTEST_WINDOW = timedelta(minutes=10)
-CONTESTED_AFTER = 3
 LONGEST_CONTEST = timedelta(minutes=5)
 
 
@@ -39,13 +47,23 @@ def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
     generation = (view.snapshot.canary or {}).get("metadata", {}).get("generation")
     status = status.model_copy(update={"observed_generation": generation})
     target = view.target
-    answered = view.change is Change.SAME or status.revisions.pending is None
-    if target is None or view.change is Change.UNKNOWN or not answered or status.revisions.primary is None:
+    if target is None or not _answered(view, status, target):
         return status
     if view.change is Change.SAME and status.revisions.pending is not None and status.phase in IDLE:
         status = status.model_copy(update={"revision": status.revisions.model_copy(update={"pending": None})})
         status = without_condition(status, "RevisionPending")
     return status.model_copy(update={"target": TargetSeen(uid=target.uid, generation=target.generation)})
+
+
+def _answered(view: View, status: CanaryStatus, target: Workload) -> bool:
+    """Return whether this decision answers the target's present template, so that it is not asked about again."""
+    if view.status.revisions.primary is None:
+        # Nothing was compared: a world taken up may hold a target that differs.
+        return False
+    if view.change is Change.NEW:
+        return status.revisions.candidate == revision_id(target.template)
+    ended = status.phase is Phase.INITIALIZED and status.revisions.pending is None
+    return view.change is Change.SAME or (view.change is Change.REVERTED and ended)
 
 
 def _read_back(view: View, status: CanaryStatus) -> CanaryStatus:
@@ -141,7 +159,8 @@ def _canary_ends(view: View, status: CanaryStatus) -> bool:
 
 
 def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
-    now_lost = status.phase in (Phase.PROGRESSING, Phase.PROMOTING) and view.canary_lost
+    carries = status.phase is Phase.PROMOTING or (status.phase is Phase.PROGRESSING and status.canary_weight > 0)
+    now_lost = carries and view.canary_lost
     was_lost = (found := status.condition("TrafficDiverted")) is not None and found.status == "True"
     if now_lost and view.primary_touched:
         return status, []
@@ -150,6 +169,8 @@ def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Eve
         message = f"Only {ready} canary pods are ready, all traffic goes to the primary until they are back"
         status = with_condition(status, "TrafficDiverted", "True", "CanaryLost", message, view.now)
         return status, [Event("Diverted", message, "Warning")]
+    if was_lost and not carries:
+        return without_condition(status, "TrafficDiverted"), []
     if was_lost and not now_lost:
         message = "The canary is back"
         status = with_condition(status, "TrafficDiverted", "False", "CanaryReady", message, view.now)
@@ -161,9 +182,18 @@ def _drift(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]
     """Count the fields of ours that somebody else changed since they were read back."""
     events: list[Event] = []
     drift = tuple(d for d in status.drift if _recent(view, d))
+    if status.phase is Phase.FAILED and view.status.phase is not Phase.FAILED:
+        # The write that rolls back is not put off.
+        drift = tuple(d.model_copy(update={"retry_at": None}) for d in drift)
+        return status.model_copy(update={"drift": drift}), events
     for field, message, manager in _found_drift(view):
-        known = next((d for d in drift if d.field == field), None)
+        known = next((d for d in drift if (d.field, d.manager) == (field, manager)), None)
         if known is not None and known.retry_at is not None and view.now < known.retry_at:
+            continue
+        if known is not None and known.retry_at is not None and field != "replicas":
+            # Time to put it back once more; undone again, it is put off for longer.
+            again = known.model_copy(update={"retry_at": None, "since": view.now})
+            drift = tuple(again if d == known else d for d in drift)
             continue
         count = (known.count if known else 0) + 1
         retry = None
@@ -171,35 +201,51 @@ def _drift(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]
             retry = view.now + min(LONGEST_CONTEST, timedelta(seconds=10) * 2 ** (count - CONTESTED_AFTER))
         since = known.since if known else view.now
         drift = (
-            *(d for d in drift if d.field != field),
+            *(d for d in drift if d != known),
             Drift(field=field, manager=manager, count=count, since=since, retry_at=retry),
         )
-        events.append(Event("TrafficDrift", f"{message}; it is put back", "Warning"))
+        if message:
+            events.append(Event(DRIFTED, f"{message}; it is put back", "Warning"))
     return status.model_copy(update={"drift": drift}), events
 
 
 def _recent(view: View, drift: Drift) -> bool:
-    return drift.since is None or view.now - drift.since < CONTEST_WINDOW
+    last = drift.retry_at or drift.since
+    return last is None or view.now - last < CONTEST_WINDOW
 
 
 def _found_drift(view: View) -> list[tuple[str, str, str]]:
     """Return (field, message, manager) for what differs from what was last read back as wanted."""
     status, names = view.status, view.snapshot.names
     known = status.traffic
+    if status.phase in IDLE and not promotion_failed(view):
+        known = Traffic(primary=100, canary=0)
     if known is None or status.phase in (Phase.NONE, Phase.INITIALIZING):
         return []
     found = []
     route, weights = view.snapshot.route, view.weights
-    if route is not None and (weights is None or (weights.primary, weights.canary) != (known.primary, known.canary)):
+    mirrored = route is not None and mirrors(route, names)
+    moved = weights is None or (weights.primary, weights.canary) != (known.primary, known.canary)
+    if route is not None and (moved or mirrored):
         manager = _other(field_managers(route, "f:spec", "f:http"))
         if manager:
             shown = f"{weights.primary}/{weights.canary}" if weights else "no weighted route"
+            shown += " with a mirror" if mirrored else ""
             found.append(("route", f"VirtualService {names.apex} was changed to {shown} by {manager}", manager))
     wanted_role = "canary" if known.canary == 100 else "primary"
     settled = status.phase in IDLE or status.phase is Phase.PROGRESSING
     if view.apex_role is not None and view.apex_role != wanted_role and settled:
         manager = _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector")) or "another manager"
         found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))
+    begins = (
+        view.target is not None and view.target.replicas > 0 and (status.drain is None or status.drain.role != "target")
+    )
+    if (
+        view.target is not None
+        and begins
+        and (manager := _other(field_managers(view.target.raw, "f:spec", "f:replicas")))
+    ):
+        found.append(("replicas", "", manager))
     return found
 
 
@@ -211,7 +257,7 @@ def _other(managers: tuple[str, ...]) -> str | None:
 def _readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
     """Set condition Ready, with one event when it turns for the worse."""
     finders = BEFORE_INITIALISATION if status.phase in (Phase.NONE, Phase.INITIALIZING) else BEFORE_A_RUN
-    obstacle = find_obstacle(view, finders) or _primary_in_trouble(view, status) or _contested(status)
+    obstacle = find_obstacle(view, finders) or _primary_in_trouble(view, status) or contested(status)
     if obstacle is None:
         initialised = status.phase not in (Phase.NONE, Phase.INITIALIZING)
         if initialised:
@@ -226,20 +272,16 @@ def _readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Eve
 
 
 def _primary_in_trouble(view: View, status: CanaryStatus) -> Obstacle | None:
-    if view.primary is None or status.revisions.primary is None or not view.primary.stuck:
+    if view.primary is None or status.revisions.primary is None:
+        return None
+    stays = status.phase is Phase.FAILED and view.primary.ready == 0 and view.weights not in (None, PRIMARY_ONLY)
+    if stays and not promotion_failed(view):
+        name = view.primary.ref.name
+        return Obstacle("PrimaryNotReady", f"Deployment {name} has no ready pod; weights stay until it has one")
+    if not view.primary.stuck:
         return None
     reason = "PromotionFailed" if status.phase is Phase.FAILED else "PrimaryNotReady"
     return Obstacle(reason, status.message or f"Deployment {view.primary.ref.name} is not ready")
-
-
-def _contested(status: CanaryStatus) -> Obstacle | None:
-    for drift in status.drift:
-        if drift.count >= CONTESTED_AFTER:
-            return Obstacle(
-                "Contested",
-                f"{drift.manager} keeps changing the {drift.field} this Canary needs; make it ignore that field",
-            )
-    return None
 
 
 def _counted(view: View, status: CanaryStatus) -> CanaryStatus:

@@ -118,5 +118,5 @@ def ready_to_hand_over(view: View) -> bool:
         return False
     if hand_over_begun(view):
         return True
-    same = canonical(promoted.template) == canonical(target.template)
+    same = view.primary.revision == promoted.id and canonical(promoted.template) == canonical(target.template)
     return same and target.complete and view.primary.available >= target.available

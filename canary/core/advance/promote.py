@@ -13,9 +13,10 @@ from canary.core.advance.outcome import (
     with_condition,
     without_condition,
 )
-from canary.core.advance.run import end_reverted, roll_back
+from canary.core.advance.run import end_reverted, roll_back, run_id
+from canary.core.obstacles import contested
 from canary.core.revisions import revision_id
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY
+from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, read_roll_back
 from canary.core.view import GRID_SLACK, Change, View
 
 
@@ -23,10 +24,16 @@ def promoting(view: View) -> Advance:
     """Wait until the primary runs the revision, whole, without traffic; then give traffic back."""
     if view.change is Change.REVERTED and not view.primary_touched:
         return end_reverted(view)
+    mark = read_roll_back(view.snapshot.route, view.status.revisions.candidate, run_id(view.status))
+    if mark and not view.primary_touched:
+        return roll_back(view, view.status, *mark)
     if view.primary_touched and view.primary is not None and view.primary.stuck:
         return _promotion_failed(view)
     if not view.primary_touched and (reason := _canary_lost_for_good(view)):
         return roll_back(view, view.status, "CanaryNotReady", reason)
+    fought = contested(view.status, "route", "selector")
+    if fought is not None and not view.primary_touched:
+        return roll_back(view, view.status, fought.reason, fought.message)
     status = _remember_newer(view)
     if not (view.primary_touched and view.primary_complete):
         return Advance(_waiting(view, status))

@@ -9,7 +9,7 @@ from canary.core.actions import Event
 from canary.core.advance.idle import start_run
 from canary.core.advance.outcome import Advance, revisions, row, saying, with_condition, without_condition
 from canary.core.advance.tick import Verdict, hold, judge_tick
-from canary.core.obstacles import foreign_service
+from canary.core.obstacles import contested, foreign_service
 from canary.core.routes.istio import read_roll_back
 from canary.core.view import GRID_SLACK, Change, View
 
@@ -27,6 +27,8 @@ def progressing(view: View) -> Advance:
         return end_reverted(view)
     if view.change is Change.NEW and view.target is not None:
         return start_run(view, view.target, restarted=True)
+    if fought := contested(view.status, "route", "selector"):
+        return roll_back(view, view.status, fought.reason, fought.message)
     if reason := canary_given_up(view):
         return roll_back(view, view.status, "CanaryNotReady", reason)
     if step.passed_at is not None and capacity_ready(view):
@@ -109,7 +111,12 @@ def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
         # The canary was not scaled while the run was held.
         since, status = view.now, without_condition(status, "Held")
     progress = status.progress
-    if progress is None or progress.role != "canary":
+    if status.drain is not None and status.drain.role == "canary":
+        # The one before it settles: the deadline begins with its replacement.
+        progress = Progress(role="settling", since=status.drain.since, available=have)
+    elif progress is not None and progress.role == "settling":
+        progress = Progress(role="canary", since=view.now, available=have)
+    elif progress is None or progress.role != "canary":
         progress = Progress(role="canary", since=since, available=have)
     elif have > progress.available:
         progress = Progress(role="canary", since=view.now, available=have)
@@ -124,6 +131,9 @@ def canary_given_up(view: View) -> str | None:
     name = view.snapshot.names.workload("canary").name
     seconds = f"{view.deadline.total_seconds():.0f} s"
     if candidate is None or candidate.revision != status.revisions.candidate or capacity_ready(view):
+        return None
+    if status.drain is not None and status.drain.role == "canary":
+        # The one before it has just settled and been replaced: the deadline begins now.
         return None
     progress = status.progress
     overdue = (

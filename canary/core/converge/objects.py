@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from canary.core.names import OWNER, REVISION_LABEL, ROLE_LABEL, WISH, Role, owned_metadata
+from canary.core.names import OWNER, REVISION_LABEL, ROLE_LABEL, TARGET, WISH, Role, owned_metadata
 from canary.core.objects import DEPLOYMENT, SERVICE, Object, annotations_of, merge_patch
 from canary.core.revisions import Revision
 from canary.core.view import View
@@ -27,7 +27,7 @@ def make_clone(view: View, role: Role, revision: Revision, replicas: int) -> dic
     ref = view.snapshot.names.workload(role)
     metadata = owned_metadata(ref.name, ref.namespace, view.snapshot.owner, role=role, revision=revision.id)
     if role == "primary":
-        metadata["annotations"][WISH] = str(replicas)
+        metadata["annotations"] |= {WISH: str(replicas), **_taken_from(view)}
     return {
         "apiVersion": DEPLOYMENT.api_version,
         "kind": DEPLOYMENT.kind,
@@ -39,6 +39,10 @@ def make_clone(view: View, role: Role, revision: Revision, replicas: int) -> dic
             **followed_fields(view),
         },
     }
+
+
+def _taken_from(view: View) -> dict[str, str]:
+    return {TARGET: view.target.uid} if view.target is not None else {}
 
 
 def followed_fields(view: View) -> dict[str, Any]:
@@ -75,6 +79,8 @@ def clone_patch(view: View, clone: Workload, revision: Revision | None, replicas
         spec["replicas"] = replicas
     if annotations_of(clone.raw).get(OWNER) != view.snapshot.owner.to_text():
         metadata["annotations"] = {OWNER: view.snapshot.owner.to_text()}
+    if role == "primary" and not _taken_from(view).items() <= annotations_of(clone.raw).items():
+        metadata["annotations"] = {**metadata.get("annotations", {}), **_taken_from(view)}
     return {k: v for k, v in (("metadata", metadata), ("spec", spec)) if v}
 
 

@@ -10,7 +10,7 @@ from canary.core.converge.wanted import wanted_canary_size, wanted_primary
 from canary.core.names import WISH
 from canary.core.obstacles import foreign_service
 from canary.core.revisions import Revision
-from canary.core.view import IDLE, View
+from canary.core.view import IDLE, RUNNING, View
 from canary.core.workload import Workload
 
 
@@ -33,13 +33,15 @@ def primary_actions(view: View) -> tuple[Action, ...]:
     if view.status.phase is Phase.INITIALIZING and hand_over_begun(view):
         return ()
     grown = wish if wish >= 1 and view.primary.wish != wish else None
+    if grown is not None and view.status.phase in RUNNING:
+        grown = max(grown, view.primary.replicas)
     patch = clone_patch(view, view.primary, revision, grown)
     if grown is not None:
         patch.setdefault("metadata", {}).setdefault("annotations", {})[WISH] = str(wish)
     if not patch:
         return ()
     rolls = "template" in patch.get("spec", {}) or (grown is not None and grown < view.primary.replicas)
-    guards = route_guards(view) if rolls and view.status.phase is not Phase.INITIALIZING else ()
+    guards = route_guards(view) if rolls else ()
     why = f"primary to revision {revision.id}" if revision and "template" in patch.get("spec", {}) else "primary"
     return (Patch(ref, patch, view.primary.version, why, guards),)
 

@@ -44,8 +44,7 @@ def _progressing_weights(view: View) -> Weights | None:
 
 def _promoting_weights(view: View) -> Weights | None:
     if view.primary_touched:
-        alive = _ready(view, "canary") > 0 or _ready(view, "primary") == 0
-        return CANARY_ONLY if alive else PRIMARY_ONLY
+        return _on_the_canary(view)
     if view.canary_lost:
         return PRIMARY_ONLY if _ready(view, "primary") > 0 else None
     if view.weights == CANARY_ONLY or view.canary_fresh >= view.size:
@@ -53,15 +52,25 @@ def _promoting_weights(view: View) -> Weights | None:
     return None
 
 
+def _on_the_canary(view: View) -> Weights | None:
+    """Return all to the canary while it has pods; once it lost them all, to whatever the primary has."""
+    primary, canary = _ready(view, "primary"), _ready(view, "canary")
+    keeps = view.weights == CANARY_ONLY or primary == 0 or view.canary_fresh >= view.size
+    if canary > 0 and keeps:
+        return CANARY_ONLY
+    return PRIMARY_ONLY if primary > 0 else None
+
+
 def _finalising_weights(view: View) -> Weights | None:
     if _ready(view, "primary") == 0:
         return CANARY_ONLY if _ready(view, "canary") > 0 else None
-    return PRIMARY_ONLY if view.primary_complete or view.weights == PRIMARY_ONLY else None
+    carries = view.primary_complete or view.weights == PRIMARY_ONLY or _ready(view, "canary") == 0
+    return PRIMARY_ONLY if carries else None
 
 
 def _idle_weights(view: View) -> Weights | None:
     if promotion_failed(view):
-        return CANARY_ONLY if _ready(view, "canary") > 0 else None
+        return _on_the_canary(view)
     if _ready(view, "primary") == 0:
         return None
     canary_carries = view.weights is not None and view.weights.canary == 100 and _ready(view, "canary") > 0

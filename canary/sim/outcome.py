@@ -1,0 +1,69 @@
+"""Whether a system at rest is whole: what a Canary leaves behind when nothing happens any more."""
+
+from __future__ import annotations
+
+from canary.core.names import PREFIX, Role
+from canary.core.objects import annotations_of, labels_of
+from canary.sim.driver import Simulation
+from canary.sim.memory import IDLE
+from canary.sim.pods import version_of
+from canary.sim.scenario import Scenario
+from canary.sim.scene import Scene
+
+
+def wrong_at_rest(sim: Simulation, scenario: Scenario) -> str | None:
+    """Return what is not as it should be once faults are over and all is quiet; None when all is well."""
+    found = sim.world.find(scenario.ref)
+    if found is None:
+        return left_behind(sim, scenario) or _target_not_serving(sim, scenario)
+    scene = Scene(sim.world, sim.pods, sim.dataplane, sim.faults, scenario.ref)
+    if scene.phase not in IDLE:
+        return f"the Canary rests in phase {scene.phase}"
+    target = sim.world.find(scenario.target)
+    if target is not None and sim.pods.of(target["metadata"]["uid"]):
+        return "the target still has pods"
+    serving: Role = "canary" if _promotion_failed(sim, scenario) else "primary"
+    return _not_serving(scene, serving)
+
+
+def _promotion_failed(sim: Simulation, scenario: Scenario) -> bool:
+    status = sim.status(scenario.ref)
+    reasons = {one["reason"] for one in status.get("conditions") or () if one["type"] == "Progressing"}
+    return status["phase"] == "Failed" and "PromotionFailed" in reasons
+
+
+def _not_serving(scene: Scene, role: Role) -> str | None:
+    """Return what is wrong when one side should carry everything."""
+    if scene.weight(role) != 100 or scene.apex_role() != role:
+        return f"in phase {scene.phase} the weights are {scene.weights}, the apex selects {scene.apex_role()!r}"
+    workload = scene.workload(role)
+    if workload is None or scene.ready(role) < max(1, workload["spec"]["replicas"]):
+        return f"the {role} has only {scene.ready(role)} ready pods"
+    canary = scene.workload("canary")
+    if role == "primary" and canary is not None and scene.pods.of(canary["metadata"]["uid"]):
+        return f"the canary still has pods in phase {scene.phase}"
+    return None
+
+
+def left_behind(sim: Simulation, scenario: Scenario) -> str | None:
+    """Return the first object that still carries a mark of ours."""
+    for ref, obj in sim.world.everything():
+        marks = [key for key in (*labels_of(obj), *annotations_of(obj)) if key.startswith(PREFIX)]
+        selector = (obj.get("spec") or {}).get("selector") or {}
+        marks += [key for key in selector if key.startswith(PREFIX)]
+        if marks and ref.namespace == scenario.ref.namespace:
+            return f"{ref} still carries {marks[0]} though the Canary is gone"
+    return None
+
+
+def _target_not_serving(sim: Simulation, scenario: Scenario) -> str | None:
+    target = sim.world.find(scenario.target)
+    if target is None:
+        return None
+    ready = sum(pod.ready for pod in sim.pods.of(target["metadata"]["uid"]))
+    if ready < max(1, target["spec"]["replicas"]):
+        return f"the target has only {ready} ready pods though the Canary is gone"
+    promoted = {one for memory in sim.checker.memories() for one in memory.promoted}
+    if version_of(target["spec"]["template"]) not in sim.dataplane.stable | promoted:
+        return "the target was given back with a template that is not production's"
+    return None

@@ -1,0 +1,87 @@
+"""Every manifest that our own check accepts or refuses, before a real API server with our definitions."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from canary.api.admission import refusals
+from e2e.conftest import CRDS, install_crd
+from e2e.testbed.kube import ApiError, Object
+from e2e.testbed.layout import REPOSITORY
+from e2e.testbed.testbed import Testbed
+from tests.api.manifests import ACCEPTED, UNSUPPORTED, WRONG, listing
+
+NAMESPACE = "admission"
+# How the API server begins each thing it finds wrong with an object.
+FINDING = re.compile(
+    r": (Invalid value|Forbidden|Required value|Unsupported value|Too long|Too many|Duplicate value|Not found): "
+)
+
+
+@pytest.fixture(scope="module", params=["flagger.app", "canary.delivery"])
+def group(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Serve one of our definitions beside a namespace to ask in."""
+    install_crd(testbed, request.param)
+    testbed.create_namespace(f"{NAMESPACE}-{request.param.partition('.')[0]}")
+    yield request.param
+    testbed.delete_namespace(f"{NAMESPACE}-{request.param.partition('.')[0]}")
+    if request.param == "canary.delivery":
+        testbed.kubectl("delete", "-f", str(CRDS / f"{request.param}_canaries.yaml"))
+
+
+def answer(testbed: Testbed, group: str, manifest: Object) -> str:
+    """Return what the API server says to a manifest without storing it, nothing when it would."""
+    namespace = f"{NAMESPACE}-{group.partition('.')[0]}"
+    path = f"/apis/{group}/v1beta1/namespaces/{namespace}/canaries"
+    body = {
+        **manifest,
+        "apiVersion": f"{group}/v1beta1",
+        "metadata": {**manifest["metadata"], "namespace": namespace},
+    }
+    try:
+        testbed.kube.create(f"{path}?dryRun=All&fieldValidation=Strict", body)
+    except ApiError as refused:
+        return str(refused)
+    return ""
+
+
+def test_accepted_manifests_are_accepted_by_the_api_server(testbed: Testbed, group: str) -> None:
+    """Whatever the simulator runs, a cluster takes."""
+    said = {str(changes): answer(testbed, group, listing(changes)) for changes in ACCEPTED}
+    assert {changes: words for changes, words in said.items() if words} == {}
+    assert len(said) == len(ACCEPTED)
+
+
+def test_refused_manifests_are_refused_in_the_same_words(testbed: Testbed, group: str) -> None:
+    """Each sentence of ours is in the API server's answer, which finds nothing besides."""
+    different = {}
+    for changes, _, _ in (*WRONG, *UNSUPPORTED):
+        manifest = listing(changes)
+        ours = [refusal.message for refusal in refusals(manifest)]
+        theirs = answer(testbed, group, manifest)
+        if not ours or not all(sentence in theirs for sentence in ours) or len(FINDING.findall(theirs)) != len(ours):
+            different[str(changes)] = (ours, theirs)
+    assert different == {}
+
+
+@pytest.mark.parametrize("changes", [WRONG[0][0], WRONG[10][0], UNSUPPORTED[0][0]], ids=str)
+def test_simulator_refuses_in_the_words_of_the_api_server(
+    testbed: Testbed, group: str, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """``canary simulate`` ends with exit 2 and one line: the sentence that the API server answers with."""
+    manifest = {**listing(changes), "apiVersion": f"{group}/v1beta1"}
+    path = tmp_path / "canary.yaml"
+    path.write_text(yaml.safe_dump(manifest))
+    command = [sys.executable, "-m", "canary", "simulate", str(path)]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended
+    theirs = answer(testbed, group, manifest)
+    (refusal,) = refusals(manifest)
+    assert refusal.message in theirs
+    assert refusal.message in ended.stderr

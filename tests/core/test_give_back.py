@@ -1,0 +1,306 @@
+"""After the deletion of a Canary: the target serves again before anything of ours goes (section 9)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from canary.core.actions import Decision, Delete
+from canary.core.decide import decide, questions
+from canary.core.measurement import GoneAnswer, GoneQuery, Measurement
+from canary.core.names import CANARY_LABEL, DRAINED_FROM, OWNER, ROLE_LABEL, WISH
+from canary.core.objects import Object, apply_merge_patch
+from canary.core.snapshot import Snapshot
+from tests.builders import (
+    KEY,
+    NAMES,
+    V1,
+    V2,
+    Workload,
+    apex,
+    at,
+    clone,
+    deleted,
+    deployment,
+    down,
+    finalising,
+    good,
+    idle,
+    names_of,
+    promoting,
+    promotion_failed,
+    role_of,
+    route,
+    running,
+    service,
+    spec_of,
+    untouched,
+    weights_of,
+)
+
+PRIMARY, CANARY = NAMES.workload("primary"), NAMES.workload("canary")
+
+
+def look(world: Snapshot, seconds: float = 60, answers: Any = good) -> Decision:
+    """Decide at a moment, with the answers a kind of world gives."""
+    return decide(world, answers(questions(world, at(seconds))), at(seconds))
+
+
+def back(replicas: int = 2, since: float | None = None, **more: Any) -> Workload:
+    """Return the target, up again, with the drain clock started at a moment."""
+    notes = {DRAINED_FROM: at(since).isoformat()} if since is not None else {}
+    return deployment(replicas=replicas, generation=5, annotations=notes, **more)
+
+
+def there(queries: Any) -> Any:
+    """Answer that the Canary still exists."""
+    return tuple(Measurement(q, GoneAnswer(False)) for q in queries)
+
+
+@pytest.mark.parametrize("answers", [there, down])
+@pytest.mark.parametrize("world", [idle(), running(30), promoting()])
+def test_nothing_happens_before_the_deletion_is_certain(world: Snapshot, answers: Any) -> None:
+    """A cache that lost the Canary is no deletion: ask live, wait, ask again."""
+    gone = deleted(world)
+    assert questions(gone, at(0)) == (GoneQuery(KEY),)
+    decision = look(gone, answers=answers)
+    assert (decision.status, decision.urgent, decision.actions) == (None, (), ())
+    assert decision.requeue_after is not None
+
+
+@pytest.mark.parametrize(
+    ("world", "expected"),
+    [
+        pytest.param(idle(), {"replicas": 2}, id="at the primary's size"),
+        pytest.param(idle(primary=clone("primary", replicas=7)), {"replicas": 7}, id="scaled by hand"),
+        pytest.param(idle(primary=clone("primary", replicas=3, wish=5)), {"replicas": 5}, id="the wish"),
+        pytest.param(idle(target=back(1)), {"replicas": 2}, id="some pods are there"),
+        pytest.param(idle(target=back(9)), {}, id="more than enough"),
+    ],
+)
+def test_target_comes_up_first(world: Snapshot, expected: dict[str, Any]) -> None:
+    """The target gets production's size before any selector or route changes."""
+    decision = look(deleted(world))
+    assert spec_of(decision.actions, NAMES.target_ref) == expected
+    if expected:
+        assert names_of(decision.actions) == ["patch Deployment catalog"]
+
+
+@pytest.mark.parametrize("made", [running, promoting, finalising, promotion_failed])
+def test_target_gets_the_template_production_runs(made: Any) -> None:
+    """A revision that was not promoted is never scaled up: the target gets the primary's template back."""
+    primary = clone("primary") if made is not finalising else clone("primary", V2)
+    world = deleted(made(primary=primary, route=route(0), apex=apex("primary")))
+    body = spec_of(look(world).actions, NAMES.target_ref)
+    whole = apply_merge_patch(world.target.raw["spec"], body)  # type: ignore[union-attr]
+    assert whole["template"]["spec"] == (V2 if made is finalising else V1)["spec"]
+    assert whole["replicas"] == 2
+
+
+def test_target_that_never_handed_over_is_left_alone() -> None:
+    """Deleted while initialising: the target serves, so neither its template nor its size is touched."""
+    newer = deployment(pod=V2, replicas=1, generation=2)
+    world = untouched(target=newer, primary=clone("primary"), revisions=idle().revisions)
+    decision = look(deleted(world))
+    assert not any(a.ref == NAMES.target_ref and "spec" in getattr(a, "body", {}) for a in decision.actions)
+
+
+def test_traffic_leaves_the_canary_at_once() -> None:
+    """In a run, the primary carries everything again, in one write."""
+    decision = look(deleted(running(30)))
+    assert weights_of(decision.actions) == (100, 0)
+
+
+@pytest.mark.parametrize("ready", [0, 1])
+def test_canary_goes_on_serving_while_the_primary_cannot(ready: int) -> None:
+    """With everything on the canary and a primary that is not whole, routes stay."""
+    decision = look(deleted(promotion_failed(primary=clone("primary", V2, ready=ready))))
+    assert (weights_of(decision.actions), role_of(decision.actions)) == (None, None)
+
+
+def test_selector_waits_for_the_target() -> None:
+    """The apex Service selects by the user's labels only when the target is whole."""
+    assert look(deleted(idle(target=back(ready=1)))).actions == ()
+    decision = look(deleted(idle(target=back())))
+    assert names_of(decision.actions) == ["patch Service catalog"]
+    assert spec_of(decision.actions, NAMES.apex_ref) == {"selector": {ROLE_LABEL: None}}
+
+
+def test_adopted_service_gets_all_of_it_back() -> None:
+    """Our role and annotations leave the user's Service, the rest stays."""
+    world = deleted(idle(target=back()))
+    (action,) = look(world).actions
+    after = apply_merge_patch(world.apex, action.body)  # type: ignore[union-attr]
+    assert after["spec"]["selector"] == {"app": "catalog"}
+    assert after["metadata"]["annotations"] == {}
+
+
+def test_made_service_stays_without_our_marks() -> None:
+    """An apex Service that we made stays too while the target exists."""
+    world = deleted(idle(target=back(), apex=service("catalog", "primary")))
+    (action,) = look(world).actions
+    after = apply_merge_patch(world.apex, action.body)  # type: ignore[union-attr]
+    assert not isinstance(action, Delete)
+    assert CANARY_LABEL not in after["metadata"]["labels"]
+    assert OWNER not in after["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize(("waited", "replicas"), [(14, None), (15, 0)])
+def test_canary_goes_before_the_selector(waited: float, replicas: int | None) -> None:
+    """Bare labels match the canary too: it settles and goes to 0 first, with the routes read live."""
+    world = deleted(running(0, target=back(since=60 - waited)))
+    decision = look(world)
+    assert spec_of(decision.actions, CANARY).get("replicas") == replicas
+    assert role_of(decision.actions) is None
+    if replicas == 0:
+        assert {g.ref for g in decision.actions[0].guards} == {NAMES.route_ref, NAMES.apex_ref}  # type: ignore[union-attr]
+
+
+BARE = apex("", adopted=False)
+
+
+def test_route_goes_after_the_selector() -> None:
+    """Then the VirtualService that we made goes, at its version and uid."""
+    decision = look(deleted(idle(target=back(), apex=BARE)))
+    assert decision.actions == (Delete(NAMES.route_ref, "uid-route", "50", "give back: route"),)
+
+
+@pytest.mark.parametrize(("since", "words"), [(None, "settle begins"), (46, None), (45, "done")])
+def test_sets_go_one_settle_after_the_route(since: float | None, words: str | None) -> None:
+    """The drain time is kept on the target; after it everything of ours goes, guarded."""
+    world = deleted(idle(target=back(since=since), apex=BARE, route=None))
+    decision = look(world)
+    assert [a.why for a in decision.actions if a.ref == NAMES.target_ref] == ([f"give back: {words}"] if words else [])
+    deletes = [a for a in decision.actions if isinstance(a, Delete)]
+    if words != "done":
+        assert deletes == []
+        return
+    assert {a.ref.name for a in deletes} >= {"catalog-primary", "catalog-canary"}
+    for action in deletes:
+        if action.ref.resource.plural in ("deployments", "services"):
+            assert {g.ref for g in action.guards} == {NAMES.route_ref, NAMES.apex_ref}
+
+
+def test_objects_of_others_stay() -> None:
+    """What lost our marks, or names another Canary, is not deleted."""
+    foreign = service("catalog-canary", "canary", ours=False)
+    theirs = clone("canary", replicas=0, labels={CANARY_LABEL: "other"})
+    world = deleted(idle(target=back(since=0), apex=BARE, route=None, canary_service=foreign, candidate=theirs))
+    assert {a.ref.name for a in look(world).actions if isinstance(a, Delete)}.isdisjoint({"catalog-canary"})
+
+
+def test_give_back_ends_in_silence() -> None:
+    """With nothing of ours left there is nothing to do and no timer."""
+    world = deleted(
+        idle(
+            target=back(), apex=BARE, route=None, primary=None, primary_service=None, canary_service=None, revisions=()
+        )
+    )
+    decision = look(world)
+    assert (decision.actions, decision.requeue_after) == ((), None)
+
+
+def written(world: Snapshot, decision: Decision) -> Snapshot:
+    """Return the world after all actions of a give-back, with the pods where they are wanted."""
+    parts: dict[str, Any] = {}
+    for action in decision.actions:
+        parts |= _after(world, action)
+    return replace(world, **parts)
+
+
+def _after(world: Snapshot, action: Any) -> dict[str, Any]:
+    name, plural = action.ref.name, action.ref.resource.plural
+    fields = {
+        ("deployments", "catalog"): "target",
+        ("deployments", "catalog-primary"): "primary",
+        ("deployments", "catalog-canary"): "candidate",
+        ("services", "catalog"): "apex",
+        ("services", "catalog-primary"): "primary_service",
+        ("services", "catalog-canary"): "canary_service",
+        ("virtualservices", "catalog"): "route",
+    }
+    if plural == "controllerrevisions":
+        return {"revisions": tuple(r for r in world.revisions if NAMES.revision(r.id) != action.ref)}
+    field = fields[(plural, name)]
+    if isinstance(action, Delete):
+        return {field: None}
+    old = getattr(world, field)
+    raw: Object = apply_merge_patch(old.raw if isinstance(old, Workload) else old, action.body)
+    if plural != "deployments":
+        return {field: raw}
+    count = raw["spec"]["replicas"]
+    counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    return {field: Workload({**raw, "status": {**raw["status"], **dict.fromkeys(counts, count)}})}
+
+
+@pytest.mark.parametrize(
+    "world",
+    [idle(), running(0), running(30), promoting(), finalising(), promotion_failed(primary=clone("primary"))],
+)
+def test_stages_lead_to_a_serving_target_and_nothing_of_ours(world: Snapshot) -> None:
+    """From every phase: the target whole, the apex Service on it, all else gone; someone serves at each step."""
+    now, gone = 60.0, deleted(world)
+    for _ in range(40):
+        decision = look(gone, now)
+        if not decision.actions and decision.requeue_after is None:
+            break
+        gone = written(gone, decision)
+        if gone.revisions:
+            kept = tuple(r for r in gone.revisions if not _dropped(decision, r.id))
+            gone = replace(gone, revisions=kept)
+        assert _serving(gone) > 0
+        now += 5
+    assert (gone.primary, gone.candidate, gone.route, gone.primary_service, gone.revisions) == (None,) * 4 + ((),)
+    assert gone.target is not None
+    assert (gone.target.replicas, gone.target.template["spec"]) == (
+        2,
+        (V1 if world.status.phase != "Finalising" else V2)["spec"],
+    )
+    assert gone.apex is not None
+    assert gone.apex["spec"]["selector"] == {"app": "catalog"}
+    assert DRAINED_FROM not in gone.target.raw["metadata"]["annotations"]
+
+
+def _dropped(decision: Decision, revision: str) -> bool:
+    return any(isinstance(a, Delete) and a.ref == NAMES.revision(revision) for a in decision.actions)
+
+
+def _serving(world: Snapshot) -> int:
+    """Return how many pods the apex Service selects."""
+    assert world.apex is not None
+    role = world.apex["spec"]["selector"].get(ROLE_LABEL)
+    sets = {"": world.target, "primary": world.primary, "canary": world.candidate}
+    found = sets[role or ""]
+    return found.ready if found else 0
+
+
+class TestWithoutTarget:
+    """The target was deleted too: one settle, then all of ours goes."""
+
+    def test_route_goes_first(self) -> None:
+        """Callers go to the apex Service while the sets settle."""
+        decision = look(deleted(idle(target=None)))
+        assert names_of(decision.actions) == ["delete VirtualService catalog"]
+        assert decision.requeue_after is not None
+
+    @pytest.mark.parametrize(("since", "waits"), [(50, True), (45, False)])
+    def test_sets_go_after_one_settle(self, since: float, waits: bool) -> None:
+        """The clock is on the primary."""
+        notes = {DRAINED_FROM: at(since).isoformat(), OWNER: idle().owner.to_text(), WISH: "2"}
+        world = deleted(idle(target=None, route=None, primary=clone("primary", annotations=notes)))
+        decision = look(world)
+        assert (decision.actions == ()) is waits
+        if not waits:
+            assert "delete Deployment catalog-primary" in names_of(decision.actions)
+            assert "patch Service catalog" in names_of(decision.actions)
+
+
+def test_foreign_route_stays() -> None:
+    """A VirtualService without our mark is not deleted."""
+    theirs = route(0)
+    theirs["metadata"]["labels"] = {}
+    world = deleted(idle(target=back(), apex=BARE, route=theirs))
+    assert not any(a.ref == NAMES.route_ref for a in look(world).actions)
+    assert PRIMARY not in {a.ref for a in look(world).actions}

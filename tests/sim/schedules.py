@@ -1,0 +1,157 @@
+"""Random schedules: what may happen to a release, drawn by hypothesis."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from canary.sim.driver import Simulation
+from canary.sim.replay import Entry, Schedule, watch
+from canary.sim.report import Report
+
+FAILURES = Path(__file__).parents[2] / "build" / "schedules"
+"""Where a failing schedule is left for `canary simulate --schedule FILE`."""
+
+LONG = os.environ.get("HYPOTHESIS_PROFILE", "ci") == "long"
+TIMES = 20 if LONG else 1
+"""How many times the examples of CI a long run draws."""
+
+
+def budget(examples: int) -> settings:
+    """Return the settings of a property that is tried on so many schedules in CI.
+
+    CI draws the same schedules each time; a long run (`HYPOTHESIS_PROFILE=long`) draws new ones.
+    """
+    return settings(
+        max_examples=examples * TIMES,
+        derandomize=not LONG,
+        database=None,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def played(schedule: Schedule, name: str) -> tuple[Simulation, Report]:
+    """Play a schedule; when it fails, leave it in a file and say how to play it again."""
+    try:
+        return watch(schedule)
+    except BaseException as failure:
+        FAILURES.mkdir(parents=True, exist_ok=True)
+        path = FAILURES / f"{name}.json"
+        path.write_text(schedule.as_json() + "\n", encoding="utf-8")
+        failure.add_note(f"replay: canary simulate --schedule {path}\n{schedule.as_json()}")
+        raise
+
+
+def seconds(low: float, high: float) -> st.SearchStrategy[float]:
+    """Draw a time to a tenth of a second."""
+    return st.integers(round(low * 10), round(high * 10)).map(lambda tenths: tenths / 10)
+
+
+def action(do: str, **arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    """Draw the arguments of one action."""
+    return st.fixed_dictionaries(arguments).map(lambda drawn: (do, drawn))
+
+
+OURS = ("primary", "canary", "route", "primary service", "canary service", "apex")
+KINDS = ("", "Canary", "Deployment", "Service", "VirtualService", "ControllerRevision")
+
+WAY = st.one_of(
+    action(
+        "api_fault",
+        kind=st.sampled_from(("conflict", "429", "500", "503", "cut", "lost answer", "refused")),
+        verb=st.sampled_from(("", "create", "patch", "delete", "get", "dry-run")),
+        kind_of_object=st.sampled_from(KINDS),
+        skip=st.integers(0, 6),
+        times=st.integers(1, 8),
+        lasts=seconds(1, 40),
+    ),
+    action(
+        "crash",
+        kind=st.sampled_from(("crash before", "crash after")),
+        skip=st.integers(0, 12),
+        back_after=seconds(0, 30),
+    ),
+    action("restart_controller", away=seconds(0, 40)),
+    action(
+        "watches",
+        kind=st.sampled_from(("lost", "late", "repeated")),
+        lasts=seconds(1, 30),
+        delay=seconds(0.1, 12),
+        kind_of_object=st.sampled_from(KINDS),
+    ),
+    action("metrics", kind=st.sampled_from(("down", "slow", "nan", "empty")), lasts=seconds(1, 60)),
+    action("another_controller", lasts=seconds(1, 60)),
+)
+"""Faults between the controller and everything it talks to."""
+
+CHANGES = st.one_of(
+    action("template", image=st.sampled_from(("catalog:v1", "catalog:v2", "catalog:v3"))),
+    action("restart"),
+    action("reapply"),
+    action("analysis", stepWeight=st.sampled_from((10, 20, 50)), drainSeconds=st.sampled_from((2, 5, 15))),
+    action("annotate", what=st.sampled_from(("route", "apex", "primary", "target", "Canary"))),
+    action("scale", role=st.just("target"), replicas=st.integers(1, 4)),
+)
+"""What users do that no caller may notice."""
+
+EDITS = st.one_of(
+    action("weights", canary=st.integers(0, 100)),
+    action("selector", role=st.sampled_from(("primary", "canary", None))),
+    action("scale", role=st.sampled_from(("primary", "canary")), replicas=st.integers(1, 4)),
+    action("delete", what=st.sampled_from(OURS)),
+    action("delete_revisions"),
+    action("remake", what=st.sampled_from(("target", "Canary", "apex")), after=seconds(0, 60)),
+    action("delete", what=st.just("Canary")),
+    action("erase_status"),
+    action("undo", what=st.sampled_from(("route", "apex")), times=st.integers(1, 5)),
+    action("kill_pods", role=st.sampled_from(("primary", "canary", "target")), count=st.sampled_from((None, 1))),
+    action("obstacle", kind=st.sampled_from(("service", "autoscaler", "rule", "route")), lasts=seconds(1, 60)),
+    action("proxies", share=st.sampled_from((0.2, 0.5, 1.0)), lasts=seconds(1, 40)),
+    action(
+        "behave",
+        image=st.sampled_from(("catalog:v2", "catalog:v3")),
+        errors=st.sampled_from((0.0, 50.0)),
+        ready_after=st.sampled_from((None, 1.0, 8.0)),
+        crash_after=st.sampled_from((None, None, 6.0)),
+    ),
+)
+"""What may cost requests, but never a rule and never a system that serves in the end."""
+
+ANALYSES = st.fixed_dictionaries(
+    {
+        "interval": st.sampled_from(("5s", "10s", "20s")),
+        "stepWeight": st.sampled_from((20, 25, 50)),
+        "drainSeconds": st.sampled_from((1, 5, 15)),
+        "canaryScale": st.sampled_from(("Proportional", "Full")),
+        "threshold": st.sampled_from((1, 5)),
+    }
+)
+
+
+@st.composite
+def schedules(
+    draw: st.DrawFn,
+    actions: st.SearchStrategy[tuple[str, dict[str, Any]]],
+    *,
+    disturbed: str = "release",
+    until: float = 120.0,
+    most: int = 4,
+) -> Schedule:
+    """Draw a release and what happens in it."""
+    times = st.one_of(seconds(0, until), seconds(0, until / 3))
+    drawn = draw(st.lists(st.tuples(times, actions), min_size=1, max_size=most))
+    entries = [Entry(at, do, arguments) for at, (do, arguments) in sorted(drawn, key=lambda one: one[0])]
+    return Schedule(
+        seed=draw(st.integers(0, 999)),
+        replicas=draw(st.integers(1, 4)),
+        rps=draw(st.sampled_from((4.0, 12.0))),
+        disturbed=disturbed,
+        analysis=draw(ANALYSES),
+        entries=entries,
+    )
