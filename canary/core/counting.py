@@ -131,8 +131,7 @@ def outcomes(answer: SeriesAnswer, start: float, end: float) -> dict[Reporter, O
     - *unexplained* by a source that saw a plain cancellation (no sidecar at the caller; an attempt cut
       by a per-try time-out and hidden by a retry): each request of the excess failed;
     - *explained* ones, compared at the source (other callers never meet the canary): the excess failed
-      only if chance makes it so in fewer than one of 1,000 windows (Fisher's exact test), as when the
-      canary hangs until every caller gives up, which no other reporter would show.
+      only if chance makes it so in fewer than one of 1,000 windows (Fisher), as when a canary hangs.
 
     Without primary traffic in window and ``LOOKBACK`` nothing is known about normal cancelling: then the
     unexplained ones failed and the explained ones did not.  Raises ``NotANumberError``.

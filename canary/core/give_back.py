@@ -63,9 +63,13 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
         present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
         patch = merge_patch(present, wanted)
         actions.append(Patch(names.route_ref, patch, _version(route), "give back: route 100/0"))
-    if view.apex_role == "canary" and view.snapshot.apex is not None:
+    # A selector without role matches the canary's pods too, which nobody may have judged (I9).
+    strays = view.apex_role == "canary" or (view.apex_role == "" and view.canary_has_pods)
+    if strays and view.snapshot.apex is not None:
         body = {"spec": {"selector": {ROLE_LABEL: "primary"}}}
         actions.append(Patch(names.apex_ref, body, _version(view.snapshot.apex), "give back: apex to the primary"))
+    if actions and view.canary_has_pods and _since(target) is None:
+        actions += _start_clock(view, target)[0]
     return tuple(actions), False
 
 
@@ -86,6 +90,9 @@ def _target_up(view: View, target: Workload) -> Stage:
     size = max(primary.replicas, primary.wish or 0, 1)
     if target.replicas < size:
         spec["replicas"] = size
+    since = _since(target)
+    if "template" in spec and not target.empty and since is not None and view.now - since < view.drain:
+        return (), True
     if spec:
         guards = route_guards(view) if "template" in spec and not target.empty else ()
         return (Patch(target.ref, {"spec": spec}, target.version, "give back: target up", guards),), True

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from canary.api import status as wire_status
 from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
-from canary.core.names import CANARY_LABEL, Names, Owner, owner_of
+from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, owner_of
 from canary.core.objects import (
     AUTOSCALER,
     CONTROLLER_REVISION,
@@ -24,6 +24,7 @@ from canary.core.objects import (
     Object,
     Ref,
     Resource,
+    annotations_of,
     labels_of,
 )
 from canary.core.revisions import from_object
@@ -150,8 +151,9 @@ def affected(cluster: Cluster, resource: Resource, before: Object | None, after:
             yield owner.key(namespace)
     for group in _GROUPS.values():
         for canary in cluster.list(group, namespace):
-            if _concerns(canary, resource, obj, before, after):
-                yield CanaryKey(group.group, namespace, canary["metadata"]["name"])
+            key = CanaryKey(group.group, namespace, canary["metadata"]["name"])
+            if key.ref != Ref(resource, namespace, name) and _concerns(canary, resource, obj, before, after):
+                yield key
 
 
 def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None) -> bool:
@@ -160,7 +162,7 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
     name = obj["metadata"]["name"]
     if resource in _GROUPS.values():
         other_target, other_apex = _points_at(obj)
-        return name != canary["metadata"]["name"] and (target == other_target or apex == other_apex)
+        return target == other_target or apex == other_apex
     if resource == DEPLOYMENT:
         # By name and not by owner alone: an object of others may hold a name that is needed.
         names = Names(obj["metadata"]["namespace"], target, apex)
@@ -169,7 +171,7 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
         return True
     # Obstacles: what another object routes, rules, scales or selects is compared by the decision itself.
     if resource == SERVICE:
-        return _selector(before) != _selector(after)
+        return _selection(before) != _selection(after)
     return resource in (VIRTUAL_SERVICE, DESTINATION_RULE, AUTOSCALER) and owner_of(obj) is None
 
 
@@ -180,5 +182,8 @@ def _points_at(canary: Object) -> tuple[str, str]:
     return target, str((spec.get("service") or {}).get("name") or target)
 
 
-def _selector(service: Object | None) -> object:
-    return None if service is None else (service.get("spec") or {}).get("selector")
+def _selection(service: Object | None) -> tuple[object, object]:
+    """Return which pods a Service selects, and whether it may select a canary's."""
+    if service is None:
+        return None, None
+    return (service.get("spec") or {}).get("selector"), annotations_of(service).get(ALLOW_CANARY)

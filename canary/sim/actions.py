@@ -202,13 +202,15 @@ def proxies(stage: Stage, share: float, lasts: float) -> None:
 
 
 def undo(stage: Stage, what: str = "route", times: int = 3) -> None:
-    """Let another manager put the object back as it is now, each time it changes."""
+    """Let another manager put the object back as it is now, each time it changes, while there is a Canary."""
     ref, gitops = stage.named(what), User(stage.sim.world, "argocd-controller")
     wanted = stage.sim.world.find(ref)
     left = [times]
 
     def put_back() -> None:
         found = stage.sim.world.find(ref)
+        if stage.sim.world.find(stage.scenario.ref) is None:
+            return
         if found and wanted and found["spec"] != wanted["spec"]:
             left[0] -= 1
             gitops.edit(ref, {"spec": wanted["spec"]})

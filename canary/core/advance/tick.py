@@ -10,7 +10,7 @@ from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, saying, with_condition, without_condition
 from canary.core.judge import judge, missing_labels
 from canary.core.measurement import CheckQuery, LabelsQuery, Measurement, SeriesAnswer, Unavailable
-from canary.core.view import View
+from canary.core.view import GRID_SLACK, View
 
 REPEAT_AFTER = timedelta(minutes=10)
 """An event about the same cause of missing data is repeated after this time."""
@@ -105,8 +105,11 @@ def hold(view: View, status: CanaryStatus, reason: str, why: str) -> Advance:
 def _again_later(view: View, status: CanaryStatus) -> CanaryStatus:
     if status.step is None:
         return status
+    due = status.step.next_tick_at
+    on_grid = due is not None and timedelta(0) <= view.now - due <= GRID_SLACK
+    base = due if due is not None and on_grid else view.now
     # What passed before does not count any more: the step is not taken before it passes again.
-    step = status.step.model_copy(update={"next_tick_at": view.now + view.interval, "passed_at": None})
+    step = status.step.model_copy(update={"next_tick_at": base + view.interval, "passed_at": None})
     return status.model_copy(update={"step": step})
 
 

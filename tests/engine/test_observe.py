@@ -1,0 +1,171 @@
+"""What is seen of one Canary, and whom a change concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from canary.api.status import Phase
+from canary.core.names import ALLOW_CANARY
+from canary.core.objects import (
+    AUTOSCALER,
+    DEPLOYMENT,
+    DESTINATION_RULE,
+    FLAGGER_CANARY,
+    NATIVE_CANARY,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    CanaryKey,
+    Object,
+    Ref,
+    Resource,
+)
+from canary.engine.observe import affected, observe
+from tests.builders import (
+    KEY,
+    NAMES,
+    NS,
+    canary_object,
+    clone,
+    deployment,
+    idle,
+    kept,
+    new_target,
+    route,
+    running,
+    service,
+)
+from tests.engine.cluster import FakeCluster
+
+NATIVE = CanaryKey(NATIVE_CANARY.group, NS, "native")
+
+
+def named(kind: str, name: str, **more: Any) -> Object:
+    """Return an object of others."""
+    return {"kind": kind, "metadata": {"name": name, "namespace": NS, **more}, "spec": {}}
+
+
+def cluster() -> FakeCluster:
+    """Return a cluster with the Canary of listing 5.1, initialised, and another one beside it."""
+    other = canary_object({"spec.targetRef.name": "web", "spec.service.name": "web", "metadata.name": "native"})
+    found = FakeCluster.of(idle())
+    found.objects[NATIVE.ref] = other
+    return found
+
+
+def concerned(resource: Resource, before: Object | None, after: Object | None) -> set[str]:
+    """Return the names of the Canaries that a change concerns."""
+    return {key.name for key in affected(cluster(), resource, before, after)}
+
+
+MINE, BOTH = {"catalog-release"}, {"catalog-release", "native"}
+FOREIGN = service("stray", ours=False)
+ALLOWED = {**FOREIGN, "metadata": {**FOREIGN["metadata"], "annotations": {ALLOW_CANARY: "true"}}}
+LABELLED = {**FOREIGN, "metadata": {**FOREIGN["metadata"], "labels": {"x": "y"}}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "before", "after", "expected"),
+    [
+        pytest.param(DEPLOYMENT, deployment().raw, new_target().raw, MINE, id="target"),
+        pytest.param(DEPLOYMENT, deployment().raw, None, MINE, id="target deleted"),
+        pytest.param(DEPLOYMENT, None, clone("primary").raw, MINE, id="primary"),
+        pytest.param(DEPLOYMENT, named("Deployment", "catalog-primary"), None, MINE, id="foreign primary goes"),
+        pytest.param(DEPLOYMENT, None, named("Deployment", "catalog-canary"), MINE, id="foreign canary comes"),
+        pytest.param(DEPLOYMENT, None, named("Deployment", "unrelated"), set(), id="unrelated Deployment"),
+        pytest.param(SERVICE, None, named("Service", "catalog"), MINE, id="apex"),
+        pytest.param(SERVICE, None, FOREIGN, BOTH, id="Service with a selector comes"),
+        pytest.param(SERVICE, FOREIGN, None, BOTH, id="Service with a selector goes"),
+        pytest.param(SERVICE, FOREIGN, ALLOWED, BOTH, id="Service is allowed"),
+        pytest.param(SERVICE, FOREIGN, LABELLED, set(), id="Service changes otherwise"),
+        pytest.param(VIRTUAL_SERVICE, None, route(0), MINE, id="route"),
+        pytest.param(VIRTUAL_SERVICE, route(0), None, MINE, id="route deleted"),
+        pytest.param(VIRTUAL_SERVICE, None, named("VirtualService", "theirs"), BOTH, id="route of others"),
+        pytest.param(DESTINATION_RULE, None, named("DestinationRule", "theirs"), BOTH, id="rule of others"),
+        pytest.param(AUTOSCALER, named("HorizontalPodAutoscaler", "hpa"), None, BOTH, id="autoscaler goes"),
+    ],
+)
+def test_change_wakes_whom_it_concerns(
+    resource: Resource, before: Object | None, after: Object | None, expected: set[str]
+) -> None:
+    """Everything a decision rests on wakes its Canary, and nothing else does."""
+    assert concerned(resource, before, after) == expected
+
+
+def test_canary_wakes_itself_and_its_rivals() -> None:
+    """A change of a Canary concerns it, and others on the same target or apex."""
+    rival = canary_object({"metadata.name": "rival"})
+    assert concerned(FLAGGER_CANARY, rival, None) == {"rival", "catalog-release"}
+    apart = canary_object({"metadata.name": "apart", "spec.targetRef.name": "x", "spec.service.name": "x"})
+    assert concerned(FLAGGER_CANARY, None, apart) == {"apart"}
+
+
+def test_rival_of_the_same_name_in_the_other_group_is_woken() -> None:
+    """Two groups may hold Canaries of one name on one target: each concerns the other."""
+    twin = canary_object()
+    keys = set(affected(cluster(), NATIVE_CANARY, twin, None))
+    assert keys == {KEY, CanaryKey(NATIVE_CANARY.group, NS, "catalog-release")}
+
+
+def test_object_that_changes_owner_wakes_both() -> None:
+    """The Canary named before and the one named after are concerned."""
+    theirs = service("x", ours=False)
+    mark = '{"group":"flagger.app","name":"gone","uid":"u","target":"t","apex":"a","drainSeconds":1}'
+    theirs["metadata"]["annotations"] = {"canary.delivery/owner": mark}
+    mine = service("x")
+    assert concerned(SERVICE, theirs, mine) == {"gone", "catalog-release"}
+
+
+def test_nothing_is_seen_of_nothing() -> None:
+    """Neither Canary nor objects that name it: nothing to do."""
+    assert observe(FakeCluster(), KEY) is None
+
+
+def test_deleted_canary_is_seen_by_what_it_left() -> None:
+    """Objects of ours tell target, apex and drain time of a Canary that is gone."""
+    left = FakeCluster.of(running(30, changes={"spec.analysis.drainSeconds": 15}))
+    del left.objects[KEY.ref]
+    seen = observe(left, KEY)
+    assert seen is not None
+    assert (seen.canary, seen.spec, seen.status.phase) == (None, None, Phase.NONE)
+    assert (seen.names, seen.owner.drain_seconds) == (NAMES, 15)
+    assert seen.primary is not None
+    assert len(seen.revisions) == 2
+
+
+def test_refused_spec_is_seen_with_its_reasons() -> None:
+    """A spec that cannot be used leaves names and status readable."""
+    found = FakeCluster.of(running(30))
+    raw = dict(found.objects[KEY.ref])
+    raw["spec"] = {**raw["spec"], "analysis": {**raw["spec"]["analysis"], "stepWeight": 500}}
+    found.objects[KEY.ref] = raw
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert (seen.spec, seen.status.canary_weight, seen.names) == (None, 30, NAMES)
+    assert "500" in seen.refusals[0]
+
+
+def test_unreadable_status_counts_as_erased() -> None:
+    """A status that somebody bent is read as empty, never as a crash."""
+    found = FakeCluster.of(running(30))
+    found.objects[KEY.ref] = {**found.objects[KEY.ref], "status": {"phase": "Nonsense", "step": 5}}
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert seen.status.phase is Phase.NONE
+
+
+def test_revisions_of_other_canaries_are_not_seen() -> None:
+    """A ControllerRevision belongs to the Canary its label names."""
+    found = cluster()
+    (revision,) = kept(idle().target.template)  # type: ignore[union-attr]
+    foreign = {**revision.raw, "metadata": {**revision.raw["metadata"], "labels": {"canary.delivery/canary": "x"}}}
+    found.objects[Ref(*_revision(found), "foreign")] = foreign
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert len(seen.revisions) == 1
+
+
+def _revision(found: FakeCluster) -> tuple[Resource, str]:
+    ref = next(ref for ref in found.objects if ref.resource.plural == "controllerrevisions")
+    return ref.resource, ref.namespace
