@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from canary.api.status import CanaryStatus, Phase, Replicas
 from canary.core.actions import Decision
 from canary.core.advance import advance
-from canary.core.advance.bookkeeping import CONTEST_WINDOW
+from canary.core.advance.drift import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge
 from canary.core.due import due

@@ -19,7 +19,7 @@ from canary.core.objects import (
     merge_patch,
     ref_of,
 )
-from canary.core.routes.istio import PRIMARY_ONLY, rewrite_route
+from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, rewrite_route
 from canary.core.view import View
 from canary.core.workload import Workload
 
@@ -56,7 +56,8 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
         return (), False
     carries = view.primary_complete or view.weights is None or view.weights.canary < 100
     if not carries:
-        return (), True
+        # A promotion that failed: what passed its analysis serves until the target does.
+        return (), not view.primary.stuck
     actions: list[Action] = []
     if route is not None and view.weights is not None and view.weights != PRIMARY_ONLY:
         wanted = rewrite_route(route, None, names, PRIMARY_ONLY, None)
@@ -102,11 +103,14 @@ def _target_up(view: View, target: Workload) -> Stage:
 def _canary_gone(view: View, target: Workload) -> Stage:
     """Take the canary down before the apex selects by the user's labels alone, which match it too."""
     candidate = view.candidate
-    if candidate is None:
+    if candidate is None or view.weights == CANARY_ONLY:
         return (), False
     since = _since(target)
     if candidate.empty:
-        return _stop_clock(target) if since is not None and view.apex_role else ((), False)
+        # The same clock runs again once the route is gone.
+        route = view.snapshot.route
+        routed = bool(view.apex_role) or (route is not None and is_ours(route))
+        return _stop_clock(target) if since is not None and routed else ((), False)
     if since is None:
         return _start_clock(view, target)
     if view.now - since < view.drain:
@@ -166,8 +170,10 @@ def _clear(view: View, target: Workload) -> Decision:
     """Delete what is left of ours, and last the clock kept on the target."""
     actions = _deletes(view)
     if _since(target) is not None:
+        # Before the last of ours: without it nobody would look at the target again.
         body = {"metadata": {"annotations": {DRAINED_FROM: None}}}
-        actions = (*actions, Patch(target.ref, body, target.version, "give back: done"))
+        done = Patch(target.ref, body, target.version, "give back: done")
+        actions = (*actions[:-1], done, *actions[-1:])
     return Decision(status=None, actions=actions)
 
 

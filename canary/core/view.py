@@ -10,7 +10,6 @@ from functools import cached_property
 from canary.api.status import CanaryStatus, Phase
 from canary.core.counting import quiet
 from canary.core.measurement import (
-    Answer,
     DrainQuery,
     GoneAnswer,
     GoneQuery,
@@ -252,20 +251,22 @@ class View:
         drain = self.status.drain
         if drain is None or drain.role != role or self.now - drain.since < self.drain:
             return False
-        answer = self._drain_answer(drain.since)
-        heard = (
-            quiet(answer.canary, drain.since.timestamp(), self.now.timestamp(), self.drain.total_seconds())
-            if isinstance(answer, SeriesAnswer)
-            else None
-        )
+        asked = self._drain_measurement(drain.since)
+        if asked is None or not isinstance(asked.answer, SeriesAnswer):
+            heard = None
+        else:
+            # Up to the question: what came after it is not in the answer.
+            at = asked.query.at if isinstance(asked.query, DrainQuery) else self.now
+            span = self.drain.total_seconds()
+            heard = quiet(asked.answer.canary, drain.since.timestamp(), at.timestamp(), span)
         if heard is None:
             return self.now - drain.since >= UNANSWERED_DRAINS * self.drain
         return heard
 
-    def _drain_answer(self, since: datetime) -> Answer | None:
+    def _drain_measurement(self, since: datetime) -> Measurement | None:
         for m in self.measurements:
             if isinstance(m.query, DrainQuery) and m.query.since == since:
-                return m.answer
+                return m
         return None
 
     @property

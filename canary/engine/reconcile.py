@@ -12,7 +12,7 @@ import structlog
 
 from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
-from canary.core.advance.bookkeeping import DRIFTED
+from canary.core.advance.drift import DRIFTED
 from canary.core.decide import decide, questions
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, merge_patch

@@ -41,6 +41,7 @@ class SimCluster:
         *,
         manager: str = MANAGER,
         unserved: frozenset[Resource] = frozenset(),
+        namespaces: frozenset[str] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._world = world
@@ -48,6 +49,7 @@ class SimCluster:
         self._faults = faults or Faults()
         self._manager = manager
         self._unserved = unserved
+        self._namespaces = namespaces
         self._cache: dict[Resource, dict[Ref, Object]] = {}
         self._floor: dict[Ref, int] = {}
         self._pending: dict[Resource, deque[tuple[float, Callable[[], None]]]] = {}
@@ -237,4 +239,5 @@ class SimCluster:
     def _caches(self, ref: Ref, obj: Object) -> bool:
         """Return whether the cache holds an object: revisions of other controllers stay outside."""
         known = ref.resource != CONTROLLER_REVISION or CANARY_LABEL in labels_of(obj)
-        return known and ref.resource not in self._unserved
+        here = self._namespaces is None or ref.namespace in self._namespaces
+        return known and here and ref.resource not in self._unserved

@@ -38,6 +38,8 @@ class Simulation:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.groups = groups
+        self.namespaces: frozenset[str] | None = None
+        """What the next controller watches; None: all namespaces."""
         self._random = Random(seed)
         self.faults = Faults()
         self.behaviours = Behaviours()
@@ -82,7 +84,9 @@ class Simulation:
     def start_another_controller(self) -> Process:
         """Start a controller process beside whatever is running."""
         unserved = frozenset(one for one in CANARIES if one.group not in self.groups)
-        cluster = SimCluster(self.world, self._stream("controller"), self.faults, unserved=unserved)
+        cluster = SimCluster(
+            self.world, self._stream("controller"), self.faults, unserved=unserved, namespaces=self.namespaces
+        )
         cluster.observers += [self.calls.append, self.checker.on_call]
         process = Process(
             cluster,

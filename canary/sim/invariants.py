@@ -123,7 +123,8 @@ class Checker:
         """Find calls of a settled system (I19) and writes after a mere restart (I5)."""
         now = self._loop.time()
         quiet, starting = now - memory.disturbed, now - memory.started < SETTLING_IN
-        if memory.row[0] in IDLE and quiet > SETTLED_AFTER and not (reading and starting):
+        settled = memory.row[0] in IDLE and quiet > SETTLED_AFTER and not memory.contested
+        if settled and not (reading and starting):
             rule = "I5" if starting else "I19"
             self._blame(rule, f"{what} though nothing changed for {quiet:.0f} s")
 

@@ -17,6 +17,8 @@ from canary.sim.world import Change
 
 RUNNING = ("Waiting", "Progressing", "WaitingPromotion", "Promoting", "Finalising")
 IDLE = ("Initialized", "Succeeded", "Failed")
+CONTESTED_AFTER = 3
+"""Times the same field is undone until it counts as contested (release.md section 8)."""
 NEVER = float("-inf")
 
 
@@ -53,6 +55,8 @@ class Memory:
         self.row_since = NEVER
         self.row_interval = 0.0
         """The interval as it was when the present row began."""
+        self.contested = False
+        """Whether the status remembers a manager that keeps undoing ours, which it forgets after a time."""
         self.route_written = False
         """Whether the controller wrote the route since anything else happened."""
         self.disturbed = 0.0
@@ -90,6 +94,8 @@ class Memory:
 
     def _learn_status(self, scene: Scene, change: Change) -> None:
         row = state_of(change.after) if change.after else ("", 0)
+        drift = ((change.after or {}).get("status") or {}).get("drift") or ()
+        self.contested = any(one.get("count", 0) >= CONTESTED_AFTER for one in drift)
         if row == self.row:
             return
         if row[0] in RUNNING and self.row[0] not in RUNNING:

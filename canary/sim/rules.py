@@ -153,7 +153,8 @@ def unproven_template(scene: Scene, memory: Memory, change: Change) -> str | Non
     template = change.after["spec"]["template"]
     if change.before and change.before["spec"]["template"] == template:
         return None
-    if scene.phase in ("", "Initializing") and not scene.apex_role() and _was_production(scene, memory, change):
+    handed_over = scene.apex_role() and memory.proven
+    if scene.phase in ("", "Initializing") and not handed_over and _was_production(scene, memory, change):
         return None
     if code_of(template) not in memory.proven:
         return f"the primary got template {version_of(template)}, which nobody analysed"

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from canary.api.status import CanaryStatus, Drain, Drift, Phase, Progress, Replicas, TargetSeen, Traffic
+from canary.api.status import CanaryStatus, Drain, Phase, Progress, Replicas, TargetSeen, Traffic
 from canary.core.actions import Event
+from canary.core.advance.drift import count_drift
 from canary.core.advance.initialise import handed_over
 from canary.core.advance.outcome import Advance, with_condition, without_condition
 from canary.core.advance.recover import FALLING_BACK, promotion_failed
-from canary.core.names import MANAGER
 from canary.core.obstacles import (
     BEFORE_A_RUN,
     BEFORE_INITIALISATION,
-    CONTESTED_AFTER,
     Obstacle,
     contested,
     find_obstacle,
 )
 from canary.core.revisions import revision_id
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, Weights, mirrors
+from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, Weights
 from canary.core.view import GRID_SLACK, IDLE, Change, View
-from canary.core.workload import Workload, field_managers
-
-DRIFTED = "TrafficDrift"
-CONTEST_WINDOW = timedelta(minutes=10)
-LONGEST_CONTEST = timedelta(minutes=5)
+from canary.core.workload import Workload
 
 
 def record(view: View, advance: Advance) -> Advance:
     """Return the outcome of a phase with the world read back into its status."""
     status, events = advance.status, list(advance.events)
-    status = _seen(view, status)
-    status, drifted = _drift(view, status)
+    status = _wished(view, _seen(view, status))
+    status, drifted = count_drift(view, status)
     events += drifted
     status = _read_back(view, status)
     status = _replaced(view, status.model_copy(update={"drain": _drain(view, status)}))
@@ -53,6 +46,13 @@ def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
         status = status.model_copy(update={"revision": status.revisions.model_copy(update={"pending": None})})
         status = without_condition(status, "RevisionPending")
     return status.model_copy(update={"target": TargetSeen(uid=target.uid, generation=target.generation)})
+
+
+def _wished(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Remember the wish: the target that named it goes back to 0, in a run too (section 2)."""
+    if status.replicas is None or status.phase is Phase.INITIALIZING or view.wish == status.replicas.desired:
+        return status
+    return status.model_copy(update={"replicas": status.replicas.model_copy(update={"desired": view.wish})})
 
 
 def _answered(view: View, status: CanaryStatus, target: Workload) -> bool:
@@ -176,82 +176,6 @@ def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Eve
         status = with_condition(status, "TrafficDiverted", "False", "CanaryReady", message, view.now)
         return status, [Event("Undiverted", message)]
     return status, []
-
-
-def _drift(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
-    """Count the fields of ours that somebody else changed since they were read back."""
-    events: list[Event] = []
-    drift = tuple(d for d in status.drift if _recent(view, d))
-    if status.phase is Phase.FAILED and view.status.phase is not Phase.FAILED:
-        # The write that rolls back is not put off.
-        drift = tuple(d.model_copy(update={"retry_at": None}) for d in drift)
-        return status.model_copy(update={"drift": drift}), events
-    for field, message, manager in _found_drift(view):
-        known = next((d for d in drift if (d.field, d.manager) == (field, manager)), None)
-        if known is not None and known.retry_at is not None and view.now < known.retry_at:
-            continue
-        if known is not None and known.retry_at is not None and field != "replicas":
-            # Time to put it back once more; undone again, it is put off for longer.
-            again = known.model_copy(update={"retry_at": None, "since": view.now})
-            drift = tuple(again if d == known else d for d in drift)
-            continue
-        count = (known.count if known else 0) + 1
-        retry = None
-        if count >= CONTESTED_AFTER:
-            retry = view.now + min(LONGEST_CONTEST, timedelta(seconds=10) * 2 ** (count - CONTESTED_AFTER))
-        since = known.since if known else view.now
-        drift = (
-            *(d for d in drift if d != known),
-            Drift(field=field, manager=manager, count=count, since=since, retry_at=retry),
-        )
-        if message:
-            events.append(Event(DRIFTED, f"{message}; it is put back", "Warning"))
-    return status.model_copy(update={"drift": drift}), events
-
-
-def _recent(view: View, drift: Drift) -> bool:
-    last = drift.retry_at or drift.since
-    return last is None or view.now - last < CONTEST_WINDOW
-
-
-def _found_drift(view: View) -> list[tuple[str, str, str]]:
-    """Return (field, message, manager) for what differs from what was last read back as wanted."""
-    status, names = view.status, view.snapshot.names
-    known = status.traffic
-    if status.phase in IDLE and not promotion_failed(view):
-        known = Traffic(primary=100, canary=0)
-    if known is None or status.phase in (Phase.NONE, Phase.INITIALIZING):
-        return []
-    found = []
-    route, weights = view.snapshot.route, view.weights
-    mirrored = route is not None and mirrors(route, names)
-    moved = weights is None or (weights.primary, weights.canary) != (known.primary, known.canary)
-    if route is not None and (moved or mirrored):
-        manager = _other(field_managers(route, "f:spec", "f:http"))
-        if manager:
-            shown = f"{weights.primary}/{weights.canary}" if weights else "no weighted route"
-            shown += " with a mirror" if mirrored else ""
-            found.append(("route", f"VirtualService {names.apex} was changed to {shown} by {manager}", manager))
-    wanted_role = "canary" if known.canary == 100 else "primary"
-    settled = status.phase in IDLE or status.phase is Phase.PROGRESSING
-    if view.apex_role is not None and view.apex_role != wanted_role and settled:
-        manager = _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector")) or "another manager"
-        found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))
-    begins = (
-        view.target is not None and view.target.replicas > 0 and (status.drain is None or status.drain.role != "target")
-    )
-    if (
-        view.target is not None
-        and begins
-        and (manager := _other(field_managers(view.target.raw, "f:spec", "f:replicas")))
-    ):
-        found.append(("replicas", "", manager))
-    return found
-
-
-def _other(managers: tuple[str, ...]) -> str | None:
-    others = [m for m in managers if m != MANAGER]
-    return others[-1] if others else None
 
 
 def _readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:

@@ -18,9 +18,6 @@ def idle(view: View) -> Advance:
     status = view.status
     if promotion_failed(view):
         return recover(view)
-    if status.replicas is not None and view.wish != status.replicas.desired:
-        desired = status.replicas.model_copy(update={"desired": view.wish})
-        status = status.model_copy(update={"replicas": desired})
     if view.change is Change.REVERTED:
         return _accept_revert(view)
     if view.change is Change.NEW and view.target is not None:
