@@ -21,7 +21,7 @@ from e2e.testbed.waiting import wait_until
 
 NAMESPACE = "green"
 LONG = timedelta(seconds=90)
-INTERVAL = timedelta(seconds=4)
+INTERVAL = timedelta(seconds=6)
 TOLERANCE = timedelta(seconds=2)
 LATE_NEWS = timedelta(seconds=0.5)
 """By how much the recorder may hear of one row later than of the next, and how long proxies take to be told."""

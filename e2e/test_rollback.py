@@ -86,11 +86,13 @@ def expect_phases_by_failed_checks(release: Release, since: datetime) -> None:
 
 def test_burst_of_first_errors_fails_the_check_with_exact_numbers(release: Release) -> None:
     """Errors that fall between two scrapes, in a series nobody saw before, count in full."""
-    release.set_up(metrics=[SUCCESS_RATE], stepWeight=50, threshold=2)
+    release.set_up(metrics=[SUCCESS_RATE], stepWeight=50, threshold=2, interval="6s")
     before = production(release)
     with release.load(rps=20) as (mesh, _):
         since = change(release)
         release.wait_for("Progressing", 50)
+        # The canary grows to full size ahead of the cut-over: every pod of it takes part in the burst.
+        release.testbed.wait_ready(release.namespace, "catalog-canary")
         burst = send_burst(release)
         release.wait_for("Failed", within=LONG)
         message = expect_rolled_back(release, since, before)

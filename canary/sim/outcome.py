@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from canary.core.names import PREFIX, Role
+from canary.core.names import MANAGER, PREFIX, Role
 from canary.core.objects import annotations_of, labels_of
 from canary.sim.driver import Simulation
 from canary.sim.memory import IDLE
@@ -63,7 +63,21 @@ def _target_not_serving(sim: Simulation, scenario: Scenario) -> str | None:
     ready = sum(pod.ready for pod in sim.pods.of(target["metadata"]["uid"]))
     if ready < max(1, target["spec"]["replicas"]):
         return f"the target has only {ready} ready pods though the Canary is gone"
+    if _changed_since_deletion(sim, scenario):
+        return None
     promoted = {one for memory in sim.checker.memories() for one in memory.promoted}
     if version_of(target["spec"]["template"]) not in sim.dataplane.stable | promoted:
         return "the target was given back with a template that is not production's"
     return None
+
+
+def _changed_since_deletion(sim: Simulation, scenario: Scenario) -> bool:
+    """Return whether somebody gave the target another template after the Canary was deleted."""
+    gone = [one.at for one in sim.history.changes if one.ref == scenario.ref and one.after is None]
+    return any(
+        one.at >= max(gone, default=0.0)
+        and one.ref == scenario.target
+        and one.writer != MANAGER
+        and (one.before or {}).get("spec", {}).get("template") != (one.after or {}).get("spec", {}).get("template")
+        for one in sim.history.changes
+    )

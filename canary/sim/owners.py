@@ -59,20 +59,23 @@ def owned(
             taken.append(path)
     mine = next((one for one in entries if _is(one, manager, operation, subresource)), None)
     if mine is None and taken:
-        mine = {
-            "apiVersion": resource.api_version,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": {},
-            "manager": manager,
-            "operation": operation,
-        }
-        if subresource:
-            mine["subresource"] = subresource
+        mine = _entry(resource, manager, operation, subresource)
         entries.append(mine)
     if mine is not None:
         for path in taken:
             mine["fieldsV1"] = _with(mine["fieldsV1"], path)
     return [one for one in entries if one["fieldsV1"]]
+
+
+def _entry(resource: Resource, manager: str, operation: str, subresource: str) -> dict[str, Any]:
+    entry = {
+        "apiVersion": resource.api_version,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {},
+        "manager": manager,
+        "operation": operation,
+    }
+    return {**entry, "subresource": subresource} if subresource else entry
 
 
 def _is(entry: dict[str, Any], manager: str, operation: str, subresource: str) -> bool:

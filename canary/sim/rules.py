@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from canary.core.names import NOT_PRUNED, PREFIX
-from canary.core.objects import DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.core.objects import SERVICE, Ref
+from canary.sim.evidence import (
+    STALE,
+    anyone_ready,
+    blurred,
+    foreign_entries,
+    legs_written,
+    pods_before,
+    pods_of_deployment,
+    rolls,
+    takes_pods_away,
+)
 from canary.sim.history import state_of
 from canary.sim.memory import IDLE, RUNNING, Memory, code_of
-from canary.sim.pods import Pod, version_of
+from canary.sim.pods import version_of
 from canary.sim.routing import weights_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
-
-STALE = 0.5
-"""Seconds by which what a controller knows of pods may lag behind."""
 
 PROPAGATED = 0.5
 """Seconds after a write of the routes in which proxies may rightly send as before."""
@@ -31,7 +37,7 @@ Rule = Callable[[Scene, Memory, Change], str | None]
 
 def missing_host(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a route to a Service that does not exist."""
-    for host, _ in _legs(change):
+    for host, _ in legs_written(change):
         service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
         if scene.world.find(service) is None:
             return f"the route names {host}, which does not exist"
@@ -49,11 +55,11 @@ def routed_service_deleted(scene: Scene, memory: Memory, change: Change) -> str 
 
 def weight_without_ready_pods(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a weight raised on a side without ready pods."""
-    before = dict(weights_of(change.before)) if change.before and _legs(change) else {}
-    for host, weight in _legs(change):
+    before = dict(weights_of(change.before)) if change.before and legs_written(change) else {}
+    for host, weight in legs_written(change):
         service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
         # A new route beside a set that does not serve either changes nothing for anyone.
-        if change.before is None and not _anyone_ready(scene):
+        if change.before is None and not anyone_ready(scene):
             continue
         if weight > before.get(host, 0) and not scene.endpoints(service) and not blurred(scene, change.at):
             return f"{host} got weight {weight} without a ready pod"
@@ -66,7 +72,7 @@ def selector_without_ready_pods(scene: Scene, memory: Memory, change: Change) ->
         return None
     if change.before and change.before["spec"].get("selector") == change.after["spec"].get("selector"):
         return None
-    if change.before is None and not _anyone_ready(scene):
+    if change.before is None and not anyone_ready(scene):
         return None
     if scene.pods.endpoints(change.after) or blurred(scene, change.at):
         return None
@@ -75,7 +81,7 @@ def selector_without_ready_pods(scene: Scene, memory: Memory, change: Change) ->
 
 def weight_before_capacity(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a weight raised above what the ready pods of its side can carry (I1, I8)."""
-    before = dict(weights_of(change.before)) if change.before and _legs(change) else {}
+    before = dict(weights_of(change.before)) if change.before and legs_written(change) else {}
     if not before or blurred(scene, change.at):
         return None
     host = scene.host("canary")
@@ -88,11 +94,13 @@ def weight_before_capacity(scene: Scene, memory: Memory, change: Change) -> str 
 
 def shrunk_with_traffic(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a set that shrinks, rolls or goes away while the routes point at it or point away too short."""
-    if not _takes_pods_away(scene, change):
+    if not takes_pods_away(scene, change):
         return None
     since = memory.unpointed.get(change.ref, float("-inf"))
+    if scene.canary is None and scene.world.find(scene.names.target_ref) is None:
+        return None  # Taken away whole: the apex Service goes with what it selects.
     if since is None:
-        resized = not _rolls(change) and change.after is not None
+        resized = not rolls(change) and change.after is not None
         if resized and scene.phase in IDLE and change.ref == scene.names.workload("primary"):
             return None  # Idle: the wish was lowered.
         if _in_target_hands(scene, change):
@@ -115,14 +123,14 @@ def _in_target_hands(scene: Scene, change: Change) -> bool:
     target = scene.world.find(scene.names.target_ref)
     if target is None or scene.weights:
         return scene.canary is None and not scene.weights
-    ready = sum(pod.ready for pod in _pods_of(scene, target))
+    ready = sum(pod.ready for pod in pods_of_deployment(scene, target))
     return ready >= max(1, int(target["spec"]["replicas"]))
 
 
 def shrunk_while_requested(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a set that loses pods while proxies still send to it."""
     since = memory.unpointed.get(change.ref)
-    if not _takes_pods_away(scene, change) or since is None:
+    if not takes_pods_away(scene, change) or since is None:
         return None
     # Without an answer from metrics the controller may go on after four times the drain time.
     unanswered = scene.faults.metrics or scene.dataplane.scraped_at <= change.at - scene.drain
@@ -130,7 +138,7 @@ def shrunk_while_requested(scene: Scene, memory: Memory, change: Change) -> str 
         return None
     # What came after the last sample nobody can know.
     known = scene.dataplane.scraped_request
-    last = max((known.get(pod.name, -1e9) for pod in _pods(scene, change)), default=-1e9)
+    last = max((known.get(pod.name, -1e9) for pod in pods_before(scene, change)), default=-1e9)
     if last > since + PROPAGATED and scene.dataplane.scraped_at - last < scene.dataplane.scrape_interval:
         return f"{change.ref.name} lost pods {change.at - last:.3f} s after a request to it"
     return None
@@ -205,7 +213,7 @@ def premature_success(scene: Scene, memory: Memory, change: Change) -> str | Non
     if memory.candidate and code_of(primary["spec"]["template"]) != memory.candidate:
         return "Succeeded while the primary does not hold what was promoted"
     wanted = primary["spec"]["replicas"]
-    ready = sum(pod.ready and pod.version == scene.version("primary") for pod in _pods_of(scene, primary))
+    ready = sum(pod.ready and pod.version == scene.version("primary") for pod in pods_of_deployment(scene, primary))
     if ready < wanted and not blurred(scene, change.at):
         return f"Succeeded with {ready} of {wanted} replicas of the primary"
     if scene.weight("primary") != 100 or scene.apex_role() != "primary":
@@ -231,7 +239,7 @@ def foreign_field_lost(scene: Scene, memory: Memory, change: Change) -> str | No
     if change.before is None or change.after is None:
         return None
     for kind in ("labels", "annotations"):
-        before, after = _foreign(change.before, kind), _foreign(change.after, kind)
+        before, after = foreign_entries(change.before, kind), foreign_entries(change.after, kind)
         if before != after:
             return f"{kind} of {change.ref} were {before} and are {after}"
     return _lost_field(scene, change)
@@ -255,7 +263,7 @@ def unguarded_write(scene: Scene, memory: Memory, change: Change) -> str | None:
         return f"{change.verb} of {change.ref} carried no resourceVersion"
     if change.verb == "delete" and change.sent_uid is None:
         return f"delete of {change.ref} carried no uid"
-    if not _takes_pods_away(scene, change):
+    if not takes_pods_away(scene, change):
         return None
     for ref in (scene.names.route_ref, scene.names.apex_ref):
         if not memory.has_read(ref, change.at - READ_BEFORE):
@@ -280,47 +288,3 @@ WRITE_RULES: tuple[tuple[str, Rule], ...] = (
     ("I20", foreign_field_lost),
     ("I21", unguarded_write),
 )
-
-
-def blurred(scene: Scene, now: float) -> bool:
-    """Return whether a controller could not know the pods: some died just now, or watches are broken."""
-    watches = any(one.start <= now < one.end + one.delay for one in scene.faults.watch)
-    return watches or any(at >= now - STALE for at, _ in scene.pods.deaths)
-
-
-def _legs(change: Change) -> list[tuple[str, int]]:
-    """Return the (host, weight) pairs a change of the route leaves behind."""
-    if change.ref.resource != VIRTUAL_SERVICE or change.after is None:
-        return []
-    return weights_of(change.after)
-
-
-def _anyone_ready(scene: Scene) -> bool:
-    return any(pod.ready for pod in scene.pods.all() if pod.namespace == scene.ref.namespace)
-
-
-def _rolls(change: Change) -> bool:
-    before, after = change.before, change.after
-    return bool(before and after and before["spec"]["template"] != after["spec"]["template"])
-
-
-def _takes_pods_away(scene: Scene, change: Change) -> bool:
-    """Return whether a change ends pods that were serving or may serve."""
-    if change.ref.resource != DEPLOYMENT or change.before is None or not _pods(scene, change):
-        return False
-    if change.after is None or _rolls(change):
-        return True
-    return bool(change.after["spec"]["replicas"] < change.before["spec"]["replicas"])
-
-
-def _pods(scene: Scene, change: Change) -> list[Pod]:
-    return _pods_of(scene, change.before) if change.before else []
-
-
-def _pods_of(scene: Scene, deployment: Object) -> list[Pod]:
-    return scene.pods.of(deployment["metadata"]["uid"])
-
-
-def _foreign(obj: Object, kind: str) -> Mapping[str, Any]:
-    values = obj["metadata"].get(kind) or {}
-    return {key: value for key, value in values.items() if not key.startswith(PREFIX) and key not in NOT_PRUNED}
