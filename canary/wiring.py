@@ -54,7 +54,7 @@ async def run(settings: Settings) -> int:
     telemetry.watch_depth(lambda: len(queue))
     clock = SystemClock()
     notifier = KubeNotifier(client, clock)
-    reconciler = Reconciler(cluster, measurer, notifier, clock, groups, queue.wait_dirty)
+    reconciler = Reconciler(cluster, measurer, notifier, clock, groups, queue.wait_dirty, telemetry.left_alone)
     controller = Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
     try:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from canary.api.metric import SUCCESS_RATE, Metric
 from canary.api.status import Phase
 from canary.core.advance.run import capacity_ready
+from canary.core.give_back import settling_since
 from canary.core.measurement import (
     CheckQuery,
     DrainQuery,
@@ -25,7 +26,7 @@ _DRAINED_WORKLOAD = {"target": "{}", "primary": "{}-primary", "canary": "{}-cana
 def due(view: View) -> tuple[Query, ...]:
     """Return the questions whose answers the next decision needs; empty when it needs none."""
     if view.snapshot.canary is None:
-        return (GoneQuery(view.snapshot.key),)
+        return (GoneQuery(view.snapshot.key), *_give_back_question(view))
     return (*_template_questions(view), *_drain_question(view), *_tick_questions(view))
 
 
@@ -55,6 +56,14 @@ def _drain_question(view: View) -> tuple[Query, ...]:
         return ()
     workload = _DRAINED_WORKLOAD[drain.role].format(view.snapshot.names.target)
     return (DrainQuery(view.snapshot.key.namespace, workload, drain.since, view.now),)
+
+
+def _give_back_question(view: View) -> tuple[Query, ...]:
+    since = settling_since(view.target) if view.target is not None else None
+    if since is None or not view.canary_has_pods or view.now - since < view.drain:
+        return ()
+    names = view.snapshot.names
+    return (DrainQuery(names.namespace, names.workload("canary").name, since, view.now),)
 
 
 def _tick_questions(view: View) -> tuple[Query, ...]:

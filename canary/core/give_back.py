@@ -69,7 +69,7 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
     if strays and view.snapshot.apex is not None:
         body = {"spec": {"selector": {ROLE_LABEL: "primary"}}}
         actions.append(Patch(names.apex_ref, body, _version(view.snapshot.apex), "give back: apex to the primary"))
-    if actions and view.canary_has_pods and _since(target) is None:
+    if actions and view.canary_has_pods and settling_since(target) is None:
         actions += _start_clock(view, target)[0]
     return tuple(actions), False
 
@@ -91,7 +91,7 @@ def _target_up(view: View, target: Workload) -> Stage:
     size = max(primary.replicas, primary.wish or 0, 1)
     if target.replicas < size:
         spec["replicas"] = size
-    since = _since(target)
+    since = settling_since(target)
     if "template" in spec and not target.empty and since is not None and view.now - since < view.drain:
         return (), True
     if spec:
@@ -105,7 +105,7 @@ def _canary_gone(view: View, target: Workload) -> Stage:
     candidate = view.candidate
     if candidate is None or view.weights == CANARY_ONLY:
         return (), False
-    since = _since(target)
+    since = settling_since(target)
     if candidate.empty:
         # The same clock runs again once the route is gone.
         route = view.snapshot.route
@@ -113,7 +113,7 @@ def _canary_gone(view: View, target: Workload) -> Stage:
         return _stop_clock(target) if since is not None and routed else ((), False)
     if since is None:
         return _start_clock(view, target)
-    if view.now - since < view.drain:
+    if not view.settled(since):
         return (), True
     if candidate.replicas > 0:
         body = {"spec": {"replicas": 0}}
@@ -121,7 +121,8 @@ def _canary_gone(view: View, target: Workload) -> Stage:
     return (), True
 
 
-def _since(target: Workload) -> datetime | None:
+def settling_since(target: Workload) -> datetime | None:
+    """Return since when a set is waited for in a give-back: the clock kept on the target."""
     try:
         return datetime.fromisoformat(annotations_of(target.raw).get(DRAINED_FROM, ""))
     except ValueError:
@@ -160,7 +161,7 @@ def _route_gone(view: View, target: Workload) -> Stage:
         uid = route["metadata"]["uid"]
         delete = Delete(view.snapshot.names.route_ref, uid, _version(route), "give back: route")
         return (delete,), True
-    since = _since(target)
+    since = settling_since(target)
     if since is None and (view.primary is not None or view.candidate is not None):
         return _start_clock(view, target)
     return (), since is not None and view.now - since < view.drain
@@ -169,7 +170,7 @@ def _route_gone(view: View, target: Workload) -> Stage:
 def _clear(view: View, target: Workload) -> Decision:
     """Delete what is left of ours, and last the clock kept on the target."""
     actions = _deletes(view)
-    if _since(target) is not None:
+    if settling_since(target) is not None:
         # Before the last of ours: without it nobody would look at the target again.
         body = {"metadata": {"annotations": {DRAINED_FROM: None}}}
         done = Patch(target.ref, body, target.version, "give back: done")
@@ -209,7 +210,7 @@ def _clear_without_target(view: View) -> Decision:
         return Decision(status=None, actions=(delete,), requeue_after=view.drain)
     anchor = primary or view.candidate
     if anchor is not None:
-        since = _since(anchor)
+        since = settling_since(anchor)
         if since is None:
             actions, _ = _start_clock(view, anchor)
             return Decision(status=None, actions=actions, requeue_after=view.drain)

@@ -249,19 +249,20 @@ class View:
     def drained(self, role: str) -> bool:
         """Return whether a set may shrink or roll: off the routes, waited for, and without requests (I3)."""
         drain = self.status.drain
-        if drain is None or drain.role != role or self.now - drain.since < self.drain:
+        return drain is not None and drain.role == role and self.settled(drain.since)
+
+    def settled(self, since: datetime) -> bool:
+        """Return whether a set off the routes since then was waited for and seen without requests."""
+        if self.now - since < self.drain:
             return False
-        asked = self._drain_measurement(drain.since)
-        if asked is None or not isinstance(asked.answer, SeriesAnswer):
-            heard = None
-        else:
+        asked = self._drain_measurement(since)
+        heard = None
+        if asked is not None and isinstance(asked.answer, SeriesAnswer):
             # Up to the question: what came after it is not in the answer.
             at = asked.query.at if isinstance(asked.query, DrainQuery) else self.now
             span = self.drain.total_seconds()
-            heard = quiet(asked.answer.canary, drain.since.timestamp(), at.timestamp(), span)
-        if heard is None:
-            return self.now - drain.since >= UNANSWERED_DRAINS * self.drain
-        return heard
+            heard = quiet(asked.answer.canary, since.timestamp(), at.timestamp(), span)
+        return self.now - since >= UNANSWERED_DRAINS * self.drain if heard is None else heard
 
     def _drain_measurement(self, since: datetime) -> Measurement | None:
         for m in self.measurements:

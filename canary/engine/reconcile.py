@@ -13,7 +13,7 @@ import structlog
 from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.advance.drift import DRIFTED
-from canary.core.decide import decide, questions
+from canary.core.decide import decide, is_foreign, questions
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, merge_patch
 from canary.core.snapshot import Snapshot
@@ -38,6 +38,7 @@ class Reconciler:
         clock: Clock,
         groups: tuple[str, ...],
         interrupted: Callable[[CanaryKey], Awaitable[None]],
+        left_alone: Callable[[CanaryKey, bool], None] = lambda key, alone: None,
     ) -> None:
         self._cluster = cluster
         self._measurer = measurer
@@ -45,6 +46,7 @@ class Reconciler:
         self._clock = clock
         self._groups = groups
         self._interrupted = interrupted
+        self._left_alone = left_alone
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
 
     async def reconcile(self, key: CanaryKey) -> timedelta | None:
@@ -67,6 +69,7 @@ class Reconciler:
         # Not the time of the questions: what is read back now is in force from now on.
         decision = decide(snapshot, measurements, self._clock.now())
         self._note(key, decision.notes)
+        self._left_alone(key, is_foreign(snapshot))
         await self._carry_out(snapshot, decision)
         return decision.requeue_after
 

@@ -36,7 +36,14 @@ class Telemetry:
             ["verb", "resource", "code"],
             registry=self.registry,
         )
+        self._others: set[object] = set()
+        alone = Gauge("canary_left_alone", "Canaries whose status another controller writes.", registry=self.registry)
+        alone.set_function(lambda: len(self._others))
         self._query_errors = Counter("canary_query_errors", "Metric queries without an answer.", registry=self.registry)
+
+    def left_alone(self, canary: object, alone: bool) -> None:
+        """Count the Canaries that another controller keeps and we leave alone."""
+        (self._others.add if alone else self._others.discard)(canary)
 
     def reconciled(self, result: str, seconds: float) -> None:
         """Count one reconcile."""

@@ -8,6 +8,7 @@ from canary.core.advance.drift import count_drift
 from canary.core.advance.initialise import handed_over
 from canary.core.advance.outcome import Advance, with_condition, without_condition
 from canary.core.advance.recover import FALLING_BACK, promotion_failed
+from canary.core.advance.waits import tell_waits
 from canary.core.obstacles import (
     BEFORE_A_RUN,
     BEFORE_INITIALISATION,
@@ -31,6 +32,8 @@ def record(view: View, advance: Advance) -> Advance:
     status = _replaced(view, status.model_copy(update={"drain": _drain(view, status)}))
     status, diverted = _diversion(view, status)
     events += diverted
+    status, waits = tell_waits(view, status)
+    events += waits
     status, told = _readiness(view, status)
     events += told
     return Advance(_counted(view, status), tuple(events))

@@ -1,0 +1,55 @@
+"""Waits that last: what people are told while a set does not settle or a change cannot be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from canary.api.status import CanaryStatus
+from canary.core.actions import Event
+from canary.core.advance.outcome import with_condition, without_condition
+from canary.core.measurement import TemplateQuery, Unavailable
+from canary.core.view import Change, View
+
+SETTLING, STILL_SERVED, CANNOT_COMPARE = "Settling", "StillServed", "CannotCompare"
+TOLD_AFTER_DRAINS = 2
+ALARMING = timedelta(minutes=10)
+
+
+def tell_waits(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
+    """Return the status with conditions about what is waited for, and the events when that turns alarming."""
+    status, events = _tell_settling(view, status)
+    return _tell_undecided(view, status), events
+
+
+def _tell_settling(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
+    """Say that requests still arrive at a set that left the routes (I3); the cluster is safe meanwhile."""
+    old, drain = status.condition("Held"), status.drain
+    later = replace(view, snapshot=replace(view.snapshot, status=status))
+    waited = view.now - drain.since if drain is not None else timedelta(0)
+    if drain is None or waited < TOLD_AFTER_DRAINS * view.drain or later.drained(drain.role):
+        ours = old is not None and old.reason in (SETTLING, STILL_SERVED)
+        return (without_condition(status, "Held") if ours else status), []
+    names = view.snapshot.names
+    name = names.target if drain.role == "target" else names.workload(drain.role).name
+    reason = STILL_SERVED if waited >= ALARMING else SETTLING
+    message = f"Deployment {name} left the routes but it is not yet seen that requests at it have ended"
+    status = with_condition(status, "Held", "True", reason, message, view.now)
+    told = old is not None and old.reason == STILL_SERVED
+    return status, [Event(reason, message, "Warning")] if reason == STILL_SERVED and not told else []
+
+
+def _tell_undecided(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Say why a target that moved neither starts a run nor counts as unchanged (I15)."""
+    refused = [
+        m.answer.reason
+        for m in view.measurements
+        if isinstance(m.query, TemplateQuery) and isinstance(m.answer, Unavailable)
+    ]
+    if view.change is Change.UNKNOWN and refused:
+        name = view.snapshot.names.target
+        message = f"cannot tell whether the template of Deployment {name} changed: {refused[0]}"
+        return with_condition(status, "RevisionPending", "Unknown", CANNOT_COMPARE, message, view.now)
+    old = status.condition("RevisionPending")
+    decided = old is not None and old.reason == CANNOT_COMPARE and view.change is not Change.UNKNOWN
+    return without_condition(status, "RevisionPending") if decided else status
