@@ -19,7 +19,7 @@ def idle(view: View) -> Advance:
     if promotion_failed(view):
         return recover(view)
     if view.change is Change.REVERTED:
-        return _accept_revert(view)
+        return end_reverted(view)
     if view.change is Change.NEW and view.target is not None:
         return _answer_change(view, view.target)
     return Advance(status)
@@ -66,9 +66,11 @@ def start_run(view: View, target: Workload, restarted: bool = False) -> Advance:
     return Advance(status, (Event("RevisionDetected", message),))
 
 
-def _accept_revert(view: View) -> Advance:
+def end_reverted(view: View) -> Advance:
+    """Return to idle because the target is back at the promoted template; a run under way is over."""
     promoted = view.status.revisions.primary
-    message = f"Target reverted to promoted revision {promoted}; no run"
+    over = "no run" if view.status.phase is Phase.FAILED else "the run is ended"
+    message = f"Target reverted to promoted revision {promoted}, {over}"
     changed = revisions(view.status, candidate=promoted, pending=None)
     status = row(
         view,
@@ -78,6 +80,9 @@ def _accept_revert(view: View) -> Advance:
         message,
         revision=changed,
         last_applied_spec=promoted,
+        step=None,
         run=None,
+        traffic_since=None,
+        progress=None,
     )
     return Advance(status, (Event("Reverted", message),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
+from canary.core.advance.idle import end_reverted
 from canary.core.advance.outcome import (
     Advance,
     pending,
@@ -13,7 +14,7 @@ from canary.core.advance.outcome import (
     with_condition,
     without_condition,
 )
-from canary.core.advance.run import end_reverted, roll_back, run_id
+from canary.core.advance.run import roll_back, run_id
 from canary.core.obstacles import contested
 from canary.core.revisions import revision_id
 from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, read_roll_back

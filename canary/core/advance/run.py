@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
-from canary.core.advance.idle import start_run
-from canary.core.advance.outcome import Advance, revisions, row, saying, with_condition, without_condition
+from canary.core.advance.idle import end_reverted, start_run
+from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import Verdict, hold, judge_tick
 from canary.core.obstacles import contested, foreign_service
 from canary.core.routes.istio import read_roll_back
@@ -154,24 +154,3 @@ def roll_back(view: View, status: CanaryStatus, reason: str, why: str) -> Advanc
     status = row(view, status, Phase.FAILED, 0, message, traffic_since=None, progress=None)
     status = with_condition(status, "Progressing", "False", reason, message, view.now)
     return Advance(status, (Event("RolledBack", message, "Warning"),))
-
-
-def end_reverted(view: View) -> Advance:
-    """End the run because the target is back at the promoted template."""
-    promoted = view.status.revisions.primary
-    message = f"Target reverted to promoted revision {promoted}, the run is ended"
-    changed = revisions(view.status, candidate=promoted, pending=None)
-    status = row(
-        view,
-        view.status,
-        Phase.INITIALIZED,
-        0,
-        message,
-        revision=changed,
-        last_applied_spec=promoted,
-        step=None,
-        run=None,
-        traffic_since=None,
-        progress=None,
-    )
-    return Advance(status, (Event("Reverted", message),))
