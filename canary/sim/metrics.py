@@ -23,7 +23,9 @@ KEPT = 400
 """Samples kept of each series."""
 
 Labels = tuple[tuple[str, str], ...]
-Samples = deque[tuple[float, float]]
+Sample = tuple[float, int, tuple[int, ...]]
+"""Time, total and the counts of the buckets."""
+Samples = deque[Sample]
 
 
 class Counter:
@@ -54,7 +56,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._counters: dict[str, dict[Labels, Counter]] = {}
-        self._scraped: dict[Metric, dict[Labels, Samples]] = {REQUESTS: {}, DURATION: {}}
+        self._scraped: dict[Labels, Samples] = {}
 
     def counter(self, instance: str, labels: Labels) -> Counter:
         """Return the counter of a label set in the process called `instance`."""
@@ -72,15 +74,10 @@ class Metrics:
         """Take one sample of every counter, stamped with Unix seconds."""
         for of_instance in self._counters.values():
             for counter in of_instance.values():
-                self._sample(REQUESTS, counter.labels, at, counter.total)
-                for le, count in zip(LE, accumulate(counter.buckets), strict=True):
-                    self._sample(DURATION, (*counter.labels, ("le", le)), at, count)
-
-    def _sample(self, metric: Metric, labels: Labels, at: float, value: float) -> None:
-        samples = self._scraped[metric].get(labels)
-        if samples is None:
-            samples = self._scraped[metric][labels] = deque(maxlen=KEPT)
-        samples.append((at, float(value)))
+                samples = self._scraped.get(counter.labels)
+                if samples is None:
+                    samples = self._scraped[counter.labels] = deque(maxlen=KEPT)
+                samples.append((at, counter.total, tuple(counter.buckets)))
 
     def series(self, metric: Metric, namespace: str, workload: str, after: float, until: float) -> Iterator[Series]:
         """Yield the series of requests to a workload with samples in (after, until]."""
@@ -88,9 +85,18 @@ class Metrics:
             ("destination_workload", workload),
             ("destination_workload_namespace", namespace),
         }
-        for labels, samples in self._scraped[metric].items():
+        for labels, samples in self._scraped.items():
             if not wanted.issubset(labels):
                 continue
-            found = tuple(sample for sample in samples if after < sample[0] <= until)
-            if found:
-                yield Series(labels, found)
+            found = [sample for sample in samples if after < sample[0] <= until]
+            if found and metric == REQUESTS:
+                yield Series(labels, tuple((at, float(total)) for at, total, _ in found))
+            elif found:
+                yield from _buckets(labels, found)
+
+
+def _buckets(labels: Labels, samples: list[Sample]) -> Iterator[Series]:
+    """Yield one series for each bound, counting what took no longer."""
+    rising = [(at, tuple(accumulate(buckets))) for at, _, buckets in samples]
+    for index, le in enumerate(LE):
+        yield Series((*labels, ("le", le)), tuple((at, float(counts[index])) for at, counts in rising))

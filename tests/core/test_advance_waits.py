@@ -37,10 +37,10 @@ def still_called() -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "reason", "events"), [(20, None, []), (40, "Settling", []), (700, "StillServed", ["StillServed"])]
+    ("seconds", "reason", "events"), [(40, None, []), (70, "Settling", []), (700, "StillServed", ["StillServed"])]
 )
 def test_requests_seen_while_settling_are_told_in_time(seconds: float, reason: str | None, events: list[str]) -> None:
-    """A set that is still called is named after twice its drain time, and by an event after ten minutes."""
+    """A set that is still called is named after four drain times, and by an event after ten minutes."""
     world = still_called()
     decision = decide(world, busy(questions(world, at(seconds))), at(seconds))
     status = decision.status or world.status
@@ -53,10 +53,10 @@ def test_requests_seen_while_settling_are_told_in_time(seconds: float, reason: s
 def test_settled_set_takes_the_condition_away() -> None:
     """Once metrics are quiet the canary goes and so does the condition."""
     world = still_called()
-    told = decide(world, busy(questions(world, at(40))), at(40)).status
+    told = decide(world, busy(questions(world, at(70))), at(70)).status
     assert told is not None
     later = replace(world, status=told)
-    decision = decide(later, good(questions(later, at(60))), at(60))
+    decision = decide(later, good(questions(later, at(80))), at(80))
     assert patch_of(decision.actions, CANARY) is not None
     assert (decision.status or told).condition("Held") is None
 

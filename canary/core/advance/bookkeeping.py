@@ -53,7 +53,7 @@ def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
 
 def _wished(view: View, status: CanaryStatus) -> CanaryStatus:
     """Remember the wish: the target that named it goes back to 0, in a run too (section 2)."""
-    if status.replicas is None or status.phase is Phase.INITIALIZING or view.wish == status.replicas.desired:
+    if status.replicas is None or view.wish == status.replicas.desired:
         return status
     return status.model_copy(update={"replicas": status.replicas.model_copy(update={"desired": view.wish})})
 

@@ -9,10 +9,9 @@ from canary.api.status import CanaryStatus
 from canary.core.actions import Event
 from canary.core.advance.outcome import with_condition, without_condition
 from canary.core.measurement import TemplateQuery, Unavailable
-from canary.core.view import Change, View
+from canary.core.view import UNANSWERED_DRAINS, Change, View
 
 SETTLING, STILL_SERVED, CANNOT_COMPARE = "Settling", "StillServed", "CannotCompare"
-TOLD_AFTER_DRAINS = 2
 ALARMING = timedelta(minutes=10)
 
 
@@ -27,7 +26,7 @@ def _tell_settling(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list
     old, drain = status.condition("Held"), status.drain
     later = replace(view, snapshot=replace(view.snapshot, status=status))
     waited = view.now - drain.since if drain is not None else timedelta(0)
-    if drain is None or waited < TOLD_AFTER_DRAINS * view.drain or later.drained(drain.role):
+    if drain is None or waited < UNANSWERED_DRAINS * view.drain or later.drained(drain.role):
         ours = old is not None and old.reason in (SETTLING, STILL_SERVED)
         return (without_condition(status, "Held") if ours else status), []
     names = view.snapshot.names
