@@ -34,7 +34,7 @@ lint: setup
 	$(PY) -m pytest -q tests/test_architecture.py
 
 unit: setup
-	$(PY) -m pytest -q tests
+	$(PY) -m pytest -q -n 2 tests
 
 e2e: testbed
 	$(PY) -m e2e.shards

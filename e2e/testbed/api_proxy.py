@@ -90,9 +90,7 @@ async def _handle(state: State, request: web.Request) -> web.StreamResponse:
     return await _forward(state, request, asked, fault)
 
 
-async def _forward(
-    state: State, request: web.Request, asked: Request, fault: Fault | None
-) -> web.StreamResponse:
+async def _forward(state: State, request: web.Request, asked: Request, fault: Fault | None) -> web.StreamResponse:
     # Go clients send no token over plain HTTP: without one the caller is the controller.
     headers = {"Authorization": f"Bearer {credentials.token(credentials.CONTROLLER)}"}
     headers |= _passed_on(request.headers)

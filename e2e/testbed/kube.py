@@ -93,9 +93,7 @@ class AsyncKubeClient:
         url = addresses.API_SERVER_URL + path
         headers = {**self._headers, "Content-Type": content_type}
         payload = None if body is None else json.dumps(body)
-        async with self._session.request(
-            method, url, data=payload, headers=headers, ssl=self._context
-        ) as answer:
+        async with self._session.request(method, url, data=payload, headers=headers, ssl=self._context) as answer:
             content: Object = json.loads(await answer.read())
             if answer.status >= 300:
                 raise ApiError(method, path, answer.status, str(content.get("message")))

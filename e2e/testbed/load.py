@@ -55,9 +55,7 @@ class Summary:
 
     def __str__(self) -> str:
         """Say it in one line, with the first failures."""
-        shown = "; ".join(
-            f"{item.at:%H:%M:%S.%f} {item.status} {item.error} {item.url}" for item in self.failures[:5]
-        )
+        shown = "; ".join(f"{item.at:%H:%M:%S.%f} {item.status} {item.error} {item.url}" for item in self.failures[:5])
         counts = f"{self.total} requests, {self.failed} failed, versions {dict(self.by_version)}"
         return f"{counts}, status {dict(self.by_status)}" + (f": {shown}" if shown else "")
 

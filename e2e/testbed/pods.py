@@ -28,9 +28,7 @@ class Pods:
     def first(self, namespace: str, selector: str) -> str:
         """Return the name of the first pod that a selector finds and that is not being deleted."""
         pods = self.list_pods(namespace, selector)
-        return str(
-            next(pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"])
-        )
+        return str(next(pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]))
 
     def netns(self, namespace: str, pod: str) -> str:
         """Return the name of a pod's network namespace."""

@@ -96,9 +96,7 @@ def _build(tool: GoTool, target: Path, position: str) -> None:
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, cwd=MODULES / tool.module, stdout=output, stderr=output)
         try:
-            _show_progress(
-                process, f"building {tool.name} ({position}, minutes when nothing is cached)", started
-            )
+            _show_progress(process, f"building {tool.name} ({position}, minutes when nothing is cached)", started)
         finally:
             process.kill()
             process.wait()

@@ -180,9 +180,7 @@ class Testbed:
             result = json.loads(answer.read())["data"]["result"]
         return [{"metric": sample["metric"], "value": float(sample["value"][1])} for sample in result]
 
-    def wait_ready(
-        self, namespace: str, deployment: str, deadline: timedelta = timedelta(seconds=30)
-    ) -> Object:
+    def wait_ready(self, namespace: str, deployment: str, deadline: timedelta = timedelta(seconds=30)) -> Object:
         """Wait until a Deployment has rolled out completely and return it."""
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
         seen: list[Object] = []

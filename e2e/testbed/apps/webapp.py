@@ -41,9 +41,7 @@ def application(url: str) -> web.Application:
         except (aiohttp.ClientError, TimeoutError) as error:
             return web.json_response({"error": f"catalog: {error}"}, status=502)
         version = {name: answer.headers[name] for name in ("x-version",) if name in answer.headers}
-        return web.Response(
-            body=body, status=answer.status, headers=version, content_type=answer.content_type
-        )
+        return web.Response(body=body, status=answer.status, headers=version, content_type=answer.content_type)
 
     async def home(request: web.Request) -> web.Response:
         return web.Response(text="webapp")

@@ -212,8 +212,6 @@ class PodRunner:
 
     async def _patch(self, new: Object) -> None:
         try:
-            await self._machine.kube.request(
-                "PATCH", f"{self.path}/status", {"status": new}, STRATEGIC_MERGE_PATCH
-            )
+            await self._machine.kube.request("PATCH", f"{self.path}/status", {"status": new}, STRATEGIC_MERGE_PATCH)
         except ApiError as error:
             print(f"{self.namespace}/{self.name}: {error}", file=sys.stderr, flush=True)
