@@ -151,9 +151,19 @@ def _measure_reaction(results: Results, fleet: Release) -> None:
         )
         took.append((_progressing_at(fleet, name, began) - began).total_seconds())
         # One at a time: the pods that start for a run keep this machine busier than the controller does.
-        fleet.testbed.wait_ready(NAMESPACE, f"{name}-canary")
+        _wait_for_canary(fleet, name)
     results.add("write of a new template to Progressing, median", statistics.median(took), 0.1, " s")
     results.add("write of a new template to Progressing, slowest", max(took), None, " s")
+
+
+def _wait_for_canary(fleet: Release, name: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}-canary"
+
+    def up() -> bool:
+        found = fleet.testbed.kube.find(path)
+        return found is not None and found.get("status", {}).get("availableReplicas", 0) > 0
+
+    wait_until(up, timedelta(seconds=20), f"{name}-canary is not ready")
 
 
 def _progressing_at(fleet: Release, name: str, since: datetime) -> datetime:
