@@ -87,7 +87,9 @@ class Memory:
             self.route_written = False
         if change.ref == scene.names.target_ref and change.before:
             self.target_had[version_of(change.before["spec"]["template"])] = change.at
-        if scene.weight("canary") > 0 or scene.apex_role() == "canary":
+        # A selector without role, written by somebody else, asks for every pod behind it.
+        opened = change.ref == scene.names.apex_ref and not ours and not scene.apex_role()
+        if scene.weight("canary") > 0 or scene.apex_role() == "canary" or opened:
             self.weighted.add(scene.version("canary"))
         self._learn_primary(scene, change)
         self.look_at_pointers(scene, change.at)

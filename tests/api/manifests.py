@@ -1,6 +1,7 @@
 """Canary manifests for the tests of the wire models."""
 
 from copy import deepcopy
+from enum import Enum
 from typing import Any
 
 import yaml
@@ -41,7 +42,14 @@ spec:
         interval: 30s
 """
 
-ABSENT = object()
+
+class Absent(Enum):
+    """Stand for a field that is taken out."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
 
 
 def listing(changes: dict[str, Any] | None = None) -> dict[str, Any]:

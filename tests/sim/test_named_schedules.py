@@ -47,6 +47,14 @@ NAMED = {
     "target_restarted_in_the_moment_of_its_adoption": schedule(
         (0.0, "restart", {}), seed=1, replicas=1, rps=12.0, disturbed="initialisation", analysis=QUICK
     ),
+    # Somebody opens the apex Service to every pod; the canary's count as asked for until it is put back.
+    "selector_without_role_set_by_hand_is_put_back": schedule(
+        (8.1, "selector", {"role": None}),
+        seed=600,
+        replicas=1,
+        rps=12.0,
+        analysis={"interval": "10s", "stepWeight": 20, "drainSeconds": 1, "threshold": 1},
+    ),
     # The drain was counted from the question to a slow metrics server, not from the write after it.
     "drain_counts_from_the_write_and_not_from_the_question": schedule(
         (19.9, "metrics", {"kind": "slow", "lasts": 18.9}),
