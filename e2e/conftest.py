@@ -5,7 +5,6 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from e2e.controller import Controller
 from e2e.recorder import Recorder
 from e2e.release import Release
 from e2e.testbed.testbed import Testbed
-from e2e.testbed.waiting import wait_until
 
 ARTEFACT_KINDS = (
     "events",
@@ -82,14 +80,7 @@ def compat_crd(testbed: Testbed) -> None:
 def install_crd(testbed: Testbed, group: str) -> None:
     """Apply one of our CustomResourceDefinitions and wait until it is served."""
     testbed.kubectl("apply", "--server-side", "-f", str(CRDS / f"{group}_canaries.yaml"))
-    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/canaries.{group}"
-
-    # kubectl wait gives up on a definition so new that it has no conditions.
-    def established() -> bool:
-        conditions = (testbed.kube.get(path).get("status") or {}).get("conditions") or []
-        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
-
-    wait_until(established, timedelta(seconds=20), f"canaries.{group} is not Established")
+    testbed.wait_for_definitions()
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def main() -> int:
 def _show(testbed: Testbed, speed: Speed) -> int:
     print(f"Testbed is up: real etcd, kube-apiserver, istiod, Envoy, Prometheus.\n{speed.words}\n", flush=True)
     testbed.kubectl("apply", "--server-side", "-f", str(CRD))
-    testbed.kubectl("wait", "--for=condition=Established", "crd/canaries.flagger.app", "--timeout=20s")
+    testbed.wait_for_definitions()
     controller = Controller(testbed, [NAMESPACE], log_level="info")
     testbed.create_namespace(NAMESPACE)
     controller.start()

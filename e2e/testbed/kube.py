@@ -123,3 +123,18 @@ class AsyncKubeClient:
         ) as answer:
             async for line in answer.content:
                 yield json.loads(line)
+
+
+def is_established(definition: Object) -> bool:
+    """Tell whether a CustomResourceDefinition is served."""
+    conditions = (definition.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def has_rolled_out(deployment: Object) -> bool:
+    """Tell whether every pod of a Deployment runs its present template and is available."""
+    wanted = deployment["spec"].get("replicas", 1)
+    status = deployment.get("status", {})
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    observed = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    return observed and all(count == wanted for count in counts)

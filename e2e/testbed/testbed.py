@@ -20,7 +20,7 @@ from e2e.testbed.cache import Cache, open_cache
 from e2e.testbed.commands import run_command
 from e2e.testbed.enclose import MARKER
 from e2e.testbed.errors import TestbedError
-from e2e.testbed.kube import KubeClient, Object
+from e2e.testbed.kube import KubeClient, Object, has_rolled_out, is_established
 from e2e.testbed.layout import CONFIG, REPOSITORY, Layout
 from e2e.testbed.load import Load, Rate, client_command
 from e2e.testbed.node import network
@@ -187,11 +187,23 @@ class Testbed:
 
         def rolled_out() -> Object | None:
             seen[:] = [self.kube.get(path)]
-            return seen[0] if _rolled_out(seen[0]) else None
+            return seen[0] if has_rolled_out(seen[0]) else None
 
         found = wait_until(rolled_out, deadline, lambda: f"{deployment}: {seen[0].get('status')}")
         assert found is not None
         return found
+
+    def wait_for_definitions(self) -> None:
+        """Wait until every CustomResourceDefinition is served."""
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        seen: list[str] = []
+
+        # kubectl wait gives up on a definition so new that it has no conditions.
+        def established() -> bool:
+            seen[:] = [d["metadata"]["name"] for d in self.kube.get(path)["items"] if not is_established(d)]
+            return not seen
+
+        wait_until(established, START_DEADLINE, lambda: f"not Established: {', '.join(seen)}")
 
     def load_mesh(self, namespace: str, pod: str, url: str, rate: Rate, **headers: str) -> Load:
         """Start a load from inside a pod: through its Envoy if it has one, connections kept open."""
@@ -241,7 +253,7 @@ class Testbed:
         """Install definitions, start istiod, and set the mesh up before the first Envoy."""
         self.create_namespace("istio-system", {})
         self.kubectl("create", "-f", str(self._cache.istio_crds))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        self.wait_for_definitions()
         self.istiod.launch()
         objects = (CONFIG / "mesh-objects.yaml").read_text() + "---\n" + json.dumps(telemetry_filter())
         self.kubectl("apply", "-f", "-", stdin=objects)
@@ -269,14 +281,6 @@ def _in_use(run: Path) -> bool:
     """Tell whether an API server still writes its audit log there."""
     log = Layout(run).audit_log
     return log.exists() and time.time() - log.stat().st_mtime < IN_USE_SECONDS
-
-
-def _rolled_out(deployment: Object) -> bool:
-    wanted = deployment["spec"].get("replicas", 1)
-    status = deployment.get("status", {})
-    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
-    observed = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-    return observed and all(count == wanted for count in counts)
 
 
 def _node(layout: Layout) -> Part:
