@@ -95,10 +95,16 @@ class Recorder:
         return rows
 
     def _follow(self, kind: str, path: str) -> None:
+        known: set[tuple[str, str, bool]] = set()
         while not self._stopped.is_set():
             try:
                 for event in self._watch(path):
-                    self._seen.append(Seen(datetime.now(UTC), kind, event["type"], event["object"]))
+                    # A watch that begins again tells what is there once more: only what moved is news.
+                    metadata = event["object"]["metadata"]
+                    version = (metadata["uid"], metadata["resourceVersion"], event["type"] == "DELETED")
+                    if version not in known:
+                        known.add(version)
+                        self._seen.append(Seen(datetime.now(UTC), kind, event["type"], event["object"]))
             except (OSError, http.client.HTTPException, ValueError, AttributeError):
                 pass
             self._stopped.wait(0.3)
