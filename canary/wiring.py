@@ -134,7 +134,7 @@ async def _control(cluster: KubeCluster, queue: WorkQueue[CanaryKey], controller
 
 async def _serve(listening: socket.socket, cluster: KubeCluster, telemetry: Telemetry) -> None:
     config = uvicorn.Config(
-        create_app(not_ready=cluster.unsynced, metrics=telemetry.render),
+        create_app(unready=cluster.unready, metrics=telemetry.render),
         lifespan="off",
         log_config=None,
         access_log=False,

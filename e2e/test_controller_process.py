@@ -1,22 +1,19 @@
 """``canary run`` as a process: how it starts, what it tells, whom it serves, what it survives."""
 
-import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from e2e.controller import Controller
 from e2e.orphans import SOON, apply, orphan, requests_of_controller, wait_served
+from e2e.pages import kubeconfig, log_lines, page, wait_page
 from e2e.testbed import addresses
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
@@ -28,43 +25,6 @@ def run_to_end(*flags: str, **variables: str) -> subprocess.CompletedProcess[str
     kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": "/nonexistent"}
     command = [sys.executable, "-m", "canary", "run", *flags]
     return subprocess.run(command, env={**kept, **variables}, capture_output=True, text=True, timeout=20)
-
-
-def page(controller: Controller, path: str) -> tuple[int, str]:
-    """Return status and text of one of the controller's pages; status 0 while nobody listens."""
-    try:
-        with urllib.request.urlopen(controller.url + path, timeout=5) as answer:
-            return int(answer.status), answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except (OSError, http.client.HTTPException) as error:
-        return 0, str(error)
-
-
-def wait_page(controller: Controller, path: str, status: int, words: str = "") -> str:
-    """Wait until a page has a status and says some words; return its text."""
-
-    def right() -> bool:
-        found, text = page(controller, path)
-        return found == status and words in text
-
-    wait_until(right, SOON, lambda: f"{path}: {page(controller, path)}")
-    return page(controller, path)[1]
-
-
-def log_lines(controller: Controller) -> list[dict[str, Any]]:
-    """Return the controller's log, each line of which is one JSON object."""
-    return [json.loads(line) for line in controller.log.read_text().splitlines()]
-
-
-def kubeconfig(testbed: Testbed, folder: Path, **user: Any) -> str:
-    """Write the controller's kubeconfig with another user; return its path."""
-    content = yaml.safe_load(testbed.controller_kubeconfig.read_text())
-    content["users"][0]["user"] = user
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +73,18 @@ def test_kubeconfig_whose_user_cannot_log_in_ends_with_one_line(
     ended = run_to_end(f"--metrics-server={testbed.prometheus_url}", "--http-port=0", KUBECONFIG=path)
     assert (ended.returncode, ended.stdout) == (2, ""), ended
     assert ended.stderr.startswith(f"canary run: kubeconfig '{path}': "), ended.stderr
+    assert ended.stderr.count("\n") == 1, ended.stderr
+
+
+@pytest.mark.parametrize("provider", ["oidc", "gcp"])
+def test_login_that_cannot_be_renewed_is_refused(testbed: Testbed, tmp_path: Path, provider: str) -> None:
+    """Exit 2 and one line that names the provider and what to use: the token would end, and nobody could renew it."""
+    issuer = {"idp-issuer-url": "https://127.0.0.1:1", "client-id": "me", "id-token": "e30.e30.e30"}
+    path = kubeconfig(testbed, tmp_path, **{"auth-provider": {"name": provider, "config": issuer}})
+    ended = run_to_end(f"--metrics-server={testbed.prometheus_url}", "--http-port=0", KUBECONFIG=path)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended
+    assert ended.stderr.startswith(f"canary run: kubeconfig '{path}': auth-provider '{provider}' "), ended.stderr
+    assert "exec plug-in" in ended.stderr
     assert ended.stderr.count("\n") == 1, ended.stderr
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+import orjson
 from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+Unready = Callable[[], Sequence[Mapping[str, str]]]
+"""Return what keeps the controller from working now: for each its kind, namespace and reason."""
 
-def create_app(*, not_ready: Callable[[], str | None], metrics: Callable[[], bytes]) -> FastAPI:
-    """Return the application; ``not_ready`` tells why the controller cannot work yet, None when it can."""
+
+def create_app(*, unready: Unready, metrics: Callable[[], bytes]) -> FastAPI:
+    """Return the application."""
     app = FastAPI(title="canary", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/healthz")
@@ -19,10 +23,13 @@ def create_app(*, not_ready: Callable[[], str | None], metrics: Callable[[], byt
         return PlainTextResponse("ok\n")
 
     @app.get("/readyz")
-    async def readyz() -> PlainTextResponse:
-        """Answer 200 once the caches were filled, before that 503 with the reason."""
-        reason = not_ready()
-        return PlainTextResponse(f"{reason or 'ok'}\n", status_code=503 if reason else 200)
+    async def readyz() -> Response:
+        """Answer 200 while all that is needed is read and followed, else 503 with the reasons as JSON."""
+        reasons = unready()
+        if not reasons:
+            return PlainTextResponse("ok\n")
+        body = orjson.dumps({"unready": list(reasons)}, option=orjson.OPT_APPEND_NEWLINE)
+        return Response(body, status_code=503, media_type="application/json")
 
     @app.get("/metrics")
     async def metrics_page() -> Response:

@@ -59,7 +59,7 @@ def error_of(status: int, body: bytes, retry_after: str | None = None) -> Cluste
         case 500:
             return ServerFault(message, seconds(retry_after))
         case 401 | 408 | 429:
-            # 401: a token that has run out is renewed, see KubeClient.keep_token.
+            # 401: a token that has run out is renewed, see Credentials.
             return Retryable(message, seconds(retry_after))
         case _ if 400 <= status < 500:
             return Refused(message)

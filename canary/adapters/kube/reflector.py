@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
@@ -13,25 +14,18 @@ import structlog
 from canary.adapters.kube.answers import Expired, Forbidden, ServerFault, error_of
 from canary.adapters.kube.backoff import Backoff
 from canary.adapters.kube.client import KubeClient
-from canary.adapters.kube.paths import collection
+from canary.adapters.kube.definition import Definition, Presence
+from canary.adapters.kube.paths import collection, kind_name
+from canary.adapters.kube.patience import PATIENCE, Patience
 from canary.adapters.kube.store import Store
 from canary.core.objects import Object, Resource
 from canary.ports import ClusterError, NotFound, Refused, Retryable
 
 Listener = Callable[[Resource, Object | None, Object | None], None]
-Transform = Callable[[Resource, Object], dict[str, Any]]
-
-IDLE_SECONDS = 90.0
-"""Bookmarks come about once a minute; a watch that is silent for longer hangs on a dead connection."""
-
-STALL_SECONDS = 10.0
-"""A streaming list that pauses for longer waits for an etcd that cannot tell its progress: list instead."""
-
-ABSENT_SECONDS = 30.0
-"""A starting API server answers 404 for custom types it has not loaded yet: believed after this time."""
+Transform = Callable[[Resource, Object], Object]
 
 LONGEST_SECONDS = 30.0
-PAGE = 500
+PAGE = 100
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 _log = structlog.get_logger(__name__)
@@ -50,25 +44,40 @@ class Reflector:
         listener: Listener,
         label: str = "",
         backoff: Backoff | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self.resource = resource
         self.namespace = namespace
         self.store = Store(lambda before, after: listener(resource, before, after))
         self.synced = asyncio.Event()
-        self.problem = "not listed yet"
+        self.absent = False
+        self._problem = "not listed yet"
         self._client = client
+        self._definition = Definition(client, resource, patience)
         self._transform = transform
         self._label = label
+        self._patience = patience
         self._backoff = backoff or Backoff(longest=LONGEST_SECONDS)
         self._version: int | None = None  # where the next watch goes on; None: everything is told anew
         self._streaming = True
-        self._absent_since: float | None = None
+        self._missed_since: float | None = None
+        self._open = False
+        self._heard = 0.0  # when the server was last followed; of no meaning while a watch is open
         self._fault: type[Exception] | None = None
 
     def __str__(self) -> str:
-        return f"{self.resource.plural}.{self.resource.group or 'core'} in {self.namespace or 'all'}"
+        return f"{kind_name(self.resource)} in {self.namespace or 'all'}"
 
-    def put(self, obj: Object) -> dict[str, Any]:
+    def trouble(self) -> str | None:
+        """Return why the store cannot be relied on now; None when it can."""
+        if self.absent:
+            return f"not installed: no CustomResourceDefinition serves {self.resource.version}"
+        if not self.synced.is_set():
+            return self._problem
+        silent = 0.0 if self._open else asyncio.get_running_loop().time() - self._heard
+        return f"not followed for {silent:.0f} s: {self._problem}" if silent >= self._patience.contact else None
+
+    def put(self, obj: Object) -> Object:
         """Take the answer to one of our own calls into the store; return it as the store keeps it."""
         kept = self._transform(self.resource, obj)
         if not self._label or self._label in (kept["metadata"].get("labels") or {}):
@@ -85,12 +94,11 @@ class Reflector:
     async def _attempt(self) -> float:
         """Watch once and return for how many seconds to pause before the next time."""
         try:
-            if await self._watch():
-                return 0.0
-            return self._backoff.next()
-        except NotFound:
-            self._absent()
-            return self._backoff.next()
+            try:
+                told = await self._watch()
+            except NotFound:
+                told = await self._missed()
+            return 0.0 if told else self._backoff.next()
         except Expired as fault:
             self._version = None
             return self._failed(fault)
@@ -124,7 +132,7 @@ class Reflector:
             self._backoff.reset()
         asked = fault.retry_after if isinstance(fault, Retryable) else None
         pause = max(self._backoff.next(), min(asked or 0.0, LONGEST_SECONDS))
-        self.problem = str(fault)
+        self._problem = str(fault)
         tell = _log.debug if known else _log.warning
         tell("watch_interrupted", resource=str(self), error=str(fault), again_in=round(pause, 2))
         return pause
@@ -143,16 +151,31 @@ class Reflector:
         floor, told = self.store.newest, False
         loop = asyncio.get_running_loop()
         async with (
-            asyncio.timeout(STALL_SECONDS if initial is not None else IDLE_SECONDS) as silence,
+            asyncio.timeout(self._patience.stall if initial is not None else self._patience.idle) as silence,
             self._client.watch(self._path, resource=self.resource.plural, params=self._params()) as events,
+            self._following(silence),
         ):
             async for event in events:
                 initial = self._handle(event, initial, floor)
-                silence.reschedule(loop.time() + (IDLE_SECONDS if initial is None else STALL_SECONDS))
+                self._heard = loop.time()
+                silence.reschedule(self._heard + (self._patience.idle if initial is None else self._patience.stall))
                 if initial is None:
                     told = True
                     self._recovered()
         return told
+
+    @contextlib.asynccontextmanager
+    async def _following(self, silence: asyncio.Timeout) -> AsyncIterator[None]:
+        """Note that the server is there for as long as a watch is open."""
+        self._open = True
+        self._missed_since = None
+        try:
+            yield
+        finally:
+            self._open = False
+            # A watch that fell silent may have hung for long: what it told last counts.
+            if not silence.expired():
+                self._heard = asyncio.get_running_loop().time()
 
     def _handle(self, event: dict[str, Any], initial: list[Object] | None, floor: int) -> list[Object] | None:
         """Take one event; return the objects of a streaming list so far, None once it is complete."""
@@ -202,22 +225,38 @@ class Reflector:
             _log.warning("server_went_back", resource=str(self), version=version, known=floor)
         self.store.replace(listed, version, floor)
         self._version = version
-        self._absent_since = None
+        self._missed_since = None
+        self.absent = False
         self._arrived()
 
-    def _absent(self) -> None:
-        """Take the type as not installed: at once while nothing is known of it, else after a while."""
-        now = asyncio.get_running_loop().time()
-        if self._absent_since is None:
-            self._absent_since = now
+    async def _missed(self) -> bool:
+        """Wait for the definition of a type that is answered 404; return whether to ask again at once."""
+        loop = asyncio.get_running_loop()
+        if self._missed_since is None:
+            self._missed_since = loop.time()
             _log.info("resource_not_served", resource=str(self))
-        if not self.store or now - self._absent_since >= ABSENT_SECONDS:
-            self.store.replace([], self.store.newest, self.store.newest)
-            self._version = None
-            self._arrived()
+        presence = await self._definition.look()
+        if presence is Presence.SERVED:
+            # A starting API server answers 404 for types it has not loaded yet, as does one that is just told.
+            raise NotFound("404: defined, but not served yet")
+        left: float | None = self._missed_since + self._patience.absent - loop.time()
+        if (presence is Presence.ABSENT and not self.store) or (left or 0) <= 0:
+            self._empty()
+            left = None
+        news = await self._definition.told(left)
+        if news:
+            self._backoff.reset()
+        return news
+
+    def _empty(self) -> None:
+        """Take the type as not installed."""
+        self.store.replace([], self.store.newest, self.store.newest)
+        self._version = None
+        self.absent = True
+        self._arrived()
 
     def _arrived(self) -> None:
-        self.problem = ""
+        self._problem = ""
         if not self.synced.is_set():
             _log.info("synced", resource=str(self), objects=len(self.store))
             self.synced.set()
