@@ -10,10 +10,12 @@ from typing import Any, Self
 import aiohttp
 import structlog
 from kubernetes_asyncio import client as kubernetes
-from kubernetes_asyncio import config
+from kubernetes_asyncio.client.rest import RESTClientObject
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from canary.adapters.kube.answers import Expired, decode, encode, error_of
+from canary.adapters.kube.credentials import Credentials
+from canary.adapters.kube.login import log_in
 from canary.ports import Retryable
 
 JSON = "application/json"
@@ -21,7 +23,6 @@ MERGE_PATCH = "application/merge-patch+json"
 FIELD_MANAGER = "canary-controller"
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 15.0
-TOKEN_CHECK_SECONDS = 60.0
 
 RequestHook = Callable[[str, str, str], None]
 """Called after every request with verb, resource and status code (``error`` when there was none)."""
@@ -34,15 +35,11 @@ _log = structlog.get_logger(__name__)
 class KubeClient:
     """Send requests to one API server; answers are plain dicts, failures are errors of ``ports``."""
 
-    def __init__(
-        self,
-        api: kubernetes.ApiClient,
-        loader: Any | None,
-        user_agent: str,
-        on_request: RequestHook | None = None,
-    ) -> None:
-        self._api = api
-        self._loader = loader
+    def __init__(self, credentials: Credentials, user_agent: str, on_request: RequestHook | None = None) -> None:
+        # Watches hold their connection for good: with a bounded pool calls wait behind them for ever.
+        credentials.settings.connection_pool_maxsize = 0
+        self._api = kubernetes.ApiClient(credentials.settings)
+        self._credentials = credentials
         self._user_agent = user_agent
         self._on_request = on_request
 
@@ -56,17 +53,7 @@ class KubeClient:
         on_request: RequestHook | None = None,
     ) -> Self:
         """Read the configuration of a kubeconfig file, or the pod's own when None; sends nothing."""
-        settings = kubernetes.Configuration()
-        loader = None
-        if kubeconfig is None:
-            config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
-        else:
-            loader = await config.load_kube_config(
-                kubeconfig, context=context, client_configuration=settings, persist_config=False
-            )
-        # Watches hold their connection for good: with a bounded pool calls wait behind them for ever.
-        settings.connection_pool_maxsize = 0
-        return cls(kubernetes.ApiClient(settings), loader, user_agent, on_request)
+        return cls(Credentials(await log_in(kubeconfig, context)), user_agent, on_request)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -130,20 +117,19 @@ class KubeClient:
             # ValueError: aiohttp's answer to a line that is longer than any object can be.
             raise Retryable(f"watch {resource} broke off: {_words(fault)}") from fault
 
-    async def keep_token(self) -> None:
-        """Renew the token of a kubeconfig's exec plug-in for as long as the process runs."""
-        # The library has a hook for tokens in a cluster, but none for plug-ins.
-        loader = self._loader
-        if loader is None or not loader._user or "exec" not in loader._user or not hasattr(loader, "token"):
-            return
-        while True:
-            await asyncio.sleep(TOKEN_CHECK_SECONDS)
-            try:
-                await loader.load_from_exec_plugin()
-            except Exception as fault:
-                _log.warning("token_not_renewed", error=_words(fault))
-                continue
-            self._api.configuration.api_key["BearerToken"] = loader.token
+    async def stay_logged_in(self) -> None:
+        """Renew tokens and certificates for as long as the process runs."""
+        await self._credentials.keep(self._reconnect)
+
+    async def _reconnect(self) -> None:
+        """Use new connections from now on, with the certificates that are there now."""
+        old = self._api.rest_client
+        self._api.rest_client = RESTClientObject(self._api.configuration)
+        try:
+            # Calls in flight end first; watches are cut, and begin anew on the new connections.
+            await asyncio.sleep(TOTAL_SECONDS)
+        finally:
+            await old.close()
 
     async def _call(
         self,
@@ -182,11 +168,10 @@ class KubeClient:
         headers = {"Accept": JSON, "User-Agent": self._user_agent}
         if body is not None:
             headers["Content-Type"] = content_type
-        # Runs the token hook: a pod's token is read again from its file about once a minute.
         await self._api.update_params_for_auth(headers, [], ["BearerToken"])
         settings, rest = self._api.configuration, self._api.rest_client
         session: aiohttp.ClientSession = rest.pool_manager
-        return await session.request(
+        response = await session.request(
             method,
             f"{settings.host}{path}",
             params=dict(params or {}),
@@ -198,6 +183,9 @@ class KubeClient:
             proxy_headers=rest.proxy_headers,
             server_hostname=rest.server_hostname,
         )
+        if response.status == 401:
+            self._credentials.refused()
+        return response
 
     def _count(self, verb: str, resource: str, code: str) -> None:
         if self._on_request is not None:
