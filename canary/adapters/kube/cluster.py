@@ -9,7 +9,9 @@ from typing import Any
 import structlog
 
 from canary.adapters.kube.client import FIELD_MANAGER, MERGE_PATCH, KubeClient
-from canary.adapters.kube.paths import collection, definition, single
+from canary.adapters.kube.definition import DEFINITIONS, is_established
+from canary.adapters.kube.pack import all_whole, keep, whole
+from canary.adapters.kube.paths import collection, definition, kind_name, single
 from canary.adapters.kube.reflector import Reflector
 from canary.adapters.kube.trim import trim
 from canary.core.objects import (
@@ -30,6 +32,7 @@ from canary.ports import Listener, NotFound
 OURS = "canary.delivery/canary"
 """The label all our ControllerRevisions carry; those of StatefulSets and DaemonSets are not read."""
 
+_CANARIES = (NATIVE_CANARY, FLAGGER_CANARY)
 _SHARED = (
     DEPLOYMENT,
     SERVICE,
@@ -48,13 +51,13 @@ class KubeCluster:
     def __init__(self, client: KubeClient, *, groups: Iterable[str], namespaces: Sequence[str] = ()) -> None:
         self._client = client
         self._listeners: list[Listener] = []
-        canaries = [resource for resource in (NATIVE_CANARY, FLAGGER_CANARY) if resource.group in set(groups)]
+        canaries = [resource for resource in _CANARIES if resource.group in set(groups)]
         self._reflectors = {
             (resource, namespace): Reflector(
                 client,
                 resource,
                 namespace,
-                transform=trim,
+                transform=keep,
                 listener=self._changed,
                 label=OURS if resource == CONTROLLER_REVISION else "",
             )
@@ -65,7 +68,7 @@ class KubeCluster:
     async def run(self) -> None:
         """Keep the caches up to date until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._client.keep_token())
+            group.create_task(self._client.stay_logged_in())
             for reflector in self._reflectors.values():
                 group.create_task(reflector.run(), name=f"watch {reflector}")
 
@@ -75,12 +78,15 @@ class KubeCluster:
             for reflector in self._reflectors.values():
                 await reflector.synced.wait()
 
-    def unsynced(self) -> str | None:
-        """Return what is not read yet and why; None when all caches were filled once."""
-        for reflector in self._reflectors.values():
-            if not reflector.synced.is_set():
-                return f"{reflector}: {reflector.problem}"
-        return None
+    def unready(self) -> Sequence[dict[str, str]]:
+        """Return which caches cannot be relied on now, and why; of the Canaries' groups one may be missing."""
+        canaries = [one for (resource, _), one in self._reflectors.items() if resource in _CANARIES]
+        spared = () if all(one.absent for one in canaries) else [one for one in canaries if one.absent]
+        return [
+            {"kind": kind_name(one.resource), "namespace": one.namespace, "reason": trouble}
+            for one in self._reflectors.values()
+            if one not in spared and (trouble := one.trouble())
+        ]
 
     def cached(self) -> Iterator[tuple[Resource, Object]]:
         """Give every object of every cache, Canaries first."""
@@ -91,15 +97,16 @@ class KubeCluster:
     def get(self, ref: Ref) -> Object | None:
         """Return an object from the cache; None too for what is not watched."""
         reflector = self._reflector(ref.resource, ref.namespace)
-        return reflector.store.get(ref.namespace, ref.name) if reflector else None
+        obj = reflector.store.get(ref.namespace, ref.name) if reflector else None
+        return None if obj is None else whole(obj)
 
     def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
         """Return the objects of a type in a namespace (all: "") from the cache, sorted by name."""
         if namespace:
             reflector = self._reflector(resource, namespace)
-            return reflector.store.list(namespace) if reflector else ()
+            return all_whole(reflector.store.list(namespace)) if reflector else ()
         stores = [one.store for (kind, _), one in self._reflectors.items() if kind == resource]
-        return tuple(obj for store in stores for obj in store.list(""))
+        return all_whole(tuple(obj for store in stores for obj in store.list("")))
 
     def subscribe(self, listener: Listener) -> None:
         """Call the listener on every later change of the cache."""
@@ -154,11 +161,10 @@ class KubeCluster:
     async def established(self, resource: Resource) -> bool:
         """Return whether the CustomResourceDefinition of a resource is Established, read live."""
         try:
-            crd = await self._client.read(definition(resource), resource="customresourcedefinitions")
+            crd = await self._client.read(definition(resource), resource=DEFINITIONS)
         except NotFound:
             return False
-        conditions = (crd.get("status") or {}).get("conditions") or ()
-        return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+        return is_established(crd)
 
     async def _post(self, ref: Ref, body: Object, verb: str, params: dict[str, str]) -> dict[str, Any]:
         metadata = {**(body.get("metadata") or {}), "name": ref.name, "namespace": ref.namespace}
@@ -179,7 +185,7 @@ class KubeCluster:
 
     def _put(self, ref: Ref, obj: Object) -> Object:
         reflector = self._reflector(ref.resource, ref.namespace)
-        return reflector.put(obj) if reflector else trim(ref.resource, obj)
+        return whole(reflector.put(obj)) if reflector else trim(ref.resource, obj)
 
     def _reflector(self, resource: Resource, namespace: str) -> Reflector | None:
         return self._reflectors.get((resource, "")) or self._reflectors.get((resource, namespace))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from sys import intern
 from typing import Any
 
-from canary.adapters.kube.share import Sharing
 from canary.core.objects import (
     DEPLOYMENT,
     FLAGGER_CANARY,
@@ -18,7 +17,6 @@ from canary.core.objects import (
 )
 from canary.core.workload import LAST_APPLIED, applied_replicas
 
-_share = Sharing()
 _OWNED_FIELDS = ("f:replicas", "f:selector", "f:http")
 
 Fields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
@@ -43,8 +41,7 @@ def trim(resource: Resource, obj: Object) -> dict[str, Any]:
         if not rest:
             del metadata["annotations"]
     # Items of a list carry neither apiVersion nor kind; events and single answers do.
-    whole = {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
-    return {name: part if name == "metadata" else _share(part) for name, part in whole.items()}
+    return {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
 
 
 def _entry(resource: Resource, item: Mapping[str, Any]) -> dict[str, Any] | None:
