@@ -94,7 +94,7 @@ class Caller:
             error = "no ready endpoint"
         else:
             try:
-                async with self._session.get(url, headers=self._headers) as answer:
+                async with self._session.get(url, headers=self._headers, allow_redirects=False) as answer:
                     await answer.read()
                     status, version = answer.status, answer.headers.get("x-version", "")
             except (aiohttp.ClientError, TimeoutError, OSError) as problem:

@@ -1,12 +1,18 @@
 """Describe istiod as a part, outside any cluster, and Prometheus beside it."""
 
+from datetime import timedelta
+
 from e2e.testbed import addresses, credentials
 from e2e.testbed.addresses import LOOPBACK
 from e2e.testbed.cache import Cache
+from e2e.testbed.kube import KubeClient, Object
 from e2e.testbed.layout import CONFIG, Layout
 from e2e.testbed.part import Part, http_probe
+from e2e.testbed.waiting import wait_until
 
 VALIDATOR = "istio-validator-istio-system"
+MTLS_LABEL = "security.istio.io/tlsMode"
+ADMISSION_DEADLINE = timedelta(seconds=60)
 
 _ISTIOD_ENVIRONMENT = {
     "POD_NAME": "istiod-testbed",
@@ -72,3 +78,22 @@ def prometheus(cache: Cache, layout: Layout) -> Part:
     ]
     probe = http_probe(f"{addresses.PROMETHEUS_URL}/-/ready")
     return Part("prometheus", command, layout.logs / "prometheus.log", probe)
+
+
+def wait_for_admission(kube: KubeClient) -> None:
+    """Wait until Istio objects are checked and pods get what the injector writes into them."""
+    registration = "/apis/admissionregistration.k8s.io/v1"
+    validator = f"{registration}/validatingwebhookconfigurations/{VALIDATOR}"
+    wait_until(
+        lambda: kube.get(validator)["webhooks"][0]["failurePolicy"] == "Fail",
+        ADMISSION_DEADLINE,
+        "istiod has not taken over its validating webhook",
+    )
+    container = {"name": "any", "image": "any"}
+    metadata = {"name": "any", "labels": {"sidecar.istio.io/inject": "true"}}
+    pod: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+    wait_until(
+        lambda: MTLS_LABEL in kube.create("/api/v1/namespaces/istio-system/pods?dryRun=All", pod)["metadata"]["labels"],
+        ADMISSION_DEADLINE,
+        "the API server does not yet apply the injector's policy to pods",
+    )

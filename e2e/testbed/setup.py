@@ -16,7 +16,13 @@ from e2e.testbed.cache import DEBIAN_PROGRAMS, GO_TOOLS, MODULES, Cache, GoTool,
 from e2e.testbed.errors import TestbedError
 
 # Command on the machine -> Debian package that brings it.
-SYSTEM_COMMANDS = {"iptables-restore": "iptables", "ip": "iproute2", "unshare": "util-linux"}
+SYSTEM_COMMANDS = {
+    "iptables-restore": "iptables",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "openssl": "openssl",
+    "curl": "curl",
+}
 PROGRESS_INTERVAL = timedelta(seconds=1 if sys.stdout.isatty() else 30)
 DOWNLOAD_DEADLINE = timedelta(minutes=10)
 

@@ -34,6 +34,8 @@ _TAGS_BY_REPORTER = {
         "destination_workload": _WORKLOAD,
         "destination_workload_namespace": _NAMESPACE,
         "dst_services": "%METADATA(CLUSTER:istio:services)%",
+        "source_principal": "%DOWNSTREAM_PEER_URI_SAN%",
+        "connection_security_policy": "%DOWNSTREAM_TLS_VERSION%",
     },
 }
 

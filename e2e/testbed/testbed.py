@@ -141,7 +141,7 @@ class Testbed:
         self.node.start()
         self.controller_manager.wait_ready()
         self.prometheus.wait_ready()
-        self._wait_for_webhook()
+        mesh.wait_for_admission(self.kube)
 
     def stop(self) -> None:
         """Stop what runs, in the reverse order; istiod and the rest have nothing to lose."""
@@ -210,7 +210,7 @@ class Testbed:
         options = [f"--url={url}", *rate.arguments()]
         options += [f"--header={name.replace('_', '-')}={value}" for name, value in headers.items()]
         command = [*self.pods.enter_command(namespace, pod), *client_command(*options)]
-        return Load(command, self._load_output(f"{namespace}-mesh"))
+        return Load(command, self.load_output(f"{namespace}-mesh"))
 
     def load_endpoints(self, namespace: str, service: str, path: str, rate: Rate) -> Load:
         """Start a load as an ingress controller: straight to ready endpoints, a new connection each time."""
@@ -220,7 +220,7 @@ class Testbed:
             f"--authority={self.layout.authority}",
         ]
         command = client_command(*options, f"--header=Host={service}", *rate.arguments())
-        return Load(command, self._load_output(f"{namespace}-endpoints"))
+        return Load(command, self.load_output(f"{namespace}-endpoints"))
 
     def describe(self) -> str:
         """Say how to reach the parts, for a person."""
@@ -236,7 +236,8 @@ class Testbed:
             )
         )
 
-    def _load_output(self, name: str) -> Path:
+    def load_output(self, name: str) -> Path:
+        """Return where the next load writes what it sees."""
         self._loads += 1
         return self.layout.loads / f"{self._loads:03}-{name}.jsonl"
 
@@ -252,20 +253,13 @@ class Testbed:
     def _install_istio(self) -> None:
         """Install definitions, start istiod, and set the mesh up before the first Envoy."""
         self.create_namespace("istio-system", {})
-        self.kubectl("create", "-f", str(self._cache.istio_crds))
+        # The API server takes up to a second to heed the injector: it comes first.
+        self.kubectl("create", "-f", str(CONFIG / "injector.yaml"), "-f", str(self._cache.istio_crds))
         self.wait_for_definitions()
         self.istiod.launch()
         objects = (CONFIG / "mesh-objects.yaml").read_text() + "---\n" + json.dumps(telemetry_filter())
         self.kubectl("apply", "-f", "-", stdin=objects)
         self.istiod.wait_ready()
-
-    def _wait_for_webhook(self) -> None:
-        path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/" + mesh.VALIDATOR
-        wait_until(
-            lambda: self.kube.get(path)["webhooks"][0]["failurePolicy"] == "Fail",
-            START_DEADLINE,
-            "istiod has not taken over its validating webhook",
-        )
 
 
 def _new_run() -> Path:

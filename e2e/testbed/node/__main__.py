@@ -14,6 +14,7 @@ from e2e.testbed.kube import AsyncKubeClient
 from e2e.testbed.layout import VOLATILE, Layout
 from e2e.testbed.node.agent import NodeAgent
 from e2e.testbed.node.hosts import HostsFiles
+from e2e.testbed.node.identity import CertificateAuthority
 from e2e.testbed.node.pods import Machine
 from e2e.testbed.node.targets import Targets
 
@@ -22,8 +23,10 @@ async def main(root: Path) -> None:
     """Be the node until a signal ends the process."""
     layout = Layout(root)
     async with aiohttp.ClientSession() as session:
+        kube = AsyncKubeClient(session, layout.authority, credentials.NODE)
         machine = Machine(
-            kube=AsyncKubeClient(session, layout.authority, credentials.NODE),
+            kube=kube,
+            certificates=CertificateAuthority(kube),
             pods_folder=layout.pods,
             envoy=envoy_binary(),
             hosts=HostsFiles(VOLATILE / "hosts"),

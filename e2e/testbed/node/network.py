@@ -39,8 +39,12 @@ def network_namespace(uid: str) -> str:
 def enter_command(namespace: str, hosts: Path) -> list[str]:
     """Return the command prefix that runs a program in a pod's network with the pod's names of Services."""
     # Not `ip netns exec`: that would want files under the machine's own /etc/netns.
-    enter = ["nsenter", f"--net={NAMESPACES / namespace}", "--", "unshare", "--mount", "--"]
-    return [*enter, "sh", "-c", _RUN_INSIDE, str(hosts)]
+    return ["nsenter", f"--net={NAMESPACES / namespace}", "--", *names_command(hosts)]
+
+
+def names_command(hosts: Path) -> list[str]:
+    """Return the command prefix that runs a program with the names of a hosts file."""
+    return ["unshare", "--mount", "--", "sh", "-c", _RUN_INSIDE, str(hosts)]
 
 
 class AddressPool:

@@ -13,7 +13,7 @@ from e2e.testbed import addresses
 from e2e.testbed.kube import STRATEGIC_MERGE_PATCH, ApiError, AsyncKubeClient, Object
 from e2e.testbed.layout import VOLATILE
 from e2e.testbed.node import network, probes, status
-from e2e.testbed.node.bootstrap import Proxy, bootstrap
+from e2e.testbed.node.bootstrap import Proxy, Role, Sockets, bootstrap
 from e2e.testbed.node.containers import (
     PROGRAMS,
     Container,
@@ -23,6 +23,8 @@ from e2e.testbed.node.containers import (
     repository_of,
 )
 from e2e.testbed.node.hosts import HostsFiles
+from e2e.testbed.node.identity import CertificateAuthority, Identity
+from e2e.testbed.node.secrets import SecretServer
 from e2e.testbed.node.targets import Targets
 
 PROXY_NAME = "istio-proxy"
@@ -31,6 +33,7 @@ NEVER_READY = "TESTBED_NEVER_READY"
 NEVER_READY_WORKLOAD = "TESTBED_NEVER_READY_WORKLOAD"
 INJECT_LABEL = "sidecar.istio.io/inject"
 NAMESPACE_LABEL = "istio-injection"
+TEMPLATES_ANNOTATION = "inject.istio.io/templates"
 STARTING_INTERVAL = timedelta(milliseconds=50)
 HEALTH_INTERVAL = timedelta(seconds=1)
 # Callers learn in this time that the pod is going. Istio's agent lets Envoy serve on for 5 s after SIGTERM;
@@ -44,6 +47,7 @@ class Machine:
     """What every pod of the node shares."""
 
     kube: AsyncKubeClient
+    certificates: CertificateAuthority
     pods_folder: Path
     envoy: Path
     hosts: HostsFiles
@@ -56,6 +60,12 @@ def wants_sidecar(pod: Object, namespace: Object) -> bool:
     if own is not None:
         return bool(own == "true")
     return bool(namespace["metadata"].get("labels", {}).get(NAMESPACE_LABEL) == "enabled")
+
+
+def proxy_role(pod: Object) -> Role:
+    """Tell what a pod's proxy is for; a gateway asks the injector for its own template."""
+    template = pod["metadata"].get("annotations", {}).get(TEMPLATES_ANNOTATION)
+    return Role.ROUTER if template == "gateway" else Role.SIDECAR
 
 
 def workload_name(pod: Object) -> str:
@@ -78,7 +88,10 @@ class PodRunner:
         self.namespace, self.name, self.uid = metadata["namespace"], metadata["name"], metadata["uid"]
         self._machine = machine
         self._folder = machine.pods_folder / f"{self.namespace}_{self.name}"
-        self._admin_socket = VOLATILE / f"{self.uid[:8]}.sock"
+        self._service_account = str(pod["spec"].get("serviceAccountName", "default"))
+        # Any network namespace reaches a unix socket.
+        self._sockets = Sockets(VOLATILE / f"{self.uid[:8]}.sock", VOLATILE / f"{self.uid[:8]}.sds.sock")
+        self._secrets = SecretServer(self._sockets.secrets, self._sign)
         self._containers: list[Container] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -90,12 +103,16 @@ class PodRunner:
         """Return the pod's address in the API."""
         return f"/api/v1/namespaces/{self.namespace}/pods/{self.name}"
 
+    @property
+    def _applications(self) -> list[Object]:
+        """List the containers that the pod names, apart from a gateway's Envoy."""
+        return [container for container in self.pod["spec"]["containers"] if container["name"] != PROXY_NAME]
+
     async def run(self) -> None:
         """Bind and start the pod, then report its state until the task is cancelled."""
         if not self.pod["spec"].get("nodeName"):
             await self._bind()
-        images = [container["image"] for container in self.pod["spec"]["containers"]]
-        if not all(is_known(image) for image in images):
+        if not all(is_known(container["image"]) for container in self._applications):
             await self._patch(status.pull_failed_status(self.pod))
             return
         namespace = await self._machine.kube.request("GET", f"/api/v1/namespaces/{self.namespace}")
@@ -103,10 +120,8 @@ class PodRunner:
         self._folder.mkdir(parents=True, exist_ok=True)
         await network.create_namespace(self.uid, self.address)
         if self.has_proxy:
-            await network.capture_traffic(self.uid)
-            self._containers.append(self._proxy())
-            self._machine.targets.add(self.uid, self.address, namespace=self.namespace, pod=self.name)
-        self._containers += [self._container(item) for item in self.pod["spec"]["containers"]]
+            await self._add_proxy()
+        self._containers += [self._container(item) for item in self._applications]
         self._tasks = [asyncio.create_task(item.keep_running()) for item in self._containers]
         await self._keep_reporting()
 
@@ -119,9 +134,10 @@ class PodRunner:
             await proxy.stop(grace)
         for task in self._tasks:
             task.cancel()
+        await self._secrets.stop()
         await network.delete_namespace(self.uid)
         self._machine.targets.remove(self.uid)
-        self._admin_socket.unlink(missing_ok=True)
+        self._sockets.admin.unlink(missing_ok=True)
 
     async def remove(self) -> None:
         """Tell the API server that the pod is gone."""
@@ -136,20 +152,32 @@ class PodRunner:
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
         await self._machine.kube.request("POST", f"{self.path}/binding", body)
 
-    def _proxy(self) -> Container:
+    async def _add_proxy(self) -> None:
+        role = proxy_role(self.pod)
+        if role is Role.SIDECAR:
+            await network.capture_traffic(self.uid)
+        await self._secrets.start()
+        self._containers.append(self._proxy(role))
+        self._machine.targets.add(self.uid, self.address, namespace=self.namespace, pod=self.name)
+
+    async def _sign(self) -> Identity:
+        return await self._machine.certificates.sign(self.namespace, self._service_account)
+
+    def _proxy(self, role: Role) -> Container:
         metadata, workload = self.pod["metadata"], workload_name(self.pod)
         annotations = metadata.get("annotations", {})
         proxy = Proxy(
+            role=role,
             pod=self.name,
             namespace=self.namespace,
             address=self.address,
             workload=workload,
             labels=metadata.get("labels", {}),
             annotations={name: value for name, value in annotations.items() if "istio.io" in name},
-            service_account=self.pod["spec"].get("serviceAccountName", "default"),
+            service_account=self._service_account,
         )
         config = self._folder / "envoy.json"
-        config.write_text(json.dumps(bootstrap(proxy, self._admin_socket)))
+        config.write_text(json.dumps(bootstrap(proxy, self._sockets)))
         # The capture rules spare Envoy's group; the user stays, as the files may lie in a private home.
         command = [
             *["setpriv", f"--regid={addresses.ENVOY_GROUP_ID}", "--clear-groups"],
@@ -184,9 +212,9 @@ class PodRunner:
     async def _ready(self) -> bool:
         if not all(container.running for container in self._containers):
             return False
-        if self.has_proxy and not await probes.answers_on_socket(self._admin_socket, "/ready"):
+        if self.has_proxy and not await probes.answers_on_socket(self._sockets.admin, "/ready"):
             return False
-        for container in self.pod["spec"]["containers"]:
+        for container in self._applications:
             variables = {item["name"]: item.get("value") for item in container.get("env", [])}
             if variables.get(NEVER_READY) == "1":
                 return False
@@ -201,8 +229,7 @@ class PodRunner:
 
     async def _report(self, *, ready: bool) -> None:
         """Write the status when it differs from the last one written, apart from times."""
-        applications = [item for item in self._containers if item.name != PROXY_NAME]
-        new = status.running_status(self.pod, self.address, applications, ready=ready, since=self._since)
+        new = status.running_status(self.pod, self.address, self._containers, ready=ready, since=self._since)
         told = {"ready": ready, "containers": new["containerStatuses"]}
         if told == self._reported or self.stopping:
             return

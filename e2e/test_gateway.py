@@ -1,0 +1,90 @@
+"""A release behind an ingress gateway: customers outside the mesh get the split that the route says."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from e2e.recorder import Seen
+from e2e.release import MANIFESTS, Release, manifests, weights_of
+from e2e.test_green_release import bounds
+from e2e.testbed.ingress import NAMESPACE, Ingress, start_ingress
+from e2e.testbed.load import Load, Rate
+from e2e.testbed.testbed import Testbed
+from e2e.timeline import assert_none_failed
+
+HOST = "catalog.istioinaction.io"
+GATEWAY = f"{NAMESPACE}/catalog-gateway"
+ROUTES = "/apis/networking.istio.io/v1/virtualservices"
+LONG = timedelta(seconds=60)
+A_WHILE = timedelta(seconds=2)
+LATE_NEWS = timedelta(seconds=0.5)
+"""By how much the recorder may hear of a route too late, and how long proxies take to be told."""
+WEIGHTS = (0, 10, 20, 30, 40, 50, 100)
+CERTAINTY = 1 - 0.01 / 15
+"""Three loads are compared with five weights each: all lie within bounds in 99 % of all good runs."""
+
+
+@pytest.fixture(scope="module")
+def ingress(testbed: Testbed) -> Iterator[Ingress]:
+    """Run a gateway with the certificate of its host."""
+    files = (MANIFESTS / "ingress-gateway.yaml", MANIFESTS / "catalog-gateway.yaml")
+    yield start_ingress(testbed, HOST, "catalog-credential", *files)
+    testbed.delete_namespace(NAMESPACE)
+
+
+@pytest.fixture
+def edge(testbed: Testbed, ingress: Ingress) -> Ingress:
+    """Give one test the gateway for itself: the route of an earlier test, if still there, would win."""
+    for route in testbed.kube.get(ROUTES)["items"]:
+        if GATEWAY in route["spec"].get("gateways", []):
+            name, namespace = route["metadata"]["name"], route["metadata"]["namespace"]
+            testbed.kubectl("delete", "virtualservice", name, "-n", namespace, "--ignore-not-found")
+    return ingress
+
+
+@pytest.mark.parametrize("gateways", [[GATEWAY], ["mesh", GATEWAY]], ids=["edge", "mesh and edge"])
+def test_release_behind_a_gateway_splits_by_weight_and_goes_on_redirecting(
+    edge: Ingress, release: Release, gateways: list[str]
+) -> None:
+    """Through TLS the share is the route's at each weight, plain HTTP is sent to TLS, and nothing fails."""
+    release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
+    release.apply(release.canary(service={"gateways": gateways, "hosts": [HOST]}))
+    release.wait_for("Initialized")
+    release.wait_recorded()
+    with (
+        edge.load("https", "/items", Rate(per_second=40)) as secure,
+        edge.load("http", "/items", Rate(per_second=10)) as redirected,
+        release.load(rps=40) as (inside, plain),
+    ):
+        release.apply(release.deployment("v2"))
+        release.wait_for("Succeeded", within=LONG)
+        secure.next_window(A_WHILE)
+    assert_none_failed(inside, plain)
+    for load, status in ((secure, 200), (redirected, 301)):
+        assert set(load.summary().by_status) == {status}, str(load.summary())
+    steps = release.recorder.seen("virtualservices", "catalog")
+    assert [weights_of(step.object)[1] for step in steps] == [*WEIGHTS, 0]
+    expect_split(secure, steps)
+    if "mesh" in gateways:
+        expect_split(inside, steps)
+    else:
+        assert set(inside.summary(until=steps[-2].at - LATE_NEWS).by_version) == {"v1"}
+    for began, ended in pairwise([*(step.at for step in steps[1:]), datetime.now(UTC)]):
+        assert redirected.answers(began, ended), f"nobody was redirected between {began} and {ended}"
+    assert f"location: https://{HOST}/items" in edge.ask(f"http://{HOST}/items")
+
+
+def expect_split(load: Load, steps: list[Seen]) -> None:
+    """Expect v1 alone at first, at each weight as many answers from v2 as chance allows, and v2 alone at last."""
+    before = load.summary(until=steps[1].at - LATE_NEWS)
+    assert set(before.by_version) == {"v1"}, str(before)
+    for step, following in pairwise(steps[1:]):
+        share = weights_of(step.object)[1]
+        answered = load.summary(step.at + LATE_NEWS, following.at - LATE_NEWS)
+        assert answered.total >= 50, f"{share} %: {answered}"
+        low, high = bounds(answered.total, share / 100, CERTAINTY)
+        assert low <= answered.by_version.get("v2", 0) <= high, f"{share} %: not in {low}..{high}: {answered}"
+    last = load.summary(steps[-1].at + LATE_NEWS)
+    assert set(last.by_version) == {"v2"}, str(last)

@@ -1,0 +1,56 @@
+"""Run an ingress gateway and call it as customers outside the mesh do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.testbed.commands import run_command
+from e2e.testbed.layout import VOLATILE
+from e2e.testbed.load import Load, Rate, client_command
+from e2e.testbed.node import network
+from e2e.testbed.testbed import Testbed
+
+NAMESPACE = "istio-ingress"
+DEPLOYMENT = "istio-ingressgateway"
+
+_NEW_CERTIFICATE = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2"
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """A gateway for one host name, whose customers find it by a hosts file."""
+
+    testbed: Testbed
+    host: str
+    hosts_file: Path
+    certificate: Path
+
+    @property
+    def outside(self) -> list[str]:
+        """Return the command prefix of a customer: the name is known and the certificate trusted."""
+        return ["env", f"SSL_CERT_FILE={self.certificate}", *network.names_command(self.hosts_file)]
+
+    def load(self, scheme: str, path: str, rate: Rate) -> Load:
+        """Start a load from outside, connections kept open."""
+        command = client_command(f"--url={scheme}://{self.host}{path}", *rate.arguments())
+        return Load([*self.outside, *command], self.testbed.load_output(f"ingress-{scheme}"))
+
+    def ask(self, url: str) -> str:
+        """Ask once from outside; return the answer with its headers."""
+        trust = ["--noproxy", "*", "--cacert", str(self.certificate)]
+        return run_command([*self.outside, "curl", "--silent", "--show-error", "--include", *trust, url])
+
+
+def start_ingress(testbed: Testbed, host: str, credential: str, *manifests: Path) -> Ingress:
+    """Start a gateway with a certificate for the host in a Secret, and wait until it is ready."""
+    certificate, key = (VOLATILE / f"{host}.{kind}" for kind in ("crt", "key"))
+    name = ["-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
+    run_command([*_NEW_CERTIFICATE.split(), *name, "-keyout", str(key), "-out", str(certificate)])
+    testbed.create_namespace(NAMESPACE, {})
+    inside = ["-n", NAMESPACE]
+    testbed.kubectl(*inside, "create", "secret", "tls", credential, f"--cert={certificate}", f"--key={key}")
+    testbed.kubectl(*inside, "apply", *(f"--filename={manifest}" for manifest in manifests))
+    testbed.wait_ready(NAMESPACE, DEPLOYMENT)
+    pod = testbed.pods.list_pods(NAMESPACE)[0]
+    hosts_file = VOLATILE / f"{host}.hosts"
+    hosts_file.write_text(f"127.0.0.1 localhost\n{pod['status']['podIP']} {host}\n")
+    return Ingress(testbed, host, hosts_file, certificate)
