@@ -1,4 +1,7 @@
-"""Run the end-to-end tests in shards, each on a testbed of its own, side by side."""
+"""Run the end-to-end tests in shards, each on a testbed of its own, side by side.
+
+The test that keeps the book's rhythm waits most of the time and has a shard of its own.
+"""
 
 import argparse
 import subprocess
@@ -15,8 +18,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m e2e.shards", description=__doc__)
     parser.add_argument("--shards", type=int, default=DEFAULT_SHARDS)
     options, further = parser.parse_known_args()
-    running = [_start(number, options.shards, further) for number in range(1, options.shards + 1)]
-    readers = [threading.Thread(target=_relay, args=(number, one)) for number, one in enumerate(running, 1)]
+    shares = [str(number) for number in range(1, options.shards + 1)]
+    running = [_start(f"--shard={number}/{options.shards}", "not book", further) for number in shares]
+    running.append(_start("--shard=1/1", "book", further))
+    readers = [threading.Thread(target=_relay, args=pair) for pair in zip([*shares, "book"], running, strict=True)]
     for reader in readers:
         reader.start()
     try:
@@ -30,15 +35,15 @@ def main() -> int:
     return max(codes)
 
 
-def _start(number: int, shards: int, further: list[str]) -> subprocess.Popen[str]:
-    command = [str(ENCLOSED), sys.executable, "-m", "pytest", "-v", f"--shard={number}/{shards}", "e2e", *further]
+def _start(shard: str, marked: str, further: list[str]) -> subprocess.Popen[str]:
+    command = [str(ENCLOSED), sys.executable, "-m", "pytest", "-v", shard, "-m", marked, "e2e", *further]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def _relay(number: int, one: subprocess.Popen[str]) -> None:
+def _relay(name: str, one: subprocess.Popen[str]) -> None:
     assert one.stdout is not None
     for line in one.stdout:
-        print(f"[{number}] {line}", end="", flush=True)
+        print(f"[{name}] {line}", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """A good canary, from initialisation to Succeeded, under load: one release, looked at from all sides."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pytest
 
 from e2e.conftest import keep_artefacts
 from e2e.controller import Controller
+from e2e.findings import findings
 from e2e.recorder import Recorder
 from e2e.release import CANARY, Release, manifests, summary, weights_of
 from e2e.testbed.kube import Object
@@ -25,8 +25,6 @@ INTERVAL = timedelta(seconds=6)
 TOLERANCE = timedelta(seconds=2)
 LATE_NEWS = timedelta(seconds=0.5)
 """By how much the recorder may hear of one row later than of the next, and how long proxies take to be told."""
-PROXY_MISSING = "IST0103"
-"""The testbed's node runs Envoy beside each pod without naming it in the pod's specification."""
 WEIGHTS = (10, 20, 30, 40, 50)
 RUN = (
     *(("Progressing", weight) for weight in (0, *WEIGHTS)),
@@ -98,16 +96,9 @@ def look(release: Release) -> Look:
     """Ask kubectl and istioctl as a person does."""
     before = release.status["phase"]
     table = release.kubectl("get", "canaries.flagger.app")
-    found = release.testbed.istioctl("analyze", "-n", release.namespace, "-o", "json", check=False)
+    found = findings(release)
     after = release.status["phase"]
-    findings = [one for one in json.loads(found) or [] if is_about_the_service(one)]
-    return Look(before if before == after else "", table, findings)
-
-
-def is_about_the_service(finding: Object) -> bool:
-    """Tell whether a finding of istioctl is about the service and not about the testbed."""
-    about_us = "catalog" in f"{finding.get('origin')} {finding['message']}"
-    return about_us and finding["code"] != PROXY_MISSING
+    return Look(before if before == after else "", table, found)
 
 
 def test_good_canary_is_promoted_without_a_failed_request(green: Green) -> None:
@@ -182,5 +173,5 @@ def bounds(total: int, share: float, certainty: float) -> tuple[int, int]:
 def test_istio_finds_nothing_wrong_in_any_phase(green: Green) -> None:
     """istioctl analyze has nothing to say about the service and what we made for it."""
     assert {seen.phase for seen in green.looks} >= {phase for phase, _ in RUN} | {"Initialized"}
-    findings = {(seen.phase, one["code"], one["message"]) for seen in green.looks for one in seen.findings}
-    assert findings == set()
+    told = {(seen.phase, one["code"], one["message"]) for seen in green.looks for one in seen.findings}
+    assert told == set()
