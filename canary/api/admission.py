@@ -74,6 +74,17 @@ def ceiling_beside_weights(raw: Node) -> Iterator[str]:
         )
 
 
+def mirror_unused(raw: Node) -> Iterator[str]:
+    """Find a mirror that the plan does not use."""
+    analysis = raw["spec"]["analysis"]
+    if analysis.get("steps"):
+        for field in ("mirror", "mirrorWeight"):
+            if analysis.get(field):
+                yield f"spec.analysis.{field} is {written(analysis[field])} and is ignored: steps says when to mirror"
+    elif analysis.get("mirrorWeight") and not analysis.get("mirror"):
+        yield f"spec.analysis.mirrorWeight is {analysis['mirrorWeight']} and is ignored: mirror is not true"
+
+
 def revert_asked(raw: Node) -> Iterator[str]:
     """Find the wish to revert on deletion."""
     if raw["spec"].get("revertOnDeletion"):
@@ -107,6 +118,7 @@ def meant_for_others(raw: Node) -> Iterator[str]:
 
 WARNINGS: tuple[Callable[[Node], Iterator[str]], ...] = (
     ceiling_beside_weights,
+    mirror_unused,
     revert_asked,
     window_too_short,
     check_without_limits,
@@ -168,6 +180,9 @@ def _unknown(raw: object, schema: Schema, path: str) -> Iterator[Refusal]:
                 yield from _unknown(value, schema["properties"][name], f"{path}.{name}")
             else:
                 yield Refusal(f"{path}.{name}", value, f'unknown field "{path}.{name}"')
+    elif isinstance(raw, Mapping) and "additionalProperties" in schema:
+        for name, value in raw.items():
+            yield from _unknown(value, schema["additionalProperties"], f"{path}.{name}")
     elif isinstance(raw, list | tuple) and "items" in schema:
         for index, entry in enumerate(raw):
             yield from _unknown(entry, schema["items"], f"{path}[{index}]")

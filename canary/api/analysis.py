@@ -1,31 +1,34 @@
 """`spec.analysis`: the plan of a release and its checks."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict
 
 from canary.api.duration import parse_duration
 from canary.api.hooks import Alert, SessionAffinity, Webhook
+from canary.api.match import Conditions, cohort_of
 from canary.api.metric import Metric, Metrics, OnNoData
-from canary.api.wire import Bool, Count, Duration, Opaque, Positive, Weight, WireModel
+from canary.api.wire import Bool, Duration, Positive, Weight, WireModel
 
 CanaryScale = Literal["Proportional", "Full"]
 Percent = Annotated[int, Strict(), Field(ge=0, le=100)]
-StepWeights = Annotated[tuple[Annotated[int, Strict(), Field(ge=1, le=100)], ...], Field(max_length=100)]
+Share = Annotated[int, Strict(), Field(ge=1, le=100)]
+StepWeights = Annotated[tuple[Share, ...], Field(max_length=100)]
+Iterations = Annotated[int, Strict(), Field(ge=0, le=10000)]
 DEFAULT_INTERVAL = "60s"
 
 
 class Pause(WireModel):
-    """A wait: for a person, or for a time."""
+    """A wait without a change of traffic."""
 
-    duration: Duration | None = Field(None, description="How long; without it until resumed.")
+    duration: Duration | None = Field(None, description="How long; must be given for now.")
 
 
 class Mirror(WireModel):
     """Copies of live requests sent to the canary."""
 
-    percentage: Weight = Field(100, description="Share of requests copied.")
+    percentage: Share = Field(100, description="Share of requests copied.")
 
 
 class Soak(WireModel):
@@ -35,13 +38,22 @@ class Soak(WireModel):
 
 
 class Step(WireModel):
-    """One entry of an explicit plan, with exactly one key. Not supported yet."""
+    """One entry of an explicit plan, with exactly one key."""
 
-    set_weight: Weight | None = Field(None, description="Share of requests for the canary.")
+    set_weight: Share | None = Field(
+        None, description="Share of requests for the canary, not lower than the one before."
+    )
     pause: Pause | None = Field(None, description="Wait.")
-    match: tuple[Opaque, ...] = Field((), max_length=16, description="Cohort sent to the canary.")
-    mirror: Mirror | None = Field(None, description="Copy requests to the canary.")
+    match: Conditions = Field(
+        (), description="Cohort sent to the canary from here on: requests that meet any of the conditions."
+    )
+    mirror: Mirror | None = Field(None, description="Copy requests to the canary, before it has a weight.")
     analysis: Soak | None = Field(None, description="Stay and judge at each interval.")
+
+    @property
+    def cohort(self) -> tuple[dict[str, Any], ...]:
+        """Return the conditions of the cohort as Istio writes them."""
+        return cohort_of(self.match)
 
 
 class Analysis(WireModel):
@@ -51,19 +63,23 @@ class Analysis(WireModel):
     threshold: Positive = Field(1, description="Failed checks of one run that cause a rollback.")
     max_weight: Weight = Field(100, description="Weight of the last step made from stepWeight; 0 is 100.")
     step_weight: Weight | None = Field(
-        None, description="Weight added at each step. Exactly one plan: this, stepWeights or iterations."
+        None, description="Weight added at each step. Exactly one plan: this, stepWeights, iterations or steps."
     )
     step_weights: StepWeights = Field((), description="Weights of the steps, strictly rising; the last is the maximum.")
     step_weight_promotion: Weight | None = Field(
         None, description="Weight shifted back at each step of the promotion. Not supported yet."
     )
-    iterations: Count = Field(0, description="Ticks of an A/B or blue/green release. Not supported yet.")
-    steps: Annotated[tuple[Step, ...], Field(max_length=64)] = Field(
-        (), description="Explicit plan. Not supported yet."
+    iterations: Iterations = Field(
+        0, description="Ticks of an A/B release, or of a blue/green one when match is empty."
     )
-    mirror: Bool = Field(False, description="Mirror before the first step. Not supported yet.")
-    mirror_weight: Weight | None = Field(None, description="Share of requests mirrored. Not supported yet.")
-    match: tuple[Opaque, ...] = Field((), max_length=16, description="Cohort of an A/B release. Not supported yet.")
+    steps: Annotated[tuple[Step, ...], Field(max_length=64)] = Field((), description="Explicit plan.")
+    mirror: Bool = Field(
+        False, description="Copy requests to the canary before the first weight, or during all iterations."
+    )
+    mirror_weight: Weight | None = Field(None, description="Share of requests copied; 0 is 100.")
+    match: Conditions = Field(
+        (), description="Cohort of an A/B release: requests that meet any of the conditions; needs iterations."
+    )
     primary_ready_threshold: Percent = Field(
         100, description="Percent of the primary's pods that must be ready; only 100 for now."
     )
@@ -94,6 +110,11 @@ class Analysis(WireModel):
     def drain(self) -> timedelta:
         """Return how long a set without traffic is kept."""
         return timedelta(seconds=self.drain_seconds)
+
+    @property
+    def cohort(self) -> tuple[dict[str, Any], ...]:
+        """Return the conditions of the A/B release's cohort as Istio writes them."""
+        return cohort_of(self.match)
 
     @property
     def top_weight(self) -> int:

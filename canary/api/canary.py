@@ -65,7 +65,7 @@ class Promotion(WireModel):
         "CutOver", description="Roll the primary without traffic; InPlace is not supported yet."
     )
     bake: DurationOrZero = Field(
-        "0s", description="Time at 100 % on the canary before the primary is touched; only 0s for now."
+        "0s", description="Time at 100 % on the canary, with checks, before the primary is touched."
     )
 
     @property
@@ -90,10 +90,10 @@ class CanarySpec(WireModel):
     progress_deadline_seconds: Positive = Field(
         600, description="Seconds without progress of a set before the run ends."
     )
-    skip_analysis: Bool = Field(False, description="Promote without analysis. Not supported yet.")
+    skip_analysis: Bool = Field(False, description="Promote without steps and checks.")
     revert_on_deletion: Bool = Field(False, description="Ignored: deletion is always safe.")
-    suspend: Bool = Field(False, description="Do nothing. Not supported yet.")
-    paused: Bool = Field(False, description="Do nothing. Not supported yet.")
+    suspend: Bool = Field(False, description="Hold a run where it is and begin no other.")
+    paused: Bool = Field(False, description="The same as suspend.")
 
     @property
     def progress_deadline(self) -> timedelta:

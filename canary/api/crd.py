@@ -79,7 +79,7 @@ def canary_schema() -> Schema:
 def _attach(rule: Rule, schema: Schema) -> None:
     node = schema
     for part in filter(None, rule.at.split(".")):
-        node = node["properties"][part.removesuffix("[]")]
+        node = node["additionalProperties"] if part == "*" else node["properties"][part.removesuffix("[]")]
         if part.endswith("[]"):
             node = node["items"]
     node.setdefault(VALIDATIONS, []).append(rule.validation)

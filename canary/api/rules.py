@@ -36,8 +36,9 @@ class Refusal:
 class Rule:
     """Refuse what `find` returns, and what makes `cel` false.
 
-    `at` is the node both look at (`spec.analysis.metrics[]`: each entry), `field` the field below it
-    that is blamed, `message` a template whose `{value}` is the value found, or `cel_value` in CEL.
+    `at` is the node both look at (`metrics[]`: each entry of a list, `headers.*`: each value of a map),
+    `field` the field below it that is blamed, `message` a template whose `{value}` is the value found,
+    or `cel_value` in CEL.
     The API server does not look again at fields that did not change; a rule at the root must be
     `create_only`, or it would refuse the status of a stored Canary.
     """
@@ -106,17 +107,22 @@ def nodes(raw: Node, at: str) -> Iterator[tuple[str, Node]]:
     """Yield each node of `raw` that the path `at` names, with its exact path."""
     found: list[tuple[str, object]] = [("", raw)]
     for part in filter(None, at.split(".")):
-        name = part.removesuffix("[]")
-        found = [
-            (f"{path}.{name}".removeprefix("."), node.get(name)) for path, node in found if isinstance(node, Mapping)
-        ]
-        if part.endswith("[]"):
-            found = [
-                (f"{path}[{index}]", entry)
-                for path, entries in found
-                for index, entry in enumerate(entries if isinstance(entries, list | tuple) else ())
-            ]
+        found = [below for path, node in found for below in _below(path, node, part)]
     yield from ((path, node) for path, node in found if isinstance(node, Mapping))
+
+
+def _below(path: str, node: object, part: str) -> Iterator[tuple[str, object]]:
+    if not isinstance(node, Mapping):
+        return
+    if part == "*":
+        yield from ((f"{path}.{key}", value) for key, value in node.items())
+        return
+    name = part.removesuffix("[]")
+    path, value = f"{path}.{name}".removeprefix("."), node.get(name)
+    if name == part:
+        yield path, value
+    elif isinstance(value, list | tuple):
+        yield from ((f"{path}[{index}]", entry) for index, entry in enumerate(value))
 
 
 def broken(rule: Rule, raw: Node) -> Iterator[Refusal]:

@@ -69,7 +69,7 @@ class Service(WireModel):
     )
     delegation: Bool = Field(False, description="Make a VirtualService for delegation. Not supported yet.")
     traffic_policy: Opaque | None = Field(
-        None, description="Istio TrafficPolicy of both DestinationRules. Not supported yet."
+        None, description="Istio TrafficPolicy of both DestinationRules, before the policy of a rule for the apex."
     )
     match: tuple[Opaque, ...] = Field(
         (), max_length=64, description="Istio HTTPMatchRequests put on every generated route."

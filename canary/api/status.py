@@ -83,7 +83,7 @@ class Progress(WireModel):
 
     role: str = Field(description="Which set.")
     since: Time = Field(description="When it last got on.")
-    available: Integer = Field(description="Available pods at that time.")
+    available: Integer = Field(description="Updated and available pods at that time, added up.")
 
 
 class Drift(WireModel):

@@ -5,34 +5,23 @@ from collections.abc import Iterator
 from canary.api.rules import NOTHING, Node, Rule, quoted
 
 SPEC, ANALYSIS, SERVICE = "spec", "spec.analysis", "spec.service"
-METRIC = "spec.analysis.metrics[]"
+METRIC, PAUSE = "spec.analysis.metrics[]", "spec.analysis.steps[].pause"
 
 LISTS = (
-    (ANALYSIS, "match", "header cohorts come later"),
-    (ANALYSIS, "steps", "use stepWeight or stepWeights"),
     (ANALYSIS, "webhooks", "gates and hooks come later"),
     (ANALYSIS, "alerts", "alerts come later"),
 )
 OBJECTS = (
     (SPEC, "autoscalerRef", "autoscalers come later"),
     (ANALYSIS, "sessionAffinity", "sessions come later"),
-    (SERVICE, "trafficPolicy", "the DestinationRules carry no policy for now"),
     (METRIC, "templateRef", "use request-success-rate or request-duration"),
 )
 SWITCHES = (
-    (SPEC, "skipAnalysis", "every release is analysed for now"),
-    (SPEC, "suspend", "delete the Canary to stop it for now"),
-    (SPEC, "paused", "delete the Canary to stop it for now"),
-    (ANALYSIS, "mirror", "mirroring comes later"),
     (SERVICE, "delegation", "name hosts and gateways instead"),
     (SERVICE, "portDiscovery", "only service.port is served for now"),
     (SERVICE, "headless", "the Services have a cluster IP for now"),
 )
-NUMBERS = (
-    (ANALYSIS, "iterations", "A/B and blue/green come later, use stepWeight or stepWeights"),
-    (ANALYSIS, "mirrorWeight", "mirroring comes later"),
-    (ANALYSIS, "stepWeightPromotion", "the promotion shifts traffic back in one write"),
-)
+NUMBERS = ((ANALYSIS, "stepWeightPromotion", "the promotion shifts traffic back in one write"),)
 TEXTS = (
     (SPEC, "metricsServer", "set the metrics server of the controller"),
     (SERVICE, "trafficDistribution", "set it on the Service"),
@@ -90,9 +79,8 @@ def _in_place(node: Node) -> object:
     return strategy if strategy == "InPlace" else NOTHING
 
 
-def _bake(node: Node) -> object:
-    bake = node.get("bake") or ""
-    return bake if any(digit in bake for digit in "123456789") else NOTHING
+def _endless(pause: Node) -> object:
+    return NOTHING if pause.get("duration") else pause
 
 
 def _tcp(node: Node) -> object:
@@ -116,12 +104,11 @@ SINGLE = (
         forbidden=True,
     ),
     Rule(
-        "spec.promotion",
-        "bake",
-        _bake,
-        "spec.promotion.bake is {value}, which is not supported yet; use 0s or remove it",
-        "!has(self.bake) || !self.bake.matches('[1-9]')",
-        quoted("self.bake"),
+        PAUSE,
+        "",
+        _endless,
+        f"{PAUSE} without duration is not supported yet; give it a duration",
+        "has(self.duration) && self.duration != ''",
         forbidden=True,
     ),
     Rule(

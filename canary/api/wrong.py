@@ -1,37 +1,15 @@
 """What no version accepts: rules over more than one field, and rules over time."""
 
 import re
-from itertools import pairwise
 
 from canary.api.duration import PATTERN, parse_duration
-from canary.api.rules import NOTHING, Node, Rule, Unquoted, quoted
+from canary.api.plans import PLAN_RULES
+from canary.api.rules import NOTHING, Node, Rule, quoted
 
-PLANS = ("stepWeight", "stepWeights", "iterations", "steps")
 LONGEST_APEX, LONGEST_CANARY = 55, 63
 SERVICE_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _APEX = "(has(self.service.name) && self.service.name != '' ? self.service.name : self.targetRef.name)"
 _OLD_APEX = _APEX.replace("self.", "oldSelf.")
-_HAS_PLAN = {
-    "stepWeight": "has(self.analysis.stepWeight) && self.analysis.stepWeight > 0",
-    "stepWeights": "has(self.analysis.stepWeights) && size(self.analysis.stepWeights) > 0",
-    "iterations": "has(self.analysis.iterations) && self.analysis.iterations > 0",
-    "steps": "has(self.analysis.steps) && size(self.analysis.steps) > 0",
-}
-
-
-def plans_other_than_one(spec: Node) -> object:
-    """Find an analysis that gives no plan, or several."""
-    given = [plan for plan in PLANS if spec["analysis"].get(plan)]
-    if spec.get("skipAnalysis") or len(given) == 1:
-        return NOTHING
-    return Unquoted("".join(f" {plan}" for plan in given or ["none"]))
-
-
-def weights_not_rising(analysis: Node) -> object:
-    """Find step weights of which one is not above the one before it."""
-    weights = analysis.get("stepWeights") or ()
-    rising = all(one < following for one, following in pairwise(weights))
-    return NOTHING if rising else weights
 
 
 def window_given_twice(metric: Node) -> object:
@@ -97,9 +75,6 @@ def apex(spec: Node) -> str:
     return str(spec["service"].get("name") or spec["targetRef"]["name"])
 
 
-_GIVEN = ", ".join(f"{has} ? ' {plan}' : ''" for plan, has in _HAS_PLAN.items())
-_NO_PLAN = " && ".join(f"!({has})" for has in _HAS_PLAN.values())
-
 WRONG: tuple[Rule, ...] = (
     Rule(
         "",
@@ -110,23 +85,7 @@ WRONG: tuple[Rule, ...] = (
         quoted("self.metadata.name"),
         create_only=True,
     ),
-    Rule(
-        "spec",
-        "analysis",
-        plans_other_than_one,
-        "spec.analysis must have exactly one of stepWeight, stepWeights, iterations and steps; given:{value}",
-        f"(has(self.skipAnalysis) && self.skipAnalysis) || [{', '.join(_HAS_PLAN.values())}].exists_one(given, given)",
-        f"'%s%s%s%s%s'.format([{_GIVEN}, {_NO_PLAN} ? ' none' : ''])",
-    ),
-    Rule(
-        "spec.analysis",
-        "stepWeights",
-        weights_not_rising,
-        "spec.analysis.stepWeights is {value}; each weight must be greater than the one before it",
-        "!has(self.stepWeights) || (self.stepWeights.isSorted() && "
-        "self.stepWeights.all(one, self.stepWeights.exists_one(other, other == one)))",
-        "self.stepWeights",
-    ),
+    *PLAN_RULES,
     Rule(
         "spec.analysis.metrics[]",
         "interval",

@@ -1,46 +1,13 @@
 """Canary manifests for the tests of the wire models."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from enum import Enum
 from typing import Any
 
 import yaml
 
-LISTING_5_1 = """\
-apiVersion: flagger.app/v1beta1
-kind: Canary
-metadata:
-  name: catalog-release
-  namespace: istioinaction
-spec:
-  targetRef:
-    apiVersion: apps/v1
-    kind: Deployment
-    name: catalog
-  progressDeadlineSeconds: 60
-  service:
-    name: catalog
-    port: 80
-    targetPort: 3000
-    gateways:
-    - mesh
-    hosts:
-    - catalog
-  analysis:
-    interval: 45s
-    threshold: 5
-    maxWeight: 50
-    stepWeight: 10
-    metrics:
-    - name: request-success-rate
-      thresholdRange:
-        min: 99
-        interval: 1m
-    - name: request-duration
-      thresholdRange:
-        max: 500
-        interval: 30s
-"""
+from canary.sim.manifests import LISTING_5_1
 
 
 class Absent(Enum):
@@ -75,6 +42,44 @@ WEBHOOK = {"name": "load", "url": "http://loadtester/"}
 ALERT = {"name": "team", "providerRef": {"name": "slack"}}
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "catalog"}
 PLANS = "spec.analysis must have exactly one of stepWeight, stepWeights, iterations and steps; given:"
+
+STEPS = "spec.analysis.steps[]"
+STEP_KEYS = f"{STEPS} must have exactly one of setWeight, pause, match, mirror and analysis; given:"
+MIRROR_LATE = (
+    f"{STEPS}.mirror comes after a setWeight; mirror before the canary has a weight, "
+    "when the copies are of requests to the primary alone"
+)
+EVERYBODY = "names nothing that a request must have, so that it would take them all; name a header or a path"
+COHORT = [{"headers": {"x-user": {"exact": "tester"}}}]
+
+
+def iterations(**more: Any) -> dict[str, Any]:
+    """Return the changes that make listing 5.1 an A/B or blue/green release."""
+    return {f"{A}.stepWeight": ABSENT, f"{A}.iterations": 10} | {f"{A}.{field}": value for field, value in more.items()}
+
+
+def steps(*entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes that give listing 5.1 these steps."""
+    return {f"{A}.stepWeight": ABSENT, f"{A}.steps": list(entries)}
+
+
+def _string_match_cases() -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Yield what no text of a condition may be, for each text of each list of conditions."""
+    texts = ["uri", "scheme", "method", "authority", "headers.x-user", "queryParams.x-user", "withoutHeaders.x-user"]
+    for text in texts:
+        for at in (f"{A}.match[]", f"{STEPS}.match[]"):
+            path, general = f"{at.replace('[]', '[0]')}.{text}", f"{at}.{text.replace('x-user', '*')}"
+            several = f"{general} must have at most one of exact, prefix and regex; given: prefix regex"
+            yield _matching(at, text, {"prefix": "a", "regex": "b"}), path, several
+            suffix = f'{general}.suffix is "-test", which Istio does not know; use regex'
+            yield _matching(at, text, {"suffix": "-test"}), f"{path}.suffix", suffix
+
+
+def _matching(at: str, text: str, given: dict[str, str]) -> dict[str, Any]:
+    field, _, key = text.partition(".")
+    condition = {field: {key: given} if key else given}
+    return steps({"match": [condition]}) if at.startswith(STEPS) else iterations(match=[condition])
+
 
 # (changes to listing 5.1, field blamed, sentence): what no version accepts.
 WRONG: list[tuple[dict[str, Any], str, str]] = [
@@ -159,24 +164,85 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         f"{A}.sessionAffinity.primaryCookieName",
         f'{A}.sessionAffinity.primaryCookieName is "a", as cookieName is; the two cookies need different names',
     ),
+    (
+        {f"{A}.match": COHORT},
+        f"{A}.match",
+        f"{A}.match needs iterations; for weights after a cohort use steps[].match",
+    ),
+    (
+        {**steps({"setWeight": 5}), f"{A}.match": COHORT},
+        f"{A}.match",
+        f"{A}.match needs iterations; for weights after a cohort use steps[].match",
+    ),
+    ({f"{A}.iterations": 10}, A, f"{PLANS} stepWeight iterations"),
+    ({f"{A}.iterations": 10, f"{A}.steps": [{"setWeight": 5}]}, A, f"{PLANS} stepWeight iterations steps"),
+    (
+        iterations() | {f"{A}.iterations": 10001},
+        f"{A}.iterations",
+        f"{A}.iterations is 10001; it must be at most 10000",
+    ),
+    ({f"{A}.mirrorWeight": 101}, f"{A}.mirrorWeight", f"{A}.mirrorWeight is 101; it must be at most 100"),
+    (steps({"setWeight": 5}, {}), f"{A}.steps[1]", f"{STEP_KEYS} none"),
+    (steps({"match": []}), f"{A}.steps[0]", f"{STEP_KEYS} none"),
+    (
+        steps({"setWeight": 5, "pause": {"duration": "1m"}}),
+        f"{A}.steps[0]",
+        f"{STEP_KEYS} setWeight pause",
+    ),
+    (
+        steps({"match": COHORT, "mirror": {}, "analysis": {"duration": "5m"}}),
+        f"{A}.steps[0]",
+        f"{STEP_KEYS} match mirror analysis",
+    ),
+    (steps({"setWeight": 0}), f"{A}.steps[0].setWeight", f"{STEPS}.setWeight is 0; it must be at least 1"),
+    (steps({"setWeight": 101}), f"{A}.steps[0].setWeight", f"{STEPS}.setWeight is 101; it must be at most 100"),
+    (
+        steps({"setWeight": 20}, {"analysis": {"duration": "5m"}}, {"setWeight": 10}, {"setWeight": 50}),
+        f"{A}.steps",
+        f"{STEPS}.setWeight is in turn [20, 10, 50]; no weight may be lower than the one before it",
+    ),
+    (iterations(match=[{}]), f"{A}.match[0]", f"{A}.match[] {EVERYBODY}"),
+    (iterations(match=[*COHORT, {"uri": {}, "name": "x"}]), f"{A}.match[1]", f"{A}.match[] {EVERYBODY}"),
+    (steps({"match": [{"headers": {}}]}), f"{A}.steps[0].match[0]", f"{STEPS}.match[] {EVERYBODY}"),
+    (steps({"setWeight": 5}, {"mirror": {"percentage": 50}}), f"{A}.steps", MIRROR_LATE),
+    (steps({"mirror": {}}, {"setWeight": 5}, {"match": COHORT}, {"mirror": {}}), f"{A}.steps", MIRROR_LATE),
+    (
+        steps({"mirror": {"percentage": 0}}),
+        f"{A}.steps[0].mirror.percentage",
+        f"{STEPS}.mirror.percentage is 0; it must be at least 1",
+    ),
+    (
+        steps({"pause": {"duration": "ten"}}),
+        f"{A}.steps[0].pause.duration",
+        f'{STEPS}.pause.duration is "ten"; it must be {DURATION_WORDS}',
+    ),
+    (
+        steps({"analysis": {"duration": ""}}),
+        f"{A}.steps[0].analysis.duration",
+        f'{STEPS}.analysis.duration is ""; say how long to stay, such as 5m',
+    ),
+    (
+        {"spec.promotion.bake": "ten"},
+        "spec.promotion.bake",
+        'spec.promotion.bake is "ten"; it must be 0s or a duration such as 45s, 5m or 1h30m',
+    ),
+    (
+        iterations(match=[{"port": 0}]),
+        f"{A}.match[0].port",
+        f"{A}.match[].port is 0; it must be at least 1",
+    ),
+    *_string_match_cases(),
 ]
 
 # As above: what a later version does.
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
-    ({f"{A}.match": [{"headers": {"x": {"exact": "y"}}}]}, f"{A}.match", f"{A}.match is not supported yet"),
-    (
-        {f"{A}.stepWeight": ABSENT, f"{A}.iterations": 10},
-        f"{A}.iterations",
-        f"{A}.iterations is 10, which is not supported yet",
-    ),
-    (
-        {f"{A}.stepWeight": ABSENT, f"{A}.steps": [{"setWeight": 20}]},
-        f"{A}.steps",
-        f"{A}.steps is not supported yet",
-    ),
-    ({f"{A}.mirror": True}, f"{A}.mirror", f"{A}.mirror is true, which is not supported yet"),
-    ({f"{A}.mirrorWeight": 50}, f"{A}.mirrorWeight", f"{A}.mirrorWeight is 50, which is not"),
     ({f"{A}.stepWeightPromotion": 5}, f"{A}.stepWeightPromotion", f"{A}.stepWeightPromotion is 5, which"),
+    (
+        steps({"setWeight": 5}, {"pause": {}}),
+        f"{A}.steps[1].pause",
+        f"{STEPS}.pause without duration is not supported yet; give it a duration",
+    ),
+    (steps({"pause": {"duration": ""}}), f"{A}.steps[0].pause", f"{STEPS}.pause without duration is not"),
     ({f"{A}.sessionAffinity": {"cookieName": "a"}}, f"{A}.sessionAffinity", f"{A}.sessionAffinity is not"),
     ({f"{A}.webhooks": [WEBHOOK]}, f"{A}.webhooks", f"{A}.webhooks is not supported yet"),
     ({f"{A}.alerts": [ALERT]}, f"{A}.alerts", f"{A}.alerts is not supported yet"),
@@ -190,17 +256,12 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
         "spec.promotion.strategy",
         'spec.promotion.strategy is "InPlace"',
     ),
-    ({"spec.promotion.bake": "10m"}, "spec.promotion.bake", 'spec.promotion.bake is "10m", which is not'),
     ({"spec.autoscalerRef": SCALER}, "spec.autoscalerRef", "spec.autoscalerRef is not supported yet"),
-    ({"spec.skipAnalysis": True}, "spec.skipAnalysis", "spec.skipAnalysis is true, which is not supported"),
-    ({"spec.suspend": True}, "spec.suspend", "spec.suspend is true, which is not supported yet"),
-    ({"spec.paused": True}, "spec.paused", "spec.paused is true, which is not supported yet"),
     ({"spec.metricsServer": "http://p:9090"}, "spec.metricsServer", "spec.metricsServer is not supported"),
     ({f"{S}.delegation": True}, f"{S}.delegation", f"{S}.delegation is true, which is not supported yet"),
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
     ({f"{S}.trafficDistribution": "PreferClose"}, f"{S}.trafficDistribution", f"{S}.trafficDistribution is"),
-    ({f"{S}.trafficPolicy": {"tls": {}}}, f"{S}.trafficPolicy", f"{S}.trafficPolicy is not supported yet"),
     ({f"{S}.appProtocol": "TCP"}, f"{S}.appProtocol", f'{S}.appProtocol is "TCP", which is not supported'),
     ({f"{S}.apex": {"labels": {"a": "b"}}}, f"{S}.apex", f"{S}.apex is not supported yet"),
     ({f"{S}.primary": {"labels": {"a": "b"}}}, f"{S}.primary", f"{S}.primary is not supported yet"),
@@ -211,6 +272,22 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
         f"{S}.unmanagedMetadata is not supported yet",
     ),
 ]
+
+EVERY_CONDITION = {
+    "name": "testers",
+    "uri": {"prefix": "/items"},
+    "scheme": {"exact": "https"},
+    "method": {"regex": "GET|HEAD"},
+    "authority": {"exact": "catalog.example.com"},
+    "headers": {"cookie": {"regex": "^(.*?;)?(type=insider)(;.*)?$"}, "x-user": {}},
+    "port": 80,
+    "sourceLabels": {"app": "webapp"},
+    "gateways": ["mesh"],
+    "queryParams": {"test": {"exact": ""}},
+    "ignoreUriCase": True,
+    "withoutHeaders": {"x-bot": {}},
+    "sourceNamespace": "istioinaction",
+}
 
 # What is accepted: values that mean nothing, and everything this version does.
 ACCEPTED: list[dict[str, Any]] = [
@@ -227,6 +304,27 @@ ACCEPTED: list[dict[str, Any]] = [
     {f"{M}.0.reporter": "source", f"{M}.1.reporter": "destination", f"{M}.1.threshold": 500},
     {f"{A}.metrics": ABSENT},
     {"spec.promotion": {"strategy": "CutOver", "bake": "0s"}},
+    {"spec.promotion.bake": "10m", "spec.suspend": True, "spec.paused": True},
+    {"spec.skipAnalysis": True, f"{A}.stepWeight": ABSENT},
+    {"spec.skipAnalysis": True},
+    {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
+    {f"{A}.mirrorWeight": 20},
+    iterations(),
+    iterations(mirror=True, mirrorWeight=0),
+    iterations(match=COHORT),
+    iterations(match=[EVERY_CONDITION, *COHORT]),
+    steps({"match": [EVERY_CONDITION]}),
+    steps(
+        {"mirror": {"percentage": 50}},
+        {"match": COHORT},
+        {"mirror": {}},
+        {"pause": {"duration": "10m"}},
+        {"setWeight": 10},
+        {"analysis": {"duration": "5m"}},
+        {"match": COHORT},
+        {"setWeight": 10},
+        {"setWeight": 100},
+    ),
     {f"{S}.name": ABSENT, f"{S}.hosts": ABSENT, f"{S}.gateways": ABSENT, f"{S}.targetPort": "http"},
     {f"{S}.gateways": ["istio-system/public"], f"{S}.hosts": ["*"], f"{S}.appProtocol": "grpc"},
     {f"{S}.apex": {}, f"{S}.primary": {"labels": {}}, f"{S}.unmanagedMetadata": {"labels": []}},

@@ -12,7 +12,7 @@ from canary.api.unsupported import UNSUPPORTED as UNSUPPORTED_RULES
 from canary.api.wrong import WRONG as WRONG_RULES
 from canary.api.wrong import nothing_at_once
 
-from .manifests import ABSENT, ACCEPTED, UNSUPPORTED, WRONG, A, M, S, listing
+from .manifests import ABSENT, ACCEPTED, COHORT, UNSUPPORTED, WRONG, A, M, S, iterations, listing, steps
 
 
 def _name(value: object) -> str | None:
@@ -65,6 +65,26 @@ def test_admission_says_what_is_not_supported_yet(changes: dict[str, Any], field
         ),
         ({f"{A}.threshhold": 5}, f"{A}.threshhold", f'unknown field "{A}.threshhold"'),
         ({f"{M}.0.max": 5}, f"{M}[0].max", f'unknown field "{M}[0].max"'),
+        (
+            iterations(match=[{"headers": {"x-user": {"exakt": "tester"}}}]),
+            f"{A}.match[0].headers.x-user.exakt",
+            f'unknown field "{A}.match[0].headers.x-user.exakt"',
+        ),
+        (
+            iterations(match=[{"headers": {"x-user": "tester"}}]),
+            f"{A}.match[0].headers.x-user",
+            f'{A}.match[].headers.x-user is "tester"; it must be of type object',
+        ),
+        (
+            steps({"match": [{"uri": {"prefix": ""}}]}),
+            f"{A}.steps[0].match[0].uri.prefix",
+            f"{A}.steps[].match[].uri.prefix is empty; it must be given",
+        ),
+        (
+            steps({"match": [{"uri": {"regex": "a" * 1025}}]}),
+            f"{A}.steps[0].match[0].uri.regex",
+            f"{A}.steps[].match[].uri.regex is too long; it may hold at most 1024",
+        ),
     ],
     ids=_name,
 )
@@ -87,6 +107,33 @@ def test_admission_accepts_exactly_rising_step_weights(weights: list[int]) -> No
     assert (refusals(manifest) == ()) == good
 
 
+STEP = st.one_of(
+    st.integers(1, 100).map(lambda weight: {"setWeight": weight}),
+    st.integers(1, 100).map(lambda share: {"mirror": {"percentage": share}}),
+    st.just({"match": COHORT}),
+    st.just({"pause": {"duration": "1m"}}),
+    st.just({"analysis": {"duration": "1m"}}),
+)
+
+
+@given(st.lists(STEP, min_size=1, max_size=8))
+def test_admission_accepts_steps_exactly_when_no_exposure_is_taken_back(entries: list[dict[str, Any]]) -> None:
+    """Accept any order of steps in which no weight falls and no mirror follows a weight."""
+    weight = 0
+    good = True
+    for entry in entries:
+        good = good and not (weight and "mirror" in entry) and entry.get("setWeight", 100) >= weight
+        weight = entry.get("setWeight", weight)
+    assert (refusals(listing(steps(*entries))) == ()) == good
+
+
+@given(st.sets(st.sampled_from(["exact", "prefix", "regex"])))
+def test_admission_accepts_at_most_one_condition_on_a_text(given_keys: set[str]) -> None:
+    """Accept presence and one way to compare, refuse several."""
+    condition = {"headers": {"x-user": dict.fromkeys(given_keys, "tester")}}
+    assert (refusals(listing(iterations(match=[condition]))) == ()) == (len(given_keys) <= 1)
+
+
 def test_admission_rules_each_have_a_case() -> None:
     """Break every rule in at least one case of the tables."""
     messages = [one.message for changes, _, _ in WRONG + UNSUPPORTED for one in refusals(listing(changes))]
@@ -99,6 +146,9 @@ def test_admission_rules_each_have_a_case() -> None:
     ("changes", "words"),
     [
         ({f"{A}.stepWeight": ABSENT, f"{A}.stepWeights": [1, 5]}, f"{A}.maxWeight is 50 and is ignored"),
+        ({f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: mirror is not true"),
+        ({**steps({"setWeight": 5}), f"{A}.mirror": True}, f"{A}.mirror is true and is ignored: steps says when"),
+        ({**steps({"setWeight": 5}), f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: steps says"),
         ({"spec.revertOnDeletion": True}, "spec.revertOnDeletion is true and is ignored"),
         (
             {f"{M}.0.thresholdRange.interval": "10s"},
@@ -115,6 +165,9 @@ def test_admission_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words
     assert warning.startswith(words)
 
 
-def test_admission_has_no_warning_for_the_book() -> None:
-    """Say nothing about listing 5.1."""
-    assert warnings(listing()) == ()
+@pytest.mark.parametrize(
+    "changes", [{}, {f"{A}.mirror": True, f"{A}.mirrorWeight": 20}, {f"{A}.mirrorWeight": 0}, steps({"mirror": {}})]
+)
+def test_admission_has_no_warning_for_what_has_an_effect(changes: dict[str, Any]) -> None:
+    """Say nothing about listing 5.1, and nothing about a mirror that is used."""
+    assert warnings(listing(changes)) == ()

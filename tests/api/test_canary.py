@@ -9,7 +9,7 @@ from canary.api.canary import Canary
 from canary.api.metric import Bounds
 from canary.api.service import Service
 
-from .manifests import ABSENT, A, M, S, listing
+from .manifests import ABSENT, COHORT, EVERY_CONDITION, A, M, S, iterations, listing, steps
 
 
 def test_canary_reads_the_book() -> None:
@@ -76,6 +76,36 @@ def test_step_weights_rule_the_top_weight() -> None:
     """Take the last step weight as the maximum, whatever maxWeight says."""
     changes = {f"{A}.stepWeight": ABSENT, f"{A}.stepWeights": [5, 80]}
     assert Canary.parse(listing(changes)).spec.analysis.top_weight == 80
+
+
+def test_cohorts_are_as_istio_writes_them() -> None:
+    """Give back the conditions of an A/B release and of a step as they were written, every field."""
+    analysis = Canary.parse(listing(iterations(match=[EVERY_CONDITION, *COHORT]))).spec.analysis
+    assert analysis.cohort == (EVERY_CONDITION, *COHORT)
+    (step,) = Canary.parse(listing(steps({"match": [EVERY_CONDITION]}))).spec.analysis.steps
+    assert step.cohort == (EVERY_CONDITION,)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({}, {}),
+        ({"name": "", "gateways": [], "headers": {}, "sourceLabels": {}, "ignoreUriCase": False}, {}),
+        ({"uri": None, "port": None, "sourceNamespace": "", "withoutHeaders": {}, "queryParams": {}}, {}),
+        ({"headers": {"x-user": {}}}, {"headers": {"x-user": {}}}),
+        ({"method": {}, "queryParams": {"q": {"exact": ""}}}, {"method": {}, "queryParams": {"q": {"exact": ""}}}),
+    ],
+)
+def test_cohorts_leave_out_what_asks_for_nothing(written: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Leave out empty lists and texts, which Istio takes as absent, and keep `{}`, which asks for presence."""
+    assert Canary.parse(listing(iterations(match=[written]))).spec.analysis.cohort == (expected,)
+
+
+def test_analysis_without_cohort_has_none() -> None:
+    """Have no cohort in listing 5.1, nor in a step that sets a weight."""
+    assert Canary.parse(listing()).spec.analysis.cohort == ()
+    (step,) = Canary.parse(listing(steps({"setWeight": 5}))).spec.analysis.steps
+    assert (step.cohort, step.set_weight) == ((), 5)
 
 
 def test_canary_ignores_unknown_fields() -> None:
