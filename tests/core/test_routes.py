@@ -12,18 +12,9 @@ from hypothesis import strategies as st
 from canary.api.canary import Canary, CanarySpec
 from canary.core.names import OWNER, ROLLED_BACK, ROUTE_FIELDS
 from canary.core.objects import apply_merge_patch, merge_patch
-from canary.core.routes.istio import (
-    CANARY_ONLY,
-    PRIMARY_ONLY,
-    Weights,
-    is_owned_by,
-    make_route,
-    mirrors,
-    read_roll_back,
-    read_weights,
-    rewrite_route,
-    roll_back_mark,
-)
+from canary.core.routes.istio import make_route, read_weights, rewrite_route
+from canary.core.routes.marks import is_owned_by, read_roll_back, roll_back_mark
+from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_PRIMARY, Routing, Weights
 from tests.builders import NAMES, OWNER_MARK, canary_object, route
 
 P, K = "catalog-primary", "catalog-canary"
@@ -44,10 +35,10 @@ def spec(**service: Any) -> CanarySpec:
 
 
 def rewritten(
-    before: dict[str, Any], weights: Weights, wanted: CanarySpec | None = None, mark: str | None = None
+    before: dict[str, Any], routing: Routing, wanted: CanarySpec | None = None, mark: str | None = None
 ) -> dict[str, Any]:
     """Return a route after the merge patch that our rewriting of it makes."""
-    now = rewrite_route(before, wanted, NAMES, weights, mark)
+    now = rewrite_route(before, wanted, NAMES, routing, mark)
     present = {"metadata": {"annotations": before["metadata"].get("annotations") or {}}, "spec": before["spec"]}
     after: dict[str, Any] = apply_merge_patch(before, merge_patch(present, now))
     return after
@@ -64,9 +55,15 @@ def shares(obj: dict[str, Any]) -> dict[str, int]:
     return {d["destination"]["host"]: d["weight"] for d in entry(obj)["route"]}
 
 
+def evenly(obj: dict[str, Any]) -> bool:
+    """Return whether the route shows shares alone, the same everywhere and without a mirror."""
+    found = read_weights(obj, NAMES)
+    return found is not None and found.even and not found.mirror
+
+
 def test_made_route_is_the_books() -> None:
     """Hosts, gateways, destinations and weights are as listing 5.1 leads to."""
-    made = make_route(spec(), NAMES, OWNER_MARK, Weights(90, 10))
+    made = make_route(spec(), NAMES, OWNER_MARK, Routing(10))
     assert made["spec"] == {
         "hosts": ["catalog"],
         "gateways": ["mesh"],
@@ -89,23 +86,23 @@ def test_made_route_is_the_books() -> None:
 )
 def test_apex_is_among_the_hosts(hosts: list[str], expected: list[str]) -> None:
     """The apex name is added unless the list holds it or a star."""
-    assert make_route(spec(hosts=hosts), NAMES, OWNER_MARK, PRIMARY_ONLY)["spec"]["hosts"] == expected
+    assert make_route(spec(hosts=hosts), NAMES, OWNER_MARK, TO_PRIMARY)["spec"]["hosts"] == expected
 
 
 def test_route_carries_what_the_spec_names() -> None:
     """Every route field of the spec reaches the route, on a new one and on one that is there."""
     wanted = spec(**CARRIED)
-    made = entry(make_route(wanted, NAMES, OWNER_MARK, PRIMARY_ONLY))
-    later = entry(rewritten(route(0), PRIMARY_ONLY, wanted))
+    made = entry(make_route(wanted, NAMES, OWNER_MARK, TO_PRIMARY))
+    later = entry(rewritten(route(0), TO_PRIMARY, wanted))
     for name, value in CARRIED.items():
         assert made[name] == later[name] == value
 
 
 def test_fields_the_spec_names_no_more_are_dropped() -> None:
     """A time-out taken out of the spec leaves the route; one a person added to the route stays."""
-    before = rewritten(route(20), Weights.of(20), spec(timeout="2s"))
+    before = rewritten(route(20), Routing(20), spec(timeout="2s"))
     entry(before)["retries"] = {"attempts": 9}
-    after = rewritten(before, Weights.of(20), spec())
+    after = rewritten(before, Routing(20), spec())
     assert "timeout" not in entry(after)
     assert entry(after)["retries"] == {"attempts": 9}
     assert after["metadata"]["annotations"][ROUTE_FIELDS] == ""
@@ -114,8 +111,8 @@ def test_fields_the_spec_names_no_more_are_dropped() -> None:
 @given(st.integers(0, 100))
 def test_weights_sum_to_100(weight: int) -> None:
     """Whatever the share, the two integers sum to 100, on a made and on a rewritten route (I12)."""
-    made = make_route(spec(), NAMES, OWNER_MARK, Weights.of(weight))
-    after = rewritten(route(30), Weights.of(weight), spec())
+    made = make_route(spec(), NAMES, OWNER_MARK, Routing(weight))
+    after = rewritten(route(30), Routing(weight), spec())
     assert shares(made) == shares(after) == {P: 100 - weight, K: weight}
     assert read_weights(after, NAMES) == Weights(100 - weight, weight)
 
@@ -123,8 +120,8 @@ def test_weights_sum_to_100(weight: int) -> None:
 @given(before=st.integers(0, 100), after=st.integers(0, 100))
 def test_rewriting_is_idempotent(before: int, after: int) -> None:
     """A second rewriting finds nothing to do."""
-    once = rewritten(route(before), Weights.of(after), spec(timeout="1s"))
-    assert rewritten(once, Weights.of(after), spec(timeout="1s")) == once
+    once = rewritten(route(before), Routing(after), spec(timeout="1s"))
+    assert rewritten(once, Routing(after), spec(timeout="1s")) == once
 
 
 def test_what_others_wrote_survives() -> None:
@@ -141,7 +138,7 @@ def test_what_others_wrote_survives() -> None:
     expected = copy.deepcopy(before)
     expected["spec"]["http"][1]["route"][0]["weight"] = 70
     expected["spec"]["http"][1]["route"][1]["weight"] = 30
-    assert rewritten(before, Weights.of(30), spec()) == expected
+    assert rewritten(before, Routing(30), spec()) == expected
 
 
 @pytest.mark.parametrize("name", ["mirror", "mirrors", "mirrorPercentage"])
@@ -149,16 +146,16 @@ def test_mirror_goes_in_the_same_write(name: str) -> None:
     """A mirror that no step asked for leaves with the weights, in one write."""
     before = route(10)
     before["spec"]["http"][0][name] = {"host": K}
-    assert mirrors(before, NAMES)
-    after = rewritten(before, PRIMARY_ONLY, spec())
-    assert not mirrors(after, NAMES)
+    assert not evenly(before)
+    after = rewritten(before, TO_PRIMARY, spec())
+    assert evenly(after)
     assert shares(after) == {P: 100, K: 0}
 
 
 def test_without_a_spec_only_weights_change() -> None:
     """A roll-back does not need a usable spec: hosts, gateways and fields stay."""
-    before = rewritten(route(40), Weights.of(40), spec(timeout="2s", gateways=["gw"], hosts=["a.io"]))
-    after = rewritten(before, PRIMARY_ONLY, None)
+    before = rewritten(route(40), Routing(40), spec(timeout="2s", gateways=["gw"], hosts=["a.io"]))
+    after = rewritten(before, TO_PRIMARY, None)
     assert shares(after) == {P: 100, K: 0}
     assert after["spec"]["hosts"] == ["a.io", "catalog"]
     assert after["spec"]["gateways"] == ["gw"]
@@ -172,7 +169,7 @@ def test_route_without_ours_gets_it_first() -> None:
     theirs = {"name": "theirs", "route": [{"destination": {"host": "other"}}]}
     before["spec"]["http"] = [theirs]
     assert read_weights(before, NAMES) is None
-    after = rewritten(before, PRIMARY_ONLY, spec())
+    after = rewritten(before, TO_PRIMARY, spec())
     assert [e["name"] for e in after["spec"]["http"]] == ["weighted", "theirs"]
 
 
@@ -181,7 +178,7 @@ def test_renamed_route_is_found_by_its_destinations() -> None:
     before = route(30)
     before["spec"]["http"][0]["name"] = "renamed"
     assert read_weights(before, NAMES) == Weights(70, 30)
-    after = rewritten(before, Weights.of(40), spec())
+    after = rewritten(before, Routing(40), spec())
     assert len(after["spec"]["http"]) == 1
     assert after["spec"]["http"][0]["name"] == "renamed"
 
@@ -194,9 +191,9 @@ def test_renamed_route_is_found_by_its_destinations() -> None:
         pytest.param([(K, None)], CANARY_ONLY, id="only the canary"),
         pytest.param([(P, 100), (K, None)], PRIMARY_ONLY, id="a missing weight is 0"),
         pytest.param([(K, 10), (P, 90)], Weights(90, 10), id="other order"),
-        pytest.param([(P, 50), (K, 20)], Weights(50, 20), id="not 100"),
+        pytest.param([(P, 50), (K, 20)], Weights(50, 20, even=False), id="not 100"),
         pytest.param([(P, 50), ("other", 50)], None, id="leads elsewhere"),
-        pytest.param([], Weights(0, 0), id="nowhere"),
+        pytest.param([], Weights(0, 0, even=False), id="nowhere"),
     ],
 )
 def test_weights_are_read_back(destinations: list[tuple[str, int | None]], weights: Weights | None) -> None:
@@ -211,11 +208,11 @@ def test_weights_are_read_back(destinations: list[tuple[str, int | None]], weigh
 def test_roll_back_mark_is_read_for_its_run_alone() -> None:
     """The mark ends exactly the run it was written for, and goes with the next weights."""
     mark = roll_back_mark("rev", "run-1", "ChecksFailed", "5 failed checks")
-    marked = rewritten(route(30), PRIMARY_ONLY, spec(), mark)
+    marked = rewritten(route(30), TO_PRIMARY, spec(), mark)
     assert read_roll_back(marked, "rev", "run-1") == ("ChecksFailed", "5 failed checks")
     assert read_roll_back(marked, "rev", "run-2") is None
     assert read_roll_back(marked, "other", "run-1") is None
-    assert ROLLED_BACK not in rewritten(marked, Weights.of(10), spec())["metadata"]["annotations"]
+    assert ROLLED_BACK not in rewritten(marked, Routing(10), spec())["metadata"]["annotations"]
     assert marked["metadata"]["annotations"][OWNER] == OWNER_MARK.to_text()
 
 
@@ -224,3 +221,22 @@ def test_unreadable_mark_is_none(text: str) -> None:
     """A mark that somebody edited says nothing."""
     assert read_roll_back(route(0, annotations={ROLLED_BACK: text}), "rev", "run") is None
     assert read_roll_back(None, "rev", "run") is None
+
+
+def test_users_route_to_the_primary_alone_is_theirs() -> None:
+    """A route that a user added to our VirtualService for the primary is not shared out, in any routing."""
+    before = route(0)
+    static = {"name": "static", "match": [{"uri": {"prefix": "/static"}}], "route": [{"destination": {"host": P}}]}
+    before["spec"]["http"].append(static)
+    for routing in (Routing(50), Routing(mirror=10), Routing(cohorts=(({"port": 80},),)), TO_PRIMARY):
+        before = rewritten(before, routing, spec())
+        assert before["spec"]["http"][-1] == static
+        assert read_weights(before, NAMES) == routing.weights
+
+
+@pytest.mark.parametrize("left", [[(P, 100)], [(K, 100)], [("other", 100)], []])
+def test_our_route_is_made_whole_again(left: list[tuple[str, int]]) -> None:
+    """Whatever somebody left of our own route, both sides are there after the next write."""
+    before = route(0)
+    before["spec"]["http"][0]["route"] = [{"destination": {"host": host}, "weight": w} for host, w in left]
+    assert shares(rewritten(before, Routing(20), spec())) == {P: 80, K: 20}

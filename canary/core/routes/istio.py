@@ -3,69 +3,156 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canary.api.canary import CanarySpec
-from canary.core.names import OWNER, ROLLED_BACK, ROUTE_FIELDS, Names, Owner, owned_metadata
+from canary.core.names import CHANGED, OWNER, ROLLED_BACK, ROUTE_FIELDS, Names, Owner, is_ours, owned_metadata
 from canary.core.objects import VIRTUAL_SERVICE, Object, annotations_of
+from canary.core.routes.entries import (
+    MIRROR_FIELDS,
+    Entry,
+    Memory,
+    cohorts_on_canary,
+    is_cohort,
+    is_split,
+    is_touched,
+    mirrored,
+    rewrite,
+    touched,
+    undo,
+)
+from canary.core.routes.routing import Routing, Weights
+from canary.core.routes.split import leads_to_us, read_parts, share_of
 
 ROUTE_NAME = "weighted"
 """Name of the generated http route; access logs and traces show it (R-OBS-3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Shares of live traffic in percent; they sum to 100."""
+def make_route(spec: CanarySpec, names: Names, owner: Owner, routing: Routing) -> dict[str, Any]:
+    """Return the VirtualService we make when the apex has none."""
+    managed = _managed(spec)
+    metadata = owned_metadata(names.apex, names.namespace, owner)
+    metadata["annotations"][ROUTE_FIELDS] = ",".join(managed)
+    http, _ = rewrite([_generated(names, managed)], names, routing, ())
+    return {
+        "apiVersion": VIRTUAL_SERVICE.api_version,
+        "kind": VIRTUAL_SERVICE.kind,
+        "metadata": metadata,
+        "spec": {**_addressed(spec), "http": http},
+    }
 
-    primary: int
-    canary: int
 
-    @staticmethod
-    def of(canary: int) -> Weights:
-        """Return the weights that give the canary this share."""
-        return Weights(100 - canary, canary)
+def rewrite_route(
+    route: Object, spec: CanarySpec | None, names: Names, routing: Routing, rolled_back: str | None
+) -> dict[str, Any]:
+    """Return the VirtualService with our fields as they should be and all others untouched (I20).
+
+    In one that we made, hosts, gateways and the route fields named in the spec are ours; fields the
+    spec named before and names no more are removed.  In one that is adopted only destinations at the
+    apex are.  ``rolled_back`` is the text of the roll-back mark, None for no mark.
+    """
+    annotations = dict(annotations_of(route))
+    annotations.pop(ROLLED_BACK, None)
+    if rolled_back is not None:
+        annotations[ROLLED_BACK] = rolled_back
+    body = dict(route.get("spec") or {})
+    http = list(body.get("http") or [])
+    if is_ours(route):
+        body |= _addressed(spec) if spec is not None else {}
+        body["http"] = _our_entries(http, spec, names, routing, annotations)
+    else:
+        body["http"], memory = rewrite(http, names, routing, _remembered(annotations))
+        annotations[CHANGED] = _recall(memory, routing)
+    return {"metadata": {"annotations": annotations}, "spec": body}
 
 
-PRIMARY_ONLY = Weights(100, 0)
-CANARY_ONLY = Weights(0, 100)
+def plain_route(route: Object, names: Names) -> dict[str, Any]:
+    """Return an adopted VirtualService as its user wrote it, with what the user changed meanwhile."""
+    annotations = dict(annotations_of(route))
+    memory = _remembered(annotations)
+    for mark in (OWNER, CHANGED, ROLLED_BACK, ROUTE_FIELDS):
+        annotations.pop(mark, None)
+    body = dict(route.get("spec") or {})
+    if body.get("http"):
+        body["http"] = undo(body["http"], names, memory)
+    return {"metadata": {"annotations": annotations}, "spec": body}
 
 
 def read_weights(route: Object, names: Names) -> Weights | None:
-    """Return the shares a VirtualService gives the two sides; None when it has no weighted route of ours."""
-    entry = _find_weighted(route, names)
-    if entry is None:
+    """Return what a VirtualService gives the two sides; None when traffic to the apex is not shared out."""
+    entries: list[Entry] = list((route.get("spec") or {}).get("http") or [])
+    ours = [_find_generated(entries, names)] if is_ours(route) else touched(entries, names)
+    found = [one for one in ours if one is not None]
+    if not found or not all(is_split(one, names) for one in found):
         return None
-    shares = dict.fromkeys((names.service("primary").name, names.service("canary").name), 0)
-    destinations = entry.get("route") or []
-    for destination in destinations:
-        # A single destination without weight gets everything; among several it gets nothing.
-        default = 100 if len(destinations) == 1 else 0
-        host = (destination.get("destination") or {}).get("host")
-        if host not in shares:
-            return None
-        shares[host] += int(destination.get("weight", default))
-    primary, canary = shares[names.service("primary").name], shares[names.service("canary").name]
-    return Weights(primary, canary)
+    if is_ours(route) and any(part.host is None for part in read_parts(found[0].get("route") or [], names)):
+        return None
+    mirrors = {mirrored(one, names) for one in found}
+    foreign = is_ours(route) and not max(mirrors) and any(k in found[0] for k in MIRROR_FIELDS)
+    primary, canary, even = _shares(found, names, _recalled_share(annotations_of(route)))
+    even = even and len(mirrors) == 1 and not foreign
+    return Weights(primary, canary, max(mirrors), cohorts_on_canary(entries), even)
 
 
-def _find_weighted(route: Object, names: Names) -> dict[str, Any] | None:
-    """Return our http route: the one of our name, else the one whose destinations are our Services."""
-    entries: list[dict[str, Any]] = list((route.get("spec") or {}).get("http") or [])
-    hosts = {names.service("primary").name, names.service("canary").name}
+def _shares(entries: Sequence[Mapping[str, Any]], names: Names, intended: int | None) -> tuple[int, int, bool]:
+    """Return the shares of both sides over all touched routes, and whether the routes agree on them."""
+    routes = [read_parts(one.get("route") or [], names) for one in entries]
+    whole = all(sum(part.total for part in parts) == 100 for parts in routes)
+    pairs = [(part.total - part.canary, part.canary) for parts in routes for part in parts if part.host is not None]
+    if not pairs:
+        return 0, 0, False
+    if whole and intended is not None and all(c == share_of(p + c, intended) for p, c in pairs):
+        return 100 - intended, intended, True
+    if len(set(pairs)) == 1:
+        return (*pairs[0], whole)
+    largest = max(100 * c // (p + c) if p + c else 0 for p, c in pairs)
+    return 100 - largest, largest, whole and all(c == share_of(p + c, largest) for p, c in pairs)
 
-    def leads_to_us(entry: dict[str, Any]) -> bool:
-        found = {(d.get("destination") or {}).get("host") for d in entry.get("route") or []}
-        return bool(found) and found <= hosts
 
+def _find_generated(entries: Sequence[Entry], names: Names) -> Entry | None:
+    """Return our http route: the one of our name, else the first that leads to our Services."""
     named = (e for e in entries if e.get("name") == ROUTE_NAME)
-    return next(named, None) or next((e for e in entries if leads_to_us(e)), None)
+    return next(named, None) or next((e for e in entries if is_touched(e, names)), None)
 
 
-def mirrors(route: Object, names: Names) -> bool:
-    """Return whether our route mirrors requests, which no step asked for."""
-    entry = _find_weighted(route, names)
-    return entry is not None and any(k in entry for k in ("mirror", "mirrors", "mirrorPercentage"))
+def _our_entries(
+    entries: list[Entry], spec: CanarySpec | None, names: Names, routing: Routing, annotations: dict[str, str]
+) -> list[Entry]:
+    """Return the routes of a VirtualService we made: our own one as it should be, all others untouched."""
+    managed: dict[str, Any] = {}
+    dropped: list[str] = list(MIRROR_FIELDS)
+    if spec is not None:
+        managed = _managed(spec)
+        dropped += [name for name in annotations.get(ROUTE_FIELDS, "").split(",") if name and name not in managed]
+        annotations[ROUTE_FIELDS] = ",".join(managed)
+    present = _find_generated(entries, names)
+    others = [one for one in entries if one is not present and not is_cohort(one)]
+    place = next((i for i, one in enumerate(entries) if one is present), 0)
+    before = sum(not is_cohort(one) for one in entries[:place])
+    ours = {k: v for k, v in (present or _generated(names, {})).items() if k not in dropped} | managed
+    kept = [d for d in ours.get("route") or [] if read_parts([d], names)[0].host is not None]
+    rewritten, _ = rewrite([{**ours, "route": _whole(kept, names)}], names, routing, ())
+    return [*others[:before], *rewritten, *others[before:]]
+
+
+def _whole(route: list[Any], names: Names) -> list[Any]:
+    """Return the destinations of our own route with both sides there, whatever was left of them."""
+    if not leads_to_us(route, names):
+        # One side or none: what stood at it is kept.
+        return [{**one, "destination": {**one["destination"], "host": names.apex}} for one in route] or list(
+            _generated(names, {})["route"]
+        )
+    return route
+
+
+def _generated(names: Names, managed: Mapping[str, Any]) -> Entry:
+    """Return the one route of a VirtualService we make, before its traffic is shared out."""
+    return {"name": ROUTE_NAME, **managed, "route": [{"destination": {"host": names.apex}}]}
+
+
+def _addressed(spec: CanarySpec) -> dict[str, Any]:
+    return {"hosts": list(spec.hosts), "gateways": list(spec.service.route_gateways)}
 
 
 def _managed(spec: CanarySpec) -> dict[str, Any]:
@@ -91,96 +178,29 @@ def _wire(model: Any, drop: str = "") -> dict[str, Any] | None:
     return wire
 
 
-def _destinations(names: Names, weights: Weights) -> list[dict[str, Any]]:
-    return [
-        {"destination": {"host": names.service("primary").name}, "weight": weights.primary},
-        {"destination": {"host": names.service("canary").name}, "weight": weights.canary},
-    ]
+def _recall(memory: Memory, routing: Routing) -> str:
+    """Return the annotation that undoes our changes: destinations as written, and the share they stand for."""
+    body: dict[str, Any] = {"canary": routing.canary}
+    if any(one is not None for one in memory):
+        body["routes"] = list(memory)
+    return json.dumps(body, separators=(",", ":"))
 
 
-def make_route(spec: CanarySpec, names: Names, owner: Owner, weights: Weights) -> dict[str, Any]:
-    """Return the VirtualService we make when the apex has none."""
-    managed = _managed(spec)
-    metadata = owned_metadata(names.apex, names.namespace, owner)
-    metadata["annotations"][ROUTE_FIELDS] = ",".join(managed)
-    return {
-        "apiVersion": VIRTUAL_SERVICE.api_version,
-        "kind": VIRTUAL_SERVICE.kind,
-        "metadata": metadata,
-        "spec": {
-            "hosts": list(spec.hosts),
-            "gateways": list(spec.service.route_gateways),
-            "http": [{"name": ROUTE_NAME, **managed, "route": _destinations(names, weights)}],
-        },
-    }
-
-
-def rewrite_route(
-    route: Object, spec: CanarySpec | None, names: Names, weights: Weights, rolled_back: str | None
-) -> dict[str, Any]:
-    """Return the VirtualService with our fields as they should be and all others untouched (I20).
-
-    Ours are the weights, mirror, hosts, gateways and the route fields named in the spec; fields the
-    spec named before and names no more are removed.  ``rolled_back`` is the text of the roll-back
-    mark, None for no mark.  With no usable spec only the weights change.
-    """
-    annotations = dict(annotations_of(route))
-    annotations.pop(ROLLED_BACK, None)
-    if rolled_back is not None:
-        annotations[ROLLED_BACK] = rolled_back
-    body = dict(route.get("spec") or {})
-    before = annotations.get(ROUTE_FIELDS, "")
-    managed: dict[str, Any] = {}
-    dropped: list[str] = []
-    if spec is not None:
-        managed = _managed(spec)
-        dropped = [name for name in before.split(",") if name and name not in managed]
-        body |= {"hosts": list(spec.hosts), "gateways": list(spec.service.route_gateways)}
-        annotations[ROUTE_FIELDS] = ",".join(managed)
-    entry = _find_weighted(route, names)
-    ours = {k: v for k, v in (entry or {"name": ROUTE_NAME}).items() if k not in dropped}
-    for name in ("mirror", "mirrors", "mirrorPercentage"):
-        ours.pop(name, None)
-    ours |= {**managed, "route": _merge_destinations((entry or {}).get("route"), names, weights)}
-    https = list(body.get("http") or [])
-    body["http"] = [ours if e is entry else e for e in https] if entry is not None else [ours, *https]
-    return {"metadata": {"annotations": annotations}, "spec": body}
-
-
-def _merge_destinations(present: Any, names: Names, weights: Weights) -> list[dict[str, Any]]:
-    """Return the weighted pair, keeping what else stands in the present destinations."""
-    by_host = {(d.get("destination") or {}).get("host"): d for d in present or []}
-    merged = []
-    for wanted in _destinations(names, weights):
-        old = by_host.get(wanted["destination"]["host"], {})
-        merged.append({**old, **wanted, "destination": {**old.get("destination", {}), **wanted["destination"]}})
-    return merged
-
-
-def roll_back_mark(revision: str, run: str, reason: str, message: str) -> str:
-    """Return the mark left in the VirtualService by the write that rolls a run back.
-
-    The write that takes traffic off the canary does not wait for the status.  Should the status never
-    be written, the mark still says that this run is over.
-    """
-    mark = {"revision": revision, "run": run, "reason": reason, "message": message}
-    return json.dumps(mark, separators=(",", ":"))
-
-
-def read_roll_back(route: Object | None, revision: str | None, run: str) -> tuple[str, str] | None:
-    """Return (reason, message) of a roll-back of exactly this run, or None."""
-    text = annotations_of(route).get(ROLLED_BACK) if route is not None else None
-    if not text:
-        return None
+def _changed(annotations: Mapping[str, str]) -> dict[str, Any]:
     try:
-        mark = json.loads(text)
+        found = json.loads(annotations.get(CHANGED) or "{}")
     except ValueError:
-        return None
-    if not isinstance(mark, dict) or (mark.get("revision"), mark.get("run")) != (revision, run):
-        return None
-    return str(mark.get("reason", "")), str(mark.get("message", ""))
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def is_owned_by(route: Object, owner: Owner) -> bool:
-    """Return whether a VirtualService carries this Canary's mark."""
-    return annotations_of(route).get(OWNER) == owner.to_text()
+def _remembered(annotations: Mapping[str, str]) -> Memory:
+    routes = _changed(annotations).get("routes")
+    if not isinstance(routes, list):
+        return ()
+    return tuple(one if isinstance(one, list) else None for one in routes)
+
+
+def _recalled_share(annotations: Mapping[str, str]) -> int | None:
+    share = _changed(annotations).get("canary")
+    return share if isinstance(share, int) and not isinstance(share, bool) and 0 <= share <= 100 else None

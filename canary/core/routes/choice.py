@@ -1,0 +1,66 @@
+"""Which VirtualService shares out the apex's traffic: ours, or the user's that is adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from canary.core.names import OWNER, Names, Owner, owner_of
+from canary.core.objects import Object, annotations_of
+from canary.core.routes.entries import find_conflict, touched
+from canary.core.routes.hosts import spellings
+from canary.core.routes.routing import Routing
+from canary.core.routes.split import read_parts
+
+
+def choose_route(routes: Sequence[Object], names: Names, owner: Owner) -> Object | None:
+    """Return the VirtualService of a Canary: the one that names it, else the apex's own, else one for its host.
+
+    None when there is none yet, or none leads to the apex.
+    """
+    for ours in (_is_marked, _is_apex, _routes_apex):
+        found = next((route for route in routes if ours(route, names, owner)), None)
+        if found is not None:
+            return found
+    return None
+
+
+def routes_host(route: Object, names: Names) -> bool:
+    """Return whether a VirtualService is asked for requests to the apex's host."""
+    hosts = (route.get("spec") or {}).get("hosts") or []
+    return bool(spellings(names.apex, names.namespace) & set(hosts))
+
+
+def is_marked(route: Object) -> bool:
+    """Return whether a VirtualService carries our mark: made by us, or adopted."""
+    return OWNER in annotations_of(route)
+
+
+def refuse_adoption(route: Object, names: Names, plan: Sequence[Routing]) -> str | None:
+    """Return why a user's VirtualService cannot be adopted, in words that name the route; None when it can."""
+    entries = (route.get("spec") or {}).get("http") or []
+    shared = touched(entries, names)
+    if not shared:
+        return f"has no http route to host {names.apex}; add one, or delete it and one is made"
+    for number, entry in enumerate(shared, 1):
+        label = f"http route {entry.get('name') or number}"
+        parts = read_parts(entry.get("route") or [], names)
+        if sum(part.total for part in parts) <= 0:
+            return f"{label} has weights that sum to 0; give its destinations weights that sum to 100"
+        if sum(part.host is not None for part in parts) > 1:
+            return f"{label} names host {names.apex} in more than one destination; leave one of them"
+    conflicts = (find_conflict(entries, names, routing) for routing in plan)
+    return next((one for one in conflicts if one is not None), None)
+
+
+def _is_marked(route: Object, names: Names, owner: Owner) -> bool:
+    found = owner_of(route)
+    return found is not None and (found.group, found.name) == (owner.group, owner.name)
+
+
+def _is_apex(route: Object, names: Names, owner: Owner) -> bool:
+    return bool(route["metadata"]["name"] == names.apex)
+
+
+def _routes_apex(route: Object, names: Names, owner: Owner) -> bool:
+    entries = (route.get("spec") or {}).get("http") or []
+    return not is_marked(route) and routes_host(route, names) and bool(touched(entries, names))

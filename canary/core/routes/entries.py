@@ -1,0 +1,152 @@
+"""The http routes of a VirtualService: which are touched, and what a routing makes of them.
+
+A touched route leads to the apex, as the user wrote it, or to the weighted pair that stands for it.
+Cohort routes are ours whole and stand right before the touched route they were made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from canary.core.names import Names
+from canary.core.routes.cohorts import CannotJoinError, join_all
+from canary.core.routes.hosts import read_host
+from canary.core.routes.routing import Routing
+from canary.core.routes.split import Destination, join, leads_to_us, read_parts, split, to_canary
+
+Entry = dict[str, Any]
+Memory = tuple[list[Destination] | None, ...]
+"""Per touched route, its destinations as the user wrote them where the pair alone does not tell."""
+
+COHORT_PREFIX = "canary-cohort-"
+MIRROR_FIELDS = ("mirror", "mirrors", "mirrorPercentage")
+
+
+def is_cohort(entry: Mapping[str, Any]) -> bool:
+    """Return whether this is a cohort route of ours."""
+    return str(entry.get("name", "")).startswith(COHORT_PREFIX)
+
+
+def is_touched(entry: Mapping[str, Any], names: Names) -> bool:
+    """Return whether a route leads to the apex or to the pair that stands for it."""
+    return not is_cohort(entry) and leads_to_us(entry.get("route") or [], names)
+
+
+def touched(entries: Iterable[Mapping[str, Any]], names: Names) -> list[Mapping[str, Any]]:
+    """Return the routes whose traffic is shared out."""
+    return [one for one in entries if is_touched(one, names)]
+
+
+def is_split(entry: Mapping[str, Any], names: Names) -> bool:
+    """Return whether no destination of a touched route is the apex any more."""
+    return all(part.host is None or part.split for part in read_parts(entry.get("route") or [], names))
+
+
+def rewrite(
+    entries: Sequence[Mapping[str, Any]], names: Names, routing: Routing, memory: Memory
+) -> tuple[list[Entry], Memory]:
+    """Return the routes under a routing, and what undoing it needs; untouched routes are the same.
+
+    ``memory`` is what the last rewriting returned.  What a route has no words for is left out of it
+    (see ``find_conflict``).
+    """
+    found: list[Entry] = []
+    kept: list[list[Destination] | None] = []
+    known = memory if len(memory) == len(touched(entries, names)) else ()
+    for entry in entries:
+        if is_cohort(entry):
+            continue
+        if not is_touched(entry, names):
+            found.append(dict(entry))
+            continue
+        number = len(kept)
+        before = list(entry.get("route") or [])
+        after = split(before, names, routing.canary)
+        if is_split(entry, names):
+            kept.append(known[number] if known else None)
+        else:
+            kept.append(None if join(after, names) == before else before)
+        plain = {k: v for k, v in entry.items() if not (k in MIRROR_FIELDS and _mirrors_canary(entry, names))}
+        found += _cohort_entries(plain, before, names, routing, number)
+        found.append({**plain, "route": after, **_mirroring(plain, after, names, routing.mirror)})
+    return found, tuple(kept)
+
+
+def undo(entries: Sequence[Mapping[str, Any]], names: Names, memory: Memory) -> list[Entry]:
+    """Return the routes as the user wrote them, with whatever else the user changed meanwhile."""
+    found: list[Entry] = []
+    number = 0
+    for entry in entries:
+        if is_cohort(entry):
+            continue
+        if not is_touched(entry, names):
+            found.append(dict(entry))
+            continue
+        route = list(entry.get("route") or [])
+        written = memory[number] if number < len(memory) else None
+        number += 1
+        plain = {k: v for k, v in entry.items() if not (k in MIRROR_FIELDS and _mirrors_canary(entry, names))}
+        fits = written is not None and _same_but_weights(split(written, names, 0), split(route, names, 0))
+        found.append({**plain, "route": written if fits else join(route, names)})
+    return found
+
+
+def mirrored(entry: Mapping[str, Any], names: Names) -> int:
+    """Return the percentage of a route's requests that is copied to the canary."""
+    if not _mirrors_canary(entry, names):
+        return 0
+    percentage = (entry.get("mirrorPercentage") or {}).get("value", 100)
+    return round(float(percentage))
+
+
+def cohorts_on_canary(entries: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many cohorts have routes of their own."""
+    numbers = {str(one["name"]).removeprefix(COHORT_PREFIX).split("-")[0] for one in entries if is_cohort(one)}
+    return len(numbers)
+
+
+def _cohort_entries(
+    plain: Entry, before: list[Destination], names: Names, routing: Routing, number: int
+) -> list[Entry]:
+    label = str(plain.get("name") or number + 1)
+    found = []
+    for index, cohort in enumerate(routing.cohorts, 1):
+        try:
+            conditions = join_all(plain.get("match") or (), cohort)
+        except CannotJoinError:
+            continue
+        if conditions:
+            name = f"{COHORT_PREFIX}{index}-{label}"
+            found.append({**plain, "name": name, "match": conditions, "route": to_canary(before, names)})
+    return found
+
+
+def _mirrors_canary(entry: Mapping[str, Any], names: Names) -> bool:
+    host = read_host((entry.get("mirror") or {}).get("host"), names)
+    return host is not None and host.side == "canary"
+
+
+def find_conflict(entries: Iterable[Mapping[str, Any]], names: Names, routing: Routing) -> str | None:
+    """Return which touched route cannot do what a routing asks for, and why; None when all can."""
+    for number, entry in enumerate(touched(entries, names), 1):
+        label = f"http route {entry.get('name') or number}"
+        if routing.mirror and not _mirrors_canary(entry, names) and any(k in entry for k in MIRROR_FIELDS):
+            return f"{label} mirrors requests elsewhere, the canary's copies have no place there"
+        for cohort in routing.cohorts:
+            try:
+                join_all(entry.get("match") or (), cohort)
+            except CannotJoinError as error:
+                return f"{label} and the cohort cannot be asked for at once: {error}"
+    return None
+
+
+def _mirroring(plain: Entry, route: list[Destination], names: Names, percentage: int) -> Entry:
+    if not percentage or any(k in plain for k in MIRROR_FIELDS):
+        return {}
+    canary = next(part.sides["canary"] for part in read_parts(route, names) if part.split)
+    return {"mirror": canary["destination"], "mirrorPercentage": {"value": percentage}}
+
+
+def _same_but_weights(left: list[Destination], right: list[Destination]) -> bool:
+    return [{**d, "weight": 0} for d in left] == [{**d, "weight": 0} for d in right]

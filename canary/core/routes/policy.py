@@ -1,0 +1,64 @@
+"""The traffic policy in force for the apex host, carried over to the hosts of the two sides.
+
+A DestinationRule speaks of one host: the one for the apex does not reach requests that the weighted
+pair sends to the sides' own hosts (R-RES-3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from canary.core.names import Names, Role, is_ours
+from canary.core.objects import Object
+from canary.core.routes.entries import touched
+from canary.core.routes.hosts import spellings
+from canary.core.routes.istio import plain_route
+from canary.core.routes.split import read_parts
+
+_NOT_CARRIED = ("host", "subsets", "trafficPolicy")
+
+
+def find_rule(rules: Sequence[Object], names: Names) -> Object | None:
+    """Return the user's DestinationRule for the apex host; None when there is none."""
+    wanted = spellings(names.apex, names.namespace)
+    return next((r for r in rules if not is_ours(r) and (r.get("spec") or {}).get("host") in wanted), None)
+
+
+def rule_spec(
+    given: Object | None, rule: Object | None, route: Object | None, names: Names, role: Role
+) -> dict[str, Any] | None:
+    """Return the spec of one side's DestinationRule; None when there is no policy to carry (R-RES-4).
+
+    ``given`` is ``spec.service.trafficPolicy``, which goes before the policy of the user's rule.
+    """
+    body: dict[str, Any] = dict((rule or {}).get("spec") or {})
+    policy = given or _policy(body, route, names)
+    if not policy:
+        return None
+    carried = {k: v for k, v in body.items() if k not in _NOT_CARRIED}
+    return {**carried, "host": names.service(role).name, "trafficPolicy": dict(policy)}
+
+
+def subsets_of(route: Object | None, names: Names) -> frozenset[str]:
+    """Return the subsets of the apex host that the user's routes name, also once they are shared out."""
+    if route is None:
+        return frozenset()
+    entries = plain_route(route, names)["spec"].get("http") or []
+    return frozenset(_named_subsets(entries, names))
+
+
+def _named_subsets(entries: Sequence[Object], names: Names) -> Iterator[str]:
+    for entry in touched(entries, names):
+        for part in read_parts(entry.get("route") or [], names):
+            for one in part.sides.values() if part.host is not None else ():
+                if subset := (one.get("destination") or {}).get("subset"):
+                    yield str(subset)
+
+
+def _policy(body: dict[str, Any], route: Object | None, names: Names) -> dict[str, Any]:
+    """Return the rule's policy; a subset that all routes agree on overrides it, as Istio does it."""
+    policy = dict(body.get("trafficPolicy") or {})
+    subsets = subsets_of(route, names) if body.get("subsets") else frozenset()
+    named = [s for s in body.get("subsets") or [] if s.get("name") in subsets]
+    return {**policy, **(named[0].get("trafficPolicy") or {})} if len(named) == 1 else policy

@@ -1,0 +1,70 @@
+"""Where live traffic should go, and where the routes were seen to send it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Condition = Mapping[str, Any]
+"""One Istio HTTPMatchRequest; a list of them matches when any of them does."""
+
+Cohort = tuple[Condition, ...]
+"""The callers that are sent to the canary whatever the weights say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the routes show: shares of live traffic in percent, mirrored percent, cohorts on the canary.
+
+    ``even`` is False when the routes of one VirtualService disagree: somebody edited one of them.
+    """
+
+    primary: int
+    canary: int
+    mirror: int = 0
+    cohorts: int = 0
+    even: bool = True
+
+    @staticmethod
+    def of(canary: int) -> Weights:
+        """Return the weights that give the canary this share, without mirror or cohorts."""
+        return Weights(100 - canary, canary)
+
+    @property
+    def label(self) -> str:
+        """Return the weights in words, e.g. ``90/10, 50 % mirrored``."""
+        parts = [f"{self.primary}/{self.canary}"]
+        if self.mirror:
+            parts.append(f"{self.mirror} % mirrored")
+        if self.cohorts:
+            parts.append("1 cohort" if self.cohorts == 1 else f"{self.cohorts} cohorts")
+        if not self.even:
+            parts.append("not the same on every route")
+        return ", ".join(parts)
+
+    @property
+    def exposes(self) -> bool:
+        """Return whether any request, or a copy of one, reaches the canary."""
+        return bool(self.canary or self.mirror or self.cohorts)
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What the routes should do: the canary's share and mirrored share in percent, and its cohorts."""
+
+    canary: int = 0
+    mirror: int = 0
+    cohorts: tuple[Cohort, ...] = ()
+
+    @property
+    def weights(self) -> Weights:
+        """Return what routes that do this show."""
+        return Weights(100 - self.canary, self.canary, self.mirror, len(self.cohorts))
+
+
+TO_PRIMARY = Routing()
+TO_CANARY = Routing(100)
+PRIMARY_ONLY = Weights(100, 0)
+CANARY_ONLY = Weights(0, 100)
+"""What routes to one side alone show."""

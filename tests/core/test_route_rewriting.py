@@ -1,0 +1,149 @@
+"""Any VirtualService of a user under any routing: what is ours changes, what is theirs comes back."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canary.core.objects import apply_merge_patch, merge_patch
+from canary.core.routes.entries import find_conflict, is_cohort, is_touched
+from canary.core.routes.istio import plain_route, read_weights, rewrite_route
+from canary.core.routes.routing import Routing, Weights
+from tests.builders import NAMES, NS
+
+SPELLINGS = ("catalog", f"catalog.{NS}", f"catalog.{NS}.svc", f"catalog.{NS}.svc.cluster.local")
+OTHERS = ("img", "catalog.other", "catalog-primary.other", "catalogue", "example.com")
+
+weights = st.one_of(st.none(), st.integers(1, 100))
+extras = st.dictionaries(st.sampled_from(["timeout", "fault", "x-unknown"]), st.text(max_size=3), max_size=2)
+
+
+@st.composite
+def destinations(draw: st.DrawFn, host: str | None = None) -> dict[str, Any]:
+    """One destination: of the apex or of another host, with port, subset and weight or without."""
+    body: dict[str, Any] = {"host": host or draw(st.sampled_from((*SPELLINGS, *OTHERS)))}
+    if draw(st.booleans()):
+        body["port"] = {"number": 80}
+    if draw(st.booleans()):
+        body["subset"] = "v1"
+    weight = draw(weights)
+    found = {"destination": body, **draw(extras)}
+    return found if weight is None else {**found, "weight": weight}
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> dict[str, Any]:
+    """One http route: forwarded, redirected or answered at once."""
+    found: dict[str, Any] = draw(extras)
+    if draw(st.booleans()):
+        found["name"] = draw(st.sampled_from(["a", "b", "weighted"]))
+    if draw(st.booleans()):
+        found["match"] = [{"uri": {"prefix": draw(st.sampled_from(["/", "/api", "/img"]))}}]
+    kind = draw(st.sampled_from(["route", "route", "route", "redirect", "directResponse"]))
+    if kind != "route":
+        return {**found, kind: {"uri": "/x"}}
+    if draw(st.booleans()):
+        found["mirror"] = {"host": "shadow"}
+    return {**found, "route": draw(st.lists(destinations(), min_size=1, max_size=3))}
+
+
+@st.composite
+def routes(draw: st.DrawFn) -> dict[str, Any]:
+    """A VirtualService of a user, with routes of every kind."""
+    body: dict[str, Any] = {"hosts": ["catalog"], **draw(extras)}
+    body["http"] = draw(st.lists(entries(), min_size=1, max_size=4))
+    if draw(st.booleans()):
+        body["tls"] = [{"match": [{"port": 443}], "route": [{"destination": {"host": "catalog"}}]}]
+    metadata: dict[str, Any] = {"name": "catalog", "namespace": NS, "annotations": {"team": "shop"}}
+    return {"metadata": metadata, "spec": body}
+
+
+cohort = st.lists(
+    st.sampled_from([{"headers": {"x-user": {"exact": "me"}}}, {"queryParams": {"beta": {"exact": "1"}}}]),
+    min_size=1,
+    max_size=2,
+).map(tuple)
+routings = st.one_of(
+    st.builds(Routing, canary=st.integers(0, 100), cohorts=st.lists(cohort, max_size=2).map(tuple)),
+    st.builds(Routing, mirror=st.integers(1, 100), cohorts=st.lists(cohort, max_size=1).map(tuple)),
+)
+
+
+def written(before: dict[str, Any], wanted: Routing) -> dict[str, Any]:
+    """Return a VirtualService after the merge patch that our rewriting of it makes."""
+    return patched(before, rewrite_route(before, None, NAMES, wanted, None))
+
+
+def patched(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return an object after the merge patch towards what is wanted of its annotations and spec."""
+    present = {"metadata": {"annotations": before["metadata"].get("annotations") or {}}, "spec": before["spec"]}
+    after: dict[str, Any] = apply_merge_patch(before, merge_patch(present, wanted))
+    return after
+
+
+@given(before=routes(), walk=st.lists(routings, min_size=1, max_size=4))
+def test_undoing_returns_the_original(before: dict[str, Any], walk: list[Routing]) -> None:
+    """After any routings in any order, giving back leaves what the user wrote, byte for byte."""
+    now = copy.deepcopy(before)
+    for wanted in walk:
+        now = written(now, wanted)
+    assert patched(now, plain_route(now, NAMES)) == before
+
+
+@given(before=routes(), wanted=routings)
+def test_untouched_routes_are_identical(before: dict[str, Any], wanted: Routing) -> None:
+    """Routes elsewhere, tls routes and everything around the http routes stay as they are."""
+    after = written(before, wanted)
+    kept = [e for e in after["spec"]["http"] if not is_cohort(e) and not is_touched(e, NAMES)]
+    assert kept == [e for e in before["spec"]["http"] if not is_touched(e, NAMES)]
+    assert {k: v for k, v in after["spec"].items() if k != "http"} == {
+        k: v for k, v in before["spec"].items() if k != "http"
+    }
+
+
+@given(before=routes(), first=routings, wanted=routings)
+def test_weights_of_touched_routes_sum_to_100(before: dict[str, Any], first: Routing, wanted: Routing) -> None:
+    """Integer weights that sum to 100 on every route that leads to the two sides (I12)."""
+    after = written(written(before, first), wanted)
+    for entry in after["spec"]["http"]:
+        if is_cohort(entry) or is_touched(entry, NAMES):
+            assert sum(d["weight"] for d in entry["route"]) == 100
+            assert all(isinstance(d["weight"], int) and d["weight"] >= 0 for d in entry["route"])
+
+
+@given(before=routes(), first=routings, wanted=routings)
+def test_routing_is_read_back(before: dict[str, Any], first: Routing, wanted: Routing) -> None:
+    """What was written is what is read, whatever stood there before, and writing it again changes nothing."""
+    after = written(written(before, first), wanted)
+    touched = [e for e in before["spec"]["http"] if is_touched(e, NAMES)]
+    if find_conflict(touched, NAMES, wanted) is None:
+        assert read_weights(after, NAMES) == (wanted.weights if touched else None)
+    else:
+        assert read_weights(after, NAMES) != wanted.weights
+    assert written(after, wanted) == after
+
+
+@given(before=routes(), wanted=routings, edit=st.integers(0, 99))
+def test_a_route_edited_by_hand_is_seen(before: dict[str, Any], wanted: Routing, edit: int) -> None:
+    """One pair moved by hand never reads as what was asked for."""
+    after = written(before, wanted)
+    touched = [e for e in after["spec"]["http"] if is_touched(e, NAMES)]
+    if not touched:
+        return
+    pair = [d for d in touched[-1]["route"] if d["destination"]["host"].split(".")[0] == "catalog-canary"]
+    edited = next(iter(pair))
+    if edited["weight"] == edit:
+        return
+    edited["weight"] = edit
+    assert read_weights(after, NAMES) != wanted.weights
+
+
+def test_plain_routes_are_not_shared_out() -> None:
+    """A VirtualService as its user wrote it has no weights of ours."""
+    body = {"hosts": ["catalog"], "http": [{"route": [{"destination": {"host": "catalog"}}]}]}
+    obj = {"metadata": {"name": "catalog", "namespace": NS}, "spec": body}
+    assert read_weights(obj, NAMES) is None
+    assert read_weights(written(obj, Routing(canary=10)), NAMES) == Weights.of(10)
