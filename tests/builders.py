@@ -42,7 +42,8 @@ from canary.core.measurement import (
 from canary.core.names import CHANGED, MANAGER, OWNER, ROLE_LABEL, TARGET, WISH, Names, Owner, Role
 from canary.core.objects import DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, CanaryKey, Object, Ref, apply_merge_patch
 from canary.core.revisions import derive, from_object, pin, revision_id, to_object
-from canary.core.routes.istio import Weights, make_route
+from canary.core.routes.istio import make_route
+from canary.core.routes.routing import Routing
 from canary.core.snapshot import Neighbours, Snapshot
 from canary.core.view import View
 from canary.core.workload import Workload
@@ -196,7 +197,7 @@ def apex(role: str = "", *, adopted: bool = True, by: str = MANAGER) -> dict[str
 
 def route(canary: int = 0, *, by: str = MANAGER, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return our VirtualService with this share for the canary, last written by ``by``."""
-    made = make_route(Canary.parse(canary_object()).spec, NAMES, OWNER_MARK, Weights.of(canary))
+    made = make_route(Canary.parse(canary_object()).spec, NAMES, OWNER_MARK, Routing(canary))
     made["metadata"] |= {"uid": "uid-route", "resourceVersion": "50", "managedFields": managed(by, field="f:http")}
     made["metadata"]["annotations"] |= annotations or {}
     return made
@@ -230,6 +231,7 @@ def untouched(changes: dict[str, Any] | None = None, **parts: Any) -> Snapshot:
         apex=apex(adopted=False, by="kubectl"),
         primary_service=None,
         canary_service=None,
+        rules={},
         route=None,
         revisions=(),
         neighbours=Neighbours(),
@@ -256,6 +258,7 @@ def idle(phase: Phase = Phase.INITIALIZED, changes: dict[str, Any] | None = None
         apex=apex("primary"),
         primary_service=service("catalog-primary", "primary"),
         canary_service=service("catalog-canary", "canary"),
+        rules={},
         route=route(0),
         revisions=kept(V1),
     )
@@ -347,9 +350,6 @@ def deleted(world: Snapshot | None = None, **parts: Any) -> Snapshot:
     return replace(found, **parts)
 
 
-# --- time and evidence ---------------------------------------------------------------------------------
-
-
 def settled(role: Role | str, seconds: float = 15) -> dict[str, Any]:
     """Return the status change of a set that left the routes ``seconds`` before NOW + 60."""
     return {"drain": Drain(role=role, since=at(60 - seconds))}  # type: ignore[arg-type]
@@ -429,9 +429,6 @@ def down(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
 def busy(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
     """Answer that requests still arrive at a set that left the routes."""
     return tuple(Measurement(q, answer(q, quiet=False)) for q in queries)
-
-
-# --- what was decided ----------------------------------------------------------------------------------
 
 
 def new_status(snapshot: Snapshot, decision: Decision) -> CanaryStatus:

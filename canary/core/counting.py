@@ -73,7 +73,7 @@ class Window:
         if witnessed(series, start):
             return cls(start, end, start)
         begun = min((one.samples[0][0] for one in series if one.samples), default=inf)
-        return cls(start, end, begun + 2 * (_scrape_interval(series) or inf))
+        return cls(start, end, begun + 2 * (scrape_interval(series) or inf))
 
     def rise(self, series: Series) -> float:
         """Return the increase of a series; raises ``NotANumberError``."""
@@ -171,7 +171,7 @@ def _unexplained(counted: Outcomes, side: Sequence[Series], answer: SeriesAnswer
 
     Pods are scraped at different moments: to match, the source may be one scrape earlier or later.
     """
-    slack = _scrape_interval(side)
+    slack = scrape_interval(side)
     explaining = tally(side, "source", Window.over(answer, window.start - slack, window.end))
     if explaining is None:
         return counted.cancelled
@@ -284,9 +284,9 @@ def _ending(labels: Mapping[str, str]) -> str:
     return ""
 
 
-def _scrape_interval(side: Iterable[Series]) -> float:
-    gaps = [later[0] - earlier[0] for one in side for earlier, later in pairwise(one.samples)]
-    return median(gaps) if gaps else 0.0
+def scrape_interval(side: Iterable[Series]) -> float:
+    """Return the usual seconds between two samples; 0 when no series has two."""
+    return median([later[0] - earlier[0] for one in side for earlier, later in pairwise(one.samples)] or [0.0])
 
 
 def _bound(text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from canary.api.status import CanaryStatus, Phase, Replicas
+from canary.api.status import CanaryStatus, Phase, Replicas, TargetSeen
 from canary.core.actions import Decision
 from canary.core.advance import advance
 from canary.core.advance.drift import CONTEST_WINDOW
@@ -13,11 +13,12 @@ from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge
 from canary.core.due import due
 from canary.core.give_back import give_back
-from canary.core.measurement import Measurement, Query
+from canary.core.measurement import Measurement, Query, TemplateQuery
+from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
 from canary.core.snapshot import Snapshot
-from canary.core.view import UNANSWERED_DRAINS, Change, View
+from canary.core.view import RUNNING, UNANSWERED_DRAINS, View
 
 SHORTEST_WAIT = timedelta(milliseconds=50)
 ASK_AGAIN = timedelta(seconds=5)
@@ -59,10 +60,12 @@ def is_foreign(snapshot: Snapshot) -> bool:
 def _worth_writing(view: View, old: CanaryStatus) -> bool:
     """Return whether anything changed that is worth a write of its own.
 
-    Ready counts ride along while a release moves, and so does the end of a drain once its set has
-    shrunk or rolled.  A drain that ended because traffic came back is written: it begins anew.
+    Ready counts ride along while a release moves, and so do a target's generation and the end of a drain
+    once its set has shrunk or rolled.  A drain that ended because traffic came back is written: it begins anew.
     """
     new = view.status
+    if old.target is not None and _moved_alone(view, old.target):
+        old = old.model_copy(update={"target": new.target})
     if new.drain is None and old.drain is not None and _served_its_purpose(view, old.drain.role):
         old = old.model_copy(update={"drain": None})
     # Drift that is merely forgotten is no reason to write (I5).
@@ -77,12 +80,22 @@ def _worth_writing(view: View, old: CanaryStatus) -> bool:
     return idle and before != after
 
 
+def _moved_alone(view: View, seen: TargetSeen) -> bool:
+    """Return whether only the generation of the target moved, in a run that will write its status again.
+
+    The Deployment controller moves it by an annotation soon after every new template.  What a dry run
+    told is recorded, or it would be asked again.
+    """
+    new = view.status.target
+    told = any(isinstance(m.query, TemplateQuery) for m in view.measurements)
+    return new is not None and new.uid == seen.uid and view.status.phase in RUNNING and not told
+
+
 def _served_its_purpose(view: View, role: str) -> bool:
     if role == "primary":
         return view.primary_touched
-    if role == "canary":
-        return not view.canary_has_pods
-    return view.target is None or view.target.replicas == 0
+    # The target may get pods again before the next row: they settle anew.
+    return role == "canary" and not view.canary_has_pods
 
 
 def _without_counts(status: CanaryStatus) -> CanaryStatus:

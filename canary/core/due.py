@@ -16,9 +16,11 @@ from canary.core.measurement import (
     Query,
     TemplateQuery,
 )
+from canary.core.moment import Change
 from canary.core.objects import DEPLOYMENT
 from canary.core.revisions import Revision
-from canary.core.view import Change, View
+from canary.core.routes.routing import CANARY_ONLY
+from canary.core.view import View
 
 _DRAINED_WORKLOAD = {"target": "{}", "primary": "{}-primary", "canary": "{}-canary"}
 
@@ -67,22 +69,24 @@ def _give_back_question(view: View) -> tuple[Query, ...]:
 
 
 def _tick_questions(view: View) -> tuple[Query, ...]:
-    status, spec = view.status, view.snapshot.spec
+    status = view.status
     step = status.step
-    if status.phase is not Phase.PROGRESSING or spec is None or step is None or step.next_tick_at is None:
+    if step is None or step.next_tick_at is None or not view.checks or view.suspended:
         return ()
-    if view.now < step.next_tick_at or view.change is not Change.SAME:
+    if view.now < step.next_tick_at:
+        return ()
+    if status.phase is Phase.PROMOTING and view.bakes and view.weights == CANARY_ONLY and not view.canary_lost:
+        return tuple(_check_question(view, metric) for metric in view.checks)
+    if status.phase is not Phase.PROGRESSING or view.change is not Change.SAME:
         return ()
     names = view.snapshot.names
-    if status.canary_weight == 0:
-        if not capacity_ready(view) or not spec.analysis.metrics:
+    if view.place == 0:
+        if not capacity_ready(view):
             return ()
         return (LabelsQuery(names.namespace, names.workload("primary").name, view.now),)
-    if view.canary_lost or step.in_force_at is None or view.weights is None:
+    if view.canary_lost or step.in_force_at is None or view.weights != view.routing.weights:
         return ()
-    if view.weights.canary != status.canary_weight:
-        return ()
-    return tuple(_check_question(view, metric) for metric in spec.analysis.metrics)
+    return tuple(_check_question(view, metric) for metric in view.checks)
 
 
 def _check_question(view: View, metric: Metric) -> CheckQuery:

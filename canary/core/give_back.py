@@ -10,6 +10,7 @@ from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, O
 from canary.core.objects import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    DESTINATION_RULE,
     SERVICE,
     Object,
     Resource,
@@ -19,7 +20,9 @@ from canary.core.objects import (
     merge_patch,
     ref_of,
 )
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, rewrite_route
+from canary.core.routes.choice import is_marked
+from canary.core.routes.istio import plain_route, rewrite_route
+from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_PRIMARY
 from canary.core.view import View
 from canary.core.workload import Workload
 
@@ -60,16 +63,17 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
         return (), not view.primary.stuck
     actions: list[Action] = []
     if route is not None and view.weights is not None and view.weights != PRIMARY_ONLY:
-        wanted = rewrite_route(route, None, names, PRIMARY_ONLY, None)
+        wanted = rewrite_route(route, None, names, TO_PRIMARY, None)
         present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
         patch = merge_patch(present, wanted)
-        actions.append(Patch(names.route_ref, patch, _version(route), "give back: route 100/0"))
+        actions.append(Patch(view.snapshot.route_ref, patch, _version(route), "give back: route 100/0"))
     # A selector without role matches the canary's pods too, which nobody may have judged (I9).
     strays = view.apex_role == "canary" or (view.apex_role == "" and view.canary_has_pods)
     if strays and view.snapshot.apex is not None:
         body = {"spec": {"selector": {ROLE_LABEL: "primary"}}}
         actions.append(Patch(names.apex_ref, body, _version(view.snapshot.apex), "give back: apex to the primary"))
-    if actions and view.canary_has_pods and settling_since(target) is None:
+    if actions and view.canary_has_pods:
+        # Also when it ran already: callers came to the canary once more.
         actions += _start_clock(view, target)[0]
     return tuple(actions), False
 
@@ -78,13 +82,16 @@ def _target_up(view: View, target: Workload) -> Stage:
     """Bring the target up with the promoted template, at the primary's size."""
     primary = view.primary
     apex = view.snapshot.apex
-    never_handed_over = view.snapshot.route is None and apex is not None and OWNER not in annotations_of(apex)
+    route = view.snapshot.route
+    unrouted = route is None or not is_marked(route)
+    never_handed_over = unrouted and apex is not None and OWNER not in annotations_of(apex)
     if primary is None or (never_handed_over and target.replicas > 0):
         return (), not target.complete and target.replicas > 0
     if annotations_of(primary.raw).get(TARGET, target.uid) != target.uid and target.replicas > 0:
         # Made by the user after the Canary was deleted: what it runs, and how much of it, was asked for.
         return (), not target.complete
-    promoted = view.snapshot.find_revision(primary.revision)
+    # Its record may be gone, deleted by hand: then the primary itself says what was promoted.
+    promoted = view.revision(primary.revision)
     spec: dict[str, object] = {}
     if promoted is not None and canonical(promoted.template) != canonical(target.template):
         spec["template"] = merge_patch(target.template, promoted.template)
@@ -109,7 +116,7 @@ def _canary_gone(view: View, target: Workload) -> Stage:
     if candidate.empty:
         # The same clock runs again once the route is gone.
         route = view.snapshot.route
-        routed = bool(view.apex_role) or (route is not None and is_ours(route))
+        routed = bool(view.apex_role) or (route is not None and is_marked(route))
         return _stop_clock(target) if since is not None and routed else ((), False)
     if since is None:
         return _start_clock(view, target)
@@ -155,16 +162,25 @@ def _apex_back(view: View, target: Workload) -> Stage:
 
 
 def _route_gone(view: View, target: Workload) -> Stage:
-    """Delete the VirtualService we made, then wait one settle: callers reach the apex Service directly."""
-    route = view.snapshot.route
-    if route is not None and is_ours(route):
-        uid = route["metadata"]["uid"]
-        delete = Delete(view.snapshot.names.route_ref, uid, _version(route), "give back: route")
-        return (delete,), True
+    """Take ours out of the VirtualService, then wait one settle: callers reach the apex Service."""
+    if leaves := _leave_route(view):
+        return leaves, True
     since = settling_since(target)
     if since is None and (view.primary is not None or view.candidate is not None):
         return _start_clock(view, target)
     return (), since is not None and view.now - since < view.drain
+
+
+def _leave_route(view: View) -> tuple[Action, ...]:
+    """Return the write that deletes the VirtualService we made, or leaves an adopted one as its user wrote it."""
+    route, ref = view.snapshot.route, view.snapshot.route_ref
+    if route is None or not is_marked(route):
+        return ()
+    if is_ours(route):
+        return (Delete(ref, route["metadata"]["uid"], _version(route), "give back: route"),)
+    present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
+    patch = merge_patch(present, plain_route(route, view.snapshot.names))
+    return (Patch(ref, patch, _version(route), "give back: route as it was"),)
 
 
 def _clear(view: View, target: Workload) -> Decision:
@@ -183,6 +199,7 @@ def _deletes(view: View) -> tuple[Action, ...]:
     found: list[tuple[Resource, Object]] = []
     found += [(DEPLOYMENT, w.raw) for w in (view.candidate, view.primary) if w is not None]
     found += [(SERVICE, s) for s in (snapshot.canary_service, snapshot.primary_service) if s is not None]
+    found += [(DESTINATION_RULE, rule) for rule in snapshot.rules.values()]
     found += [(CONTROLLER_REVISION, r.raw) for r in snapshot.revisions if r.raw is not None]
     return tuple(
         Delete(
@@ -202,13 +219,9 @@ def _clear_without_target(view: View) -> Decision:
 
     A Service that somebody else wrote to stays, without our role.
     """
-    snapshot = view.snapshot
-    route, primary = snapshot.route, view.primary
-    if route is not None and is_ours(route):
-        uid = route["metadata"]["uid"]
-        delete = Delete(snapshot.names.route_ref, uid, _version(route), "give back: route, target is gone")
-        return Decision(status=None, actions=(delete,), requeue_after=view.drain)
-    anchor = primary or view.candidate
+    if leaves := _leave_route(view):
+        return Decision(status=None, actions=leaves, requeue_after=view.drain)
+    anchor = view.primary or view.candidate
     if anchor is not None:
         since = settling_since(anchor)
         if since is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from canary.core.objects import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    DESTINATION_RULE,
     SERVICE,
     VIRTUAL_SERVICE,
     CanaryKey,
@@ -57,6 +59,10 @@ class Names:
     def service(self, role: Role) -> Ref:
         """Return the Service of one side."""
         return Ref(SERVICE, self.namespace, f"{self.apex}-{role}")
+
+    def rule(self, role: Role) -> Ref:
+        """Return the DestinationRule of one side."""
+        return Ref(DESTINATION_RULE, self.namespace, f"{self.apex}-{role}")
 
     @property
     def target_ref(self) -> Ref:
@@ -111,8 +117,11 @@ class Owner:
 def owner_of(obj: Object) -> Owner | None:
     """Return whose an object is; None for objects without our mark or with an unreadable one."""
     text = annotations_of(obj).get(OWNER)
-    if not text:
-        return None
+    return _read_owner(text) if text else None
+
+
+@lru_cache(maxsize=1024)
+def _read_owner(text: str) -> Owner | None:
     try:
         raw = json.loads(text)
         return Owner(

@@ -82,9 +82,25 @@ def annotations_of(obj: Object) -> dict[str, str]:
     return obj["metadata"].get("annotations") or {}
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_PLAIN = (str, int, bool, type(None))
+
+
 def canonical(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Return whether two values have the same JSON text, which is written only where it must be."""
+    kind = type(one)
+    if one is other or kind is not type(other):
+        return one is other or canonical(one) == canonical(other)
+    if kind is dict:
+        return bool(one.keys() == other.keys()) and all(_same(value, other[key]) for key, value in one.items())
+    if kind is list:
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other) if kind in _PLAIN else canonical(one) == canonical(other)
 
 
 def merge_patch(old: Any, new: Any) -> dict[str, Any]:
@@ -98,10 +114,12 @@ def merge_patch(old: Any, new: Any) -> dict[str, Any]:
     for key, value in new.items():
         if key not in old:
             patch[key] = value
+        elif value is old[key]:
+            continue
         elif isinstance(value, Mapping) and isinstance(old[key], Mapping):
             if inner := merge_patch(old[key], value):
                 patch[key] = inner
-        elif canonical(value) != canonical(old[key]):
+        elif not _same(value, old[key]):
             patch[key] = value
     return patch
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from canary.api.status import CanaryStatus
-from canary.core.names import ALLOW_CANARY, ROLE_LABEL, owner_of
+from canary.core.names import ALLOW_CANARY, ROLE_LABEL, is_ours, owner_of
 from canary.core.objects import Object, annotations_of
+from canary.core.routes.choice import refuse_adoption, routes_host
+from canary.core.routes.routing import TO_PRIMARY
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
 
@@ -80,7 +82,10 @@ def target_missing(view: View) -> Obstacle | None:
     if view.target is not None:
         return None
     name = view.snapshot.names.target
-    return Obstacle("TargetMissing", f"Deployment {name} not found; create it or correct spec.targetRef.name")
+    return Obstacle(
+        "TargetMissing",
+        f"Deployment {name} not found; create it, or make the Canary again with another spec.targetRef.name",
+    )
 
 
 def target_unselectable(view: View) -> Obstacle | None:
@@ -107,6 +112,14 @@ def target_in_ambient(view: View) -> Obstacle | None:
     )
 
 
+SUSPENDED = "the Canary is suspended; set spec.suspend and spec.paused to false"
+
+
+def suspended(view: View) -> Obstacle | None:
+    """Find that the user wants nothing to be begun."""
+    return Obstacle("Suspended", f"Nothing is begun: {SUSPENDED}") if view.suspended else None
+
+
 def replicas_unknown(view: View) -> Obstacle | None:
     """Find a target at 0 replicas with nobody saying how many are wanted."""
     if view.wish > 0:
@@ -130,12 +143,12 @@ def name_taken(view: View) -> Obstacle | None:
 
 def taken_names(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     """Return kind and name of the objects of others that hold names we need; they are never written."""
-    owned = ((found, owner_of(found)) for found in _needed_objects(snapshot))
-    return tuple(
-        (str(found.get("kind", "object")), str(found["metadata"]["name"]))
-        for found, owner in owned
-        if owner is None or owner.name != snapshot.key.name
-    )
+    owned = [(found, owner_of(found)) for found in _needed_objects(snapshot)]
+    taken = [found for found, owner in owned if owner is None or owner.name != snapshot.key.name]
+    route = snapshot.route
+    if route is not None and (owner := owner_of(route)) is not None and owner.name != snapshot.key.name:
+        taken.append(route)
+    return tuple((str(found.get("kind", "object")), str(found["metadata"]["name"])) for found in taken)
 
 
 def _needed_objects(snapshot: Snapshot) -> Iterator[Object]:
@@ -144,43 +157,33 @@ def _needed_objects(snapshot: Snapshot) -> Iterator[Object]:
         snapshot.candidate.raw if snapshot.candidate else None,
         snapshot.primary_service,
         snapshot.canary_service,
-        snapshot.route,
+        *snapshot.rules.values(),
     )
     return (obj for obj in candidates if obj is not None)
 
 
 def host_taken(view: View) -> Obstacle | None:
     """Find another VirtualService of the namespace that routes the same host."""
-    names = view.snapshot.names
-    wanted = _spellings(names.apex, names.namespace)
+    names, ours = view.snapshot.names, view.snapshot.route_ref.name
     for route in view.snapshot.neighbours.routes:
         name = route["metadata"]["name"]
-        hosts = (route.get("spec") or {}).get("hosts") or []
-        if name != names.apex and wanted & set(hosts):
+        if name != ours and routes_host(route, names):
             return Obstacle(
                 "HostTaken",
-                f"VirtualService {name} routes host {names.apex} too; adopting routes is not supported yet, delete it",
+                f"VirtualService {name} routes host {names.apex} too; move its routes into one and delete the other",
             )
     return None
 
 
-def _spellings(apex: str, namespace: str) -> set[str]:
-    qualified = f"{apex}.{namespace}"
-    return {apex, qualified, f"{qualified}.svc", f"{qualified}.svc.cluster.local"}
-
-
-def rule_present(view: View) -> Obstacle | None:
-    """Find a DestinationRule for the apex, whose policy would not reach primary and canary."""
-    names = view.snapshot.names
-    wanted = _spellings(names.apex, names.namespace)
-    for rule in view.snapshot.neighbours.rules:
-        if (rule.get("spec") or {}).get("host") in wanted:
-            return Obstacle(
-                "RulePresent",
-                f"DestinationRule {rule['metadata']['name']} applies to host {names.apex}; carrying its policy over "
-                "is not supported yet, delete it",
-            )
-    return None
+def route_not_adoptable(view: View) -> Obstacle | None:
+    """Find a user's VirtualService whose routes cannot be shared out as the plan asks."""
+    route, names = view.snapshot.route, view.snapshot.names
+    if route is None or is_ours(route):
+        return None
+    plan = [TO_PRIMARY, *(step.routing for step in view.plan.steps)]
+    why = refuse_adoption(route, names, plan)
+    name = route["metadata"]["name"]
+    return Obstacle("RouteNotAdoptable", f"VirtualService {name} cannot be adopted: {why}") if why else None
 
 
 def autoscaler_present(view: View) -> Obstacle | None:
@@ -226,14 +229,17 @@ def apex_unusable(view: View) -> Obstacle | None:
     name = view.snapshot.names.apex
     if spec.service.port not in ports:
         listed = ", ".join(map(str, ports))
-        return Obstacle("PortMismatch", f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}")
+        return Obstacle(
+            "PortMismatch",
+            f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}; correct one of them",
+        )
     selector = {k: v for k, v in (body.get("selector") or {}).items() if k != ROLE_LABEL}
     labels = (target.template.get("metadata") or {}).get("labels") or {}
     if not selector or not selector.items() <= labels.items():
         return Obstacle(
             "ApexSelectsOthers",
-            f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its selector "
-            "or spec.service.name",
+            f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its "
+            "selector, or make the Canary again with another spec.service.name",
         )
     return None
 
@@ -251,13 +257,14 @@ def contested(status: CanaryStatus, *fields: str) -> Obstacle | None:
 
 BEFORE_INITIALISATION: tuple[Finder, ...] = (
     spec_refused,
+    suspended,
     target_taken,
     name_taken,
     target_missing,
     target_unselectable,
     target_in_ambient,
     host_taken,
-    rule_present,
+    route_not_adoptable,
     autoscaler_present,
     apex_unusable,
     foreign_service,
@@ -272,7 +279,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     target_missing,
     target_in_ambient,
     host_taken,
-    rule_present,
+    route_not_adoptable,
     autoscaler_present,
     foreign_service,
 )

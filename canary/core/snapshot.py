@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from canary.api.canary import CanarySpec
 from canary.api.status import CanaryStatus
-from canary.core.names import Names, Owner
-from canary.core.objects import CanaryKey, Object
+from canary.core.names import Names, Owner, Role
+from canary.core.objects import VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
 from canary.core.revisions import Revision
 from canary.core.workload import Workload
 
@@ -46,8 +46,19 @@ class Snapshot:
     primary_service: Object | None
     canary_service: Object | None
     route: Object | None
+    rules: Mapping[str, Object]
+    """DestinationRules that have the names of the two sides', by name."""
     revisions: tuple[Revision, ...]
     neighbours: Neighbours
+
+    @property
+    def route_ref(self) -> Ref:
+        """Return where the VirtualService is, or will be made."""
+        return self.names.route_ref if self.route is None else ref_of(VIRTUAL_SERVICE, self.route)
+
+    def rule(self, role: Role) -> Object | None:
+        """Return the DestinationRule that has the name of one side's."""
+        return self.rules.get(self.names.rule(role).name)
 
     def find_revision(self, identity: str | None) -> Revision | None:
         """Return a kept revision by id, or None."""

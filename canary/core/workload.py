@@ -79,17 +79,21 @@ class Workload:
         return self._count("availableReplicas")
 
     @property
+    def updated(self) -> int:
+        """Return how many pods run the present template; 0 while that is unknown."""
+        return self._count("updatedReplicas") if self.observed else 0
+
+    @property
     def fresh(self) -> int:
         """Return how many available pods surely run the present template; 0 while that is unknown."""
         if not self.observed:
             return 0
-        stale = self.pods - self._count("updatedReplicas")
-        return max(0, self.available - stale)
+        return max(0, self.available - (self.pods - self.updated))
 
     @property
     def complete(self) -> bool:
         """Return whether its rollout is over: every pod wanted runs the present template and is available."""
-        return self.observed and self._count("updatedReplicas") == self.pods == self.available == self.replicas
+        return self.observed and self.updated == self.pods == self.available == self.replicas
 
     @property
     def empty(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,11 +30,12 @@ from canary.core.objects import (
     labels_of,
 )
 from canary.core.revisions import from_object
+from canary.core.routes.choice import choose_route
 from canary.core.snapshot import Neighbours, Snapshot
 from canary.core.workload import Workload
 from canary.ports import Cluster
 
-OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, CONTROLLER_REVISION)
+OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONTROLLER_REVISION)
 _GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
 _DEFAULT_DRAIN = 15
 
@@ -49,27 +52,34 @@ def observe(cluster: Cluster, key: CanaryKey) -> Snapshot | None:
 
 
 def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
-    refused = tuple(str(r) for r in refusals(dict(raw)))
-    spec: CanarySpec | None = None
-    if not refused:
-        try:
-            spec = Canary.parse(raw).spec
-        except ValidationError as error:
-            refused = tuple(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    wanted = {name: part for name, part in raw.items() if name == "spec"}
+    spec, refused = _read(json.dumps({"metadata": {"name": key.name}, **wanted}))
     target, apex = _points_at(raw)
     drain = spec.analysis.drain_seconds if spec else _DEFAULT_DRAIN
     owner = Owner(key.group, key.name, raw["metadata"]["uid"], target, apex, drain)
     return _assemble(cluster, key, raw, spec, refused, owner)
 
 
+@lru_cache(maxsize=1024)
+def _read(text: str) -> tuple[CanarySpec | None, tuple[str, ...]]:
+    """Return the spec in a Canary's JSON text, or what is wrong with it; most looks find the one of before."""
+    raw = json.loads(text)
+    if refused := tuple(str(r) for r in refusals(raw)):
+        return None, refused
+    try:
+        return Canary.parse(raw).spec, ()
+    except ValidationError as error:
+        return None, tuple(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+
+
 def _left_behind(cluster: Cluster, key: CanaryKey) -> Owner | None:
-    """Return the owner mark of any object that names this Canary."""
-    for resource in OWNED:
-        for obj in cluster.list(resource, key.namespace):
-            owner = owner_of(obj)
-            if owner is not None and owner.key(key.namespace) == key:
-                return owner
-    return None
+    """Return the owner mark that objects bear which name this Canary; of several the longest settle time counts.
+
+    An object that was not written since the Canary was edited still bears the mark of before.
+    """
+    marks = (owner_of(obj) for resource in OWNED for obj in cluster.list(resource, key.namespace))
+    found = [mark for mark in marks if mark is not None and mark.key(key.namespace) == key]
+    return max(found, key=lambda mark: mark.drain_seconds, default=None)
 
 
 def _assemble(
@@ -100,7 +110,8 @@ def _assemble(
         apex=cluster.get(names.apex_ref),
         primary_service=cluster.get(names.service("primary")),
         canary_service=cluster.get(names.service("canary")),
-        route=cluster.get(names.route_ref),
+        route=choose_route(cluster.list(VIRTUAL_SERVICE, key.namespace), names, owner),
+        rules=_rules(cluster, names),
         revisions=_revisions(cluster, key),
         neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
     )
@@ -119,6 +130,11 @@ def _revisions(cluster: Cluster, key: CanaryKey) -> tuple[Any, ...]:
         obj for obj in cluster.list(CONTROLLER_REVISION, key.namespace) if labels_of(obj).get(CANARY_LABEL) == key.name
     )
     return tuple(r for obj in owned if (r := from_object(obj)) is not None)
+
+
+def _rules(cluster: Cluster, names: Names) -> dict[str, Object]:
+    found = ((ref.name, cluster.get(ref)) for ref in (names.rule("primary"), names.rule("canary")))
+    return {name: rule for name, rule in found if rule is not None}
 
 
 def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:

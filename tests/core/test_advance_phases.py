@@ -12,7 +12,7 @@ from canary.core.actions import Decision
 from canary.core.advance.run import run_id
 from canary.core.decide import decide, questions
 from canary.core.names import ROLLED_BACK, WISH
-from canary.core.routes.istio import roll_back_mark
+from canary.core.routes.marks import roll_back_mark
 from canary.core.snapshot import Snapshot
 from tests.builders import NAMES as N
 from tests.builders import (
@@ -329,7 +329,7 @@ class TestPromoting:
 
     def test_canary_lost_in_the_cut_over_rolls_back_at_the_deadline(self) -> None:
         """Without progress the promotion ends at 100/0, the primary untouched."""
-        world = promoting(50, candidate=clone("canary", V2, 2, ready=1), status=waiting_since(0, 1))
+        world = promoting(50, candidate=clone("canary", V2, 2, ready=1), status=waiting_since(0, 3))
         decision = look(world)
         assert new_status(world, decision).phase is Phase.FAILED
         assert weights_of(decision.urgent) == (100, 0)

@@ -17,6 +17,8 @@ from tests.builders import (
     V1,
     V2,
     V3,
+    A,
+    B,
     C,
     apex,
     at,
@@ -33,6 +35,7 @@ from tests.builders import (
     rolled,
     route,
     running,
+    settled,
     spec_of,
     untouched,
     waiting_since,
@@ -101,6 +104,72 @@ class TestRecovery:
             pod = spec_of(decision.actions, N.workload("primary")).get("template", {})
             assert C not in str(pod)
             world = after(world, decision)
+
+    def reverted(self, **parts: Any) -> Snapshot:
+        """Return a failed promotion whose target was reverted and whose primary got its former revision again."""
+        found = {"primary": clone("primary", generation=4, ready=1, updated=1), "route": route(100), **parts}
+        world = promotion_failed(target=new_target(V1, generation=4), **found)
+        return with_status(world, **waiting_since(0, role="primary-falling-back"))
+
+    @pytest.mark.parametrize("seconds", [None, 0])
+    def test_revert_says_what_is_going_on(self, seconds: float | None) -> None:
+        """While the serving revision is tried again: Failed, and where the traffic is."""
+        world = promotion_failed(target=new_target(V1, generation=4))
+        world = world if seconds is None else with_status(world, **waiting_since(seconds, role="primary-retrying"))
+        status = new_status(world, look(world, 10))
+        assert (status.phase, status.revisions.pending) == (Phase.FAILED, A)
+        assert status.message == (
+            f"Revision {A} is waiting: the primary tries revision {B} again after its failed promotion, "
+            "all traffic stays on the canary until it is ready"
+        )
+
+    def test_reverted_target_is_failed_until_traffic_is_back(self) -> None:
+        """The primary rolls back to its former revision: all traffic on the canary is not Initialized."""
+        world = self.reverted()
+        decision = look(world, 10)
+        status = new_status(world, decision)
+        assert (status.phase, decision.actions, decision.urgent) == (Phase.FAILED, (), ())
+        assert status.message == (
+            f"Revision {A} is waiting: the primary goes back to it, all traffic stays on the canary until it is ready"
+        )
+        whole = replace(after(world, decision), primary=clone("primary", generation=4))
+        moving = look(whole, 20)
+        assert new_status(whole, moving).phase is Phase.FAILED
+        assert (weights_of(moving.urgent), role_of(moving.urgent)) == ((100, 0), "primary")
+        back = replace(after(whole, moving), route=route(0), apex=apex("primary"))
+        status = new_status(back, look(back, 21))
+        assert (status.phase, status.revisions.pending, status.progress) == (Phase.INITIALIZED, None, None)
+        assert {c.type for c in status.conditions if c.status != "True"} == set()
+
+    @pytest.mark.parametrize(
+        ("parts", "weights"),
+        [
+            ({"route": route(60, by="kubectl-edit")}, (0, 100)),
+            ({"route": route(60, by="kubectl-edit"), "primary": clone("primary", generation=4)}, (100, 0)),
+            ({"route": route(0), "apex": apex("primary")}, None),
+        ],
+    )
+    def test_weights_edited_while_the_primary_goes_back(self, parts: dict[str, Any], weights: Any) -> None:
+        """To the canary until the primary is whole; what is back on the primary stays there."""
+        decision = look(self.reverted(**parts), 10)
+        assert weights_of((*decision.urgent, *decision.actions)) == weights
+
+    def test_primary_that_went_back_is_not_waited_for_as_a_set_off_the_routes(self) -> None:
+        """Once it has its former revision nothing is asked about requests at it."""
+        world = with_status(self.reverted(), **settled("primary", 60))
+        world = after(world, look(world))
+        assert (world.status.drain, questions(world, at(90)), look(world, 90).requeue_after) == (None, (), None)
+
+    def test_rolled_back_run_is_failed_until_traffic_is_back(self) -> None:
+        """A revert while a rollback still waits for a ready primary: Failed, until routes are at 100/0."""
+        world = running(30, Phase.FAILED, status={"step": None}, primary=clone("primary", ready=0))
+        world = replace(world, target=new_target(V1, generation=4))
+        decision = look(world)
+        status = new_status(world, decision)
+        assert status.phase is Phase.FAILED
+        assert status.message == f"Revision {A} is waiting: traffic is still on the canary, it goes back to the primary"
+        back = replace(after(world, decision), primary=clone("primary"), route=route(0))
+        assert new_status(back, look(back, 61)).phase is Phase.INITIALIZED
 
 
 def every_world() -> list[Snapshot]:

@@ -12,7 +12,7 @@ from canary.core.actions import Decision
 from canary.core.advance.run import run_id
 from canary.core.decide import decide, questions
 from canary.core.names import ROLLED_BACK
-from canary.core.routes.istio import roll_back_mark
+from canary.core.routes.marks import roll_back_mark
 from canary.core.snapshot import Snapshot
 from tests.builders import (
     INTERVAL,
@@ -344,7 +344,7 @@ def test_foreign_service_holds_before_the_canary_is_scaled() -> None:
 )
 def test_canary_that_never_gets_ready_ends_the_run(pods: int, since: float, seconds: float, phase: Phase) -> None:
     """Without progress for progressDeadlineSeconds the run is rolled back, saying so."""
-    world = running(0, ready=pods, status=waiting_since(since))
+    world = running(0, ready=pods, status=waiting_since(since, 1))
     decision = tick(world, seconds=seconds)
     status = new_status(world, decision)
     assert status.phase is phase
@@ -357,18 +357,18 @@ def test_canary_that_never_gets_ready_ends_the_run(pods: int, since: float, seco
 
 def test_deadline_is_waited_for() -> None:
     """While pods are awaited the timer is the deadline."""
-    world = running(0, ready=0, status=waiting_since(0))
+    world = running(0, ready=0, status=waiting_since(0, 1))
     assert tick(world, seconds=46).requeue_after == at(60) - at(46)
 
 
 def test_more_ready_pods_restart_the_deadline() -> None:
-    """Progress is a rising number of available pods."""
+    """Progress is a rising number of available pods, beside the three that exist."""
     world = running(0, pods=3, ready=1, changes={"spec.analysis.stepWeight": 100, "spec.analysis.maxWeight": 100})
-    world = with_status(world, **waiting_since(0))
+    world = with_status(world, **waiting_since(0, 3))
     status = new_status(world, tick(world, seconds=70))
     assert status.phase is Phase.PROGRESSING
     assert status.progress is not None
-    assert (status.progress.since, status.progress.available) == (at(70), 1)
+    assert (status.progress.since, status.progress.available) == (at(70), 4)
 
 
 def test_deadline_restarts_when_a_settled_canary_is_replaced() -> None:

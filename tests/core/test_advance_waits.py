@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from canary.api.status import Phase
 from canary.core.decide import decide, questions
 from canary.core.measurement import DrainQuery, Measurement, TemplateQuery, Unavailable
 from canary.core.names import DRAINED_FROM
@@ -14,6 +15,7 @@ from canary.core.snapshot import Snapshot
 from tests.builders import (
     NAMES,
     V1,
+    V2,
     apex,
     at,
     busy,
@@ -23,12 +25,18 @@ from tests.builders import (
     finalising,
     good,
     idle,
+    new_status,
     new_target,
     patch_of,
+    promoting,
+    running,
     settled,
+    waiting_since,
+    with_status,
 )
 
 CANARY = NAMES.workload("canary")
+WHOLE = {"spec.analysis.stepWeight": 100, "spec.analysis.maxWeight": 100}
 
 
 def still_called() -> Snapshot:
@@ -84,3 +92,33 @@ def test_given_back_canary_goes_only_when_metrics_are_quiet(answers: Any, goes: 
     assert DrainQuery in [type(q) for q in asked]
     decision = decide(world, answers(asked), at(20))
     assert (patch_of(decision.actions, CANARY) is not None) == goes
+
+
+@pytest.mark.parametrize("where", ["before the first weight", "in the cut-over"])
+@pytest.mark.parametrize(
+    ("pods", "ready", "seen", "restarts"),
+    [
+        pytest.param(2, 0, 0, True, id="updated rises"),
+        pytest.param(2, 1, 2, True, id="available rises"),
+        pytest.param(2, 0, 2, False, id="stands still"),
+        pytest.param(1, 0, 2, False, id="falls"),
+        pytest.param(1, 1, 2, False, id="was as far before"),
+    ],
+)
+def test_progress_is_updated_or_available_pods_rising(
+    where: str, pods: int, ready: int, seen: int, restarts: bool
+) -> None:
+    """Pods that appear, or get available, restart the deadline as in apps/v1 (section 5)."""
+    canary = clone("canary", V2, 2, pods=pods, ready=ready)
+    world = promoting(50, candidate=canary) if where == "in the cut-over" else running(0, changes=WHOLE)
+    world = with_status(replace(world, candidate=canary), **waiting_since(0, seen))
+    status = new_status(world, decide(world, (), at(70)))
+    assert (status.phase is not Phase.FAILED) is restarts
+    assert status.progress is None or status.progress.since == at(70)
+
+
+def test_progress_counts_pods_of_the_candidate_alone() -> None:
+    """Old pods that are still there are no progress of the new ones."""
+    canary = clone("canary", V2, 2, pods=2, updated=1, ready=1)
+    world = with_status(running(0, candidate=canary, changes=WHOLE), **waiting_since(0, 1))
+    assert new_status(world, decide(world, (), at(70))).phase is Phase.FAILED

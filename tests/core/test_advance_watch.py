@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from canary.api.status import Condition, Drift, Phase
+from canary.api.status import Condition, Drift, Phase, Traffic
 from canary.core.actions import Decision
 from canary.core.decide import decide, questions
 from canary.core.measurement import DrainQuery
@@ -33,6 +34,7 @@ from tests.builders import (
     promoting,
     promotion_failed,
     role_of,
+    rolled,
     route,
     running,
     settled,
@@ -42,6 +44,7 @@ from tests.builders import (
 )
 
 CANARY, PRIMARY = NAMES.workload("canary"), NAMES.workload("primary")
+ONE_OF_TWO = clone("canary", V2, 2, ready=1)
 
 
 def look(world: Snapshot, seconds: float = 60, answers: Any = good) -> Decision:
@@ -204,13 +207,31 @@ class TestSettle:
             (query,) = (q for q in questions(world, at(60)) if isinstance(q, DrainQuery))
             assert (query.workload, query.since, query.at) == (name, at(40), at(60))
 
-    @pytest.mark.parametrize("parts", [{"route": route(10)}, {"apex": apex("canary")}])
+    @pytest.mark.parametrize("parts", [{"route": route(10)}, {"apex": apex("canary")}, {"apex": apex("")}])
     def test_settling_begins_anew_when_traffic_came_back(self, parts: dict[str, Any]) -> None:
         """A drain counts only while neither route nor selector names the set."""
         world = finalising(status=settled("canary", 30), **parts)
         decision = look(world)
         assert spec_of(decision.actions, CANARY) == {}
         assert new_status(world, decision).drain is None
+
+    @pytest.mark.parametrize(
+        ("count", "retry", "shrinks"), [(1, 40, False), (1, 20, True), (3, 50, False), (3, 90, True)]
+    )
+    @pytest.mark.parametrize("field", ["route", "selector"])
+    def test_settling_begins_anew_when_traffic_came_back_unseen(
+        self, field: str, count: int, retry: float, shrinks: bool
+    ) -> None:
+        """An edit that was put back while metrics were asked is known by its record alone."""
+        drift = Drift(field=field, manager="kubectl-edit", count=count, since=at(10), retry_at=at(retry))
+        world = finalising(status={**settled("canary", 30), "drift": (drift,)})
+        decision = look(world)
+        assert bool(spec_of(decision.actions, CANARY)) is shrinks
+        if not shrinks:
+            world = after(world, decision)
+            assert world.status.drain is not None
+            assert world.status.drain.since == at(60)
+            assert look(world, 61).status is None
 
     def test_superseded_canary_keeps_its_pods_until_it_settled(self) -> None:
         """Its template is replaced by a guarded write only then (I4)."""
@@ -257,6 +278,66 @@ class TestDrift:
         decision = look(running(10, route=mirrored), 10)
         assert weights_of((*decision.urgent, *decision.actions)) == (90, 10)
         assert reasons(decision) == ["TrafficDrift"]
+
+    @pytest.mark.parametrize(
+        ("made", "shown", "weights", "role"),
+        [
+            pytest.param(promoting, 60, (0, 100), None, id="promoting, canary whole"),
+            pytest.param(partial(promoting, candidate=ONE_OF_TWO), 60, (100, 0), "primary", id="canary not whole"),
+            pytest.param(
+                partial(promoting, candidate=ONE_OF_TWO, apex=apex("primary")), 20, (100, 0), None, id="before"
+            ),
+            pytest.param(partial(promoting, primary=rolled(ready=1)), 60, (0, 100), None, id="primary rolls"),
+            pytest.param(
+                partial(promoting, primary=rolled(), candidate=ONE_OF_TWO),
+                60,
+                (100, 0),
+                "primary",
+                id="primary has more",
+            ),
+            pytest.param(
+                partial(promoting, primary=rolled(replicas=3, ready=1), candidate=clone("canary", V2, 3, ready=2)),
+                *(60, None, None),
+                id="neither is whole, the canary has more",
+            ),
+            pytest.param(partial(finalising, 100), 60, (100, 0), "primary", id="finalising"),
+            pytest.param(
+                partial(finalising, 100, primary=rolled(ready=1)),
+                60,
+                (0, 100),
+                None,
+                id="primary not whole",
+            ),
+            pytest.param(promotion_failed, 60, (0, 100), None, id="failed promotion"),
+            pytest.param(idle, 60, (100, 0), None, id="idle"),
+        ],
+    )
+    def test_weights_go_back_to_the_side_that_can_carry_them(
+        self, made: Any, shown: int, weights: Any, role: str | None
+    ) -> None:
+        """In every phase, within the capacity of the side they go to (I8); when that is on its way, at once."""
+        world = replace(made(), route=route(shown, by="kubectl-edit"))
+        decision = look(world, 10)
+        actions = (*decision.urgent, *decision.actions)
+        assert (weights_of(actions), role_of(actions)) == (weights, role)
+        assert "TrafficDrift" in reasons(decision)
+
+    @pytest.mark.parametrize("made", [running, promoting, finalising, promotion_failed, idle])
+    def test_traffic_in_the_status_is_what_was_read_back(self, made: Any) -> None:
+        """Whatever the plan wants: the status shows the shares of the route, and none when it has none."""
+        world = replace(made(), route=route(37, by="kubectl-edit"))
+        assert new_status(world, look(world, 10)).traffic == Traffic(primary=63, canary=37)
+        bare = route(37, by="kubectl-edit")
+        bare["spec"]["http"][0]["route"][0]["destination"]["host"] = "elsewhere"
+        world = replace(world, route=bare)
+        assert new_status(world, look(world, 10)).traffic is None
+
+    def test_route_edited_before_a_step_is_no_drift(self) -> None:
+        """Who edited another field of the route has not moved the weight that the next step replaces."""
+        world = running(10, route=route(10, by="kubectl-edit"))
+        world = after(world, look(world, 45))
+        assert world.status.canary_weight == 20
+        assert reasons(look(world, 45.1)) == []
 
     def test_third_undoing_is_contested(self) -> None:
         """Three times in ten minutes by the same manager: named in a condition, retried later."""
@@ -311,6 +392,14 @@ class TestDrift:
         decision = look(world, 10)
         assert new_status(world, decision).phase is Phase.FAILED
         assert weights_of(decision.urgent) == (100, 0)
+
+    def test_replicas_applied_with_a_newer_template_are_no_contest(self) -> None:
+        """While the superseded canary settles the target keeps its pods: looked at often, undone never."""
+        world = running(30, target=new_target(V3, 2, generation=4), apex=apex("primary"), route=route(0))
+        for tenths in range(100, 130):
+            world = after(world, look(world, tenths / 10))
+        assert world.status.drain is not None
+        assert (world.status.drain.role, world.status.drift) == ("canary", ())
 
     def test_contested_replicas_leave_the_targets_pods(self) -> None:
         """A manager that keeps setting the target's replicas: its pods stay, outside the apex (section 8)."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from canary.api.status import CanaryStatus, Drift, Phase
+from canary.api.status import CanaryStatus, Drift, Phase, TargetSeen
 from canary.core.decide import decide, is_foreign, questions
+from canary.core.measurement import TemplateAnswer
 from canary.core.snapshot import Snapshot
 from tests.builders import (
     NOW,
@@ -24,6 +25,7 @@ from tests.builders import (
     idle,
     new_status,
     new_target,
+    promoting,
     promotion_failed,
     running,
     settled,
@@ -88,6 +90,43 @@ def test_ready_counts_are_written_when_idle() -> None:
     assert status.replicas.primary == 1
 
 
+@pytest.mark.parametrize("made", [running, promoting, finalising])
+def test_moved_generation_alone_is_not_written_in_a_release(made: Any) -> None:
+    """The Deployment controller's own annotation moves it: it rides along with the next row."""
+    world = made(target=new_target(V2, generation=9), status={"drain": None})
+    settling = with_status(world, new_status(world, look(made(), 10)))
+    assert look(settling, 10).status is None
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param(idle(target=new_target(V1, generation=9)), id="idle"),
+        pytest.param(running(10, target=new_target(V2, generation=9, uid="made-again")), id="another object"),
+        pytest.param(running(10, target=new_target({**V2, "new": 1}, generation=9)), id="told by a dry run"),
+    ],
+)
+def test_moved_generation_is_written(world: Snapshot) -> None:
+    """When no row is to come, or without the record something would be asked again."""
+    answers = good if "new" not in world.target.template else defaulting
+    status = look(world, 10, answers).status
+    assert status is not None
+    assert (status.phase, status.target) == (world.status.phase, TargetSeen(uid=world.target.uid, generation=9))
+
+
+def defaulting(queries: Any) -> Any:
+    """Answer that the pinned template would be stored with a new default."""
+    return tuple(replace(m, answer=TemplateAnswer({**V2, "new": 1})) for m in good(queries))
+
+
+def test_end_of_the_targets_drain_is_written() -> None:
+    """Its pods may be asked for again at any time, and then settle anew."""
+    world = running(10, target=new_target(V2, 0), status=settled("target", 55))
+    status = look(world, 10).status
+    assert status is not None
+    assert status.drain is None
+
+
 def test_forgotten_drift_is_not_written() -> None:
     """Old drift that no longer counts is no reason to write (I5)."""
     world = with_status(idle(), drift=(Drift(field="route", manager="ann", count=1, since=NOW),))
@@ -101,7 +140,7 @@ def test_forgotten_drift_is_not_written() -> None:
         pytest.param(running(10), 10, good, 35, id="the next tick"),
         pytest.param(running(10), 45, good, 45, id="after a step"),
         pytest.param(running(0, ready=0), 60, good, None, id="given up, waits for pods to go"),
-        pytest.param(running(0, ready=0, status=waiting_since(30)), 60, good, 30, id="the deadline"),
+        pytest.param(running(0, ready=0, status=waiting_since(30, 1)), 60, good, 30, id="the deadline"),
         pytest.param(finalising(status=settled("canary", 5)), 60, good, 10, id="the settle time"),
         pytest.param(finalising(status=settled("canary", 20)), 60, busy, 5, id="still busy"),
         pytest.param(finalising(status=settled("canary", 58)), 60, down, 2, id="unanswered to the end"),

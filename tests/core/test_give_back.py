@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from canary.core.actions import Decision, Delete
+from canary.core.actions import Decision, Delete, Patch
 from canary.core.decide import decide, questions
 from canary.core.measurement import GoneAnswer, GoneQuery, Measurement
 from canary.core.names import CANARY_LABEL, DRAINED_FROM, OWNER, ROLE_LABEL, WISH
@@ -297,10 +297,22 @@ class TestWithoutTarget:
             assert "patch Service catalog" in names_of(decision.actions)
 
 
-def test_foreign_route_stays() -> None:
-    """A VirtualService without our mark is not deleted."""
+def test_adopted_route_is_given_back_as_it_was() -> None:
+    """A VirtualService that we adopted is not deleted: it leads to the apex again, without our marks."""
     theirs = route(0)
     theirs["metadata"]["labels"] = {}
     world = deleted(idle(target=back(), apex=BARE, route=theirs))
-    assert not any(a.ref == NAMES.route_ref for a in look(world).actions)
+    [left] = [a for a in look(world).actions if a.ref == NAMES.route_ref]
+    assert isinstance(left, Patch)
+    after = apply_merge_patch(theirs, left.body)
+    assert after["spec"]["http"][0]["route"] == [{"destination": {"host": "catalog"}}]
+    assert OWNER not in after["metadata"].get("annotations", {})
     assert PRIMARY not in {a.ref for a in look(world).actions}
+
+
+def test_unmarked_route_stays() -> None:
+    """A VirtualService that never carried our mark is not written."""
+    theirs = route(0)
+    theirs["metadata"]["labels"] = theirs["metadata"]["annotations"] = {}
+    world = deleted(idle(target=back(), apex=BARE, route=theirs))
+    assert not any(a.ref == NAMES.route_ref for a in look(world).actions)

@@ -26,7 +26,6 @@ from tests.builders import (
     idle,
     new_status,
     new_target,
-    route,
     service,
     template,
     untouched,
@@ -79,14 +78,18 @@ def stray(allow: str = "", **selector: str) -> Object:
 
 AMBIENT = template(**{"istio.io/dataplane-mode": "ambient"})
 HOST = istio("VirtualService", "theirs", hosts=["catalog.istioinaction.svc.cluster.local"])
-RULE = istio("DestinationRule", "policy", host="catalog")
-FOREIGN_ROUTE = {**route(0), "metadata": {"name": "catalog", "namespace": NS, "resourceVersion": "50"}}
+
+ELSEWHERE = {"hosts": ["catalog"], "http": [{"name": "shop", "route": [{"destination": {"host": "shop"}}]}]}
+FOREIGN_ROUTE = {
+    "kind": "VirtualService",
+    "metadata": {"name": "catalog", "namespace": NS, "resourceVersion": "50"},
+    "spec": ELSEWHERE,
+}
 
 ANY_TIME: list[tuple[Change, str, str]] = [
-    (having(target=None), "TargetMissing", "Deployment catalog not found; create it or correct spec.targetRef.name"),
+    (having(target=None), "TargetMissing", "Deployment catalog not found; create it, or make the Canary again with"),
     (having(target=deployment(pod=AMBIENT)), "AmbientMode", "pods of Deployment catalog are in ambient mode"),
     (beside(routes=[HOST]), "HostTaken", "VirtualService theirs routes host catalog too"),
-    (beside(rules=[RULE]), "RulePresent", "DestinationRule policy applies to host catalog"),
     (beside(autoscalers=[scaler()]), "AutoscalerPresent", "HorizontalPodAutoscaler scaler scales Deployment catalog"),
     (beside(services=[stray()]), "ForeignService", 'annotate it canary.delivery/allow-canary: "true"'),
     (
@@ -94,7 +97,11 @@ ANY_TIME: list[tuple[Change, str, str]] = [
         "NameTaken",
         "Service catalog-canary exists and is not ours",
     ),
-    (having(route=FOREIGN_ROUTE), "NameTaken", "VirtualService catalog exists and is not ours"),
+    (
+        having(route=FOREIGN_ROUTE),
+        "RouteNotAdoptable",
+        "VirtualService catalog cannot be adopted: has no http route to host catalog; add one",
+    ),
     (
         having(primary=foreign(clone("primary"))),
         "NameTaken",

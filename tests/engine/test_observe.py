@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from canary.api.status import Phase
-from canary.core.names import ALLOW_CANARY
+from canary.core.names import ALLOW_CANARY, OWNER
 from canary.core.objects import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -26,6 +27,7 @@ from tests.builders import (
     KEY,
     NAMES,
     NS,
+    OWNER_MARK,
     canary_object,
     clone,
     deployment,
@@ -169,3 +171,18 @@ def test_revisions_of_other_canaries_are_not_seen() -> None:
 def _revision(found: FakeCluster) -> tuple[Resource, str]:
     ref = next(ref for ref in found.objects if ref.resource.plural == "controllerrevisions")
     return ref.resource, ref.namespace
+
+
+@pytest.mark.parametrize("edited", ["catalog-primary", "catalog-canary"])
+def test_longest_settle_time_of_the_marks_counts(edited: str) -> None:
+    """A Canary edited just before it was deleted settles as long as its newest objects say."""
+    left = FakeCluster.of(running(30))
+    del left.objects[KEY.ref]
+    ref = Ref(DEPLOYMENT, NS, edited)
+    longer = replace(OWNER_MARK, drain_seconds=60).to_text()
+    found = dict(left.objects[ref])
+    found["metadata"] = {**found["metadata"], "annotations": {**found["metadata"]["annotations"], OWNER: longer}}
+    left.objects[ref] = found
+    seen = observe(left, KEY)
+    assert seen is not None
+    assert seen.owner.drain_seconds == 60

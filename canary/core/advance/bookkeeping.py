@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from canary.api.status import CanaryStatus, Drain, Phase, Progress, Replicas, TargetSeen, Traffic
 from canary.core.actions import Event
-from canary.core.advance.drift import count_drift
+from canary.core.advance.drift import count_drift, moved_since
 from canary.core.advance.initialise import handed_over
 from canary.core.advance.outcome import Advance, with_condition, without_condition
-from canary.core.advance.recover import FALLING_BACK, promotion_failed
+from canary.core.advance.recover import going_back, promotion_failed
 from canary.core.advance.waits import tell_waits
+from canary.core.moment import Change
 from canary.core.obstacles import (
     BEFORE_A_RUN,
     BEFORE_INITIALISATION,
@@ -17,8 +20,8 @@ from canary.core.obstacles import (
     find_obstacle,
 )
 from canary.core.revisions import revision_id
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, Weights
-from canary.core.view import GRID_SLACK, IDLE, Change, View
+from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
+from canary.core.view import GRID_SLACK, IDLE, View
 from canary.core.workload import Workload
 
 
@@ -70,27 +73,27 @@ def _answered(view: View, status: CanaryStatus, target: Workload) -> bool:
 
 
 def _read_back(view: View, status: CanaryStatus) -> CanaryStatus:
-    """Record the weights read from the routes, and with them since when a step is in force."""
+    """Record the weights read from the routes, wanted or not, and with them since when a step is in force."""
     weights = view.weights
     if weights is None:
-        return status
-    traffic = Traffic(primary=weights.primary, canary=weights.canary)
-    if status.traffic != traffic and _as_wanted(view, status):
-        status = status.model_copy(update={"traffic": traffic})
-    return _in_force(view, status, weights)
+        return status.model_copy(update={"traffic": None})
+    # No write of its own in a release: route and apex Service are written before the next look, and
+    # whatever else a step has to record is read back with them.
+    traffic = Traffic(primary=weights.primary, canary=weights.canary, mirror=weights.mirror)
+    return _in_force(view, status.model_copy(update={"traffic": traffic}), weights)
 
 
 def _in_force(view: View, status: CanaryStatus, weights: Weights) -> CanaryStatus:
     """Record since when the step's weight is in force, or that it no longer is."""
     step = status.step
     started = step.started_at if step is not None else None
-    wanted = status.canary_weight
-    if status.phase is not Phase.PROGRESSING or step is None or started is None or wanted == 0:
+    later = view.with_status(status)
+    if status.phase is not Phase.PROGRESSING or step is None or started is None or later.place == 0:
         return status
-    if weights.canary != wanted:
+    if weights != later.routing.weights:
         # Diverted or edited: the step's soak begins anew, without any traffic the windows do too.
         step = step.model_copy(update={"in_force_at": None})
-        since = status.traffic_since if weights.canary > 0 else None
+        since = status.traffic_since if weights.exposes else None
         return status.model_copy(update={"step": step, "traffic_since": since})
     if step.in_force_at is None:
         late = view.now - started > GRID_SLACK
@@ -100,22 +103,15 @@ def _in_force(view: View, status: CanaryStatus, weights: Weights) -> CanaryStatu
     return status
 
 
-def _as_wanted(view: View, status: CanaryStatus) -> bool:
-    """Return whether the routes show what the plan asks for, so that one write records the whole step."""
-    if status.phase is Phase.PROGRESSING:
-        return view.weights is not None and view.weights.canary in (status.canary_weight, 0)
-    if status.phase is Phase.PROMOTING:
-        return view.weights == CANARY_ONLY and view.apex_role == "canary"
-    return view.apex_role == "primary"
-
-
 def _drain(view: View, status: CanaryStatus) -> Drain | None:
     """Return the set that is off the routes and waits to shrink or roll, with since when."""
     role = _draining_role(view, status)
     if role is None:
         return None
     old = status.drain
-    return old if old is not None and old.role == role else Drain(role=role, since=view.now)
+    # What was put back while an answer was awaited is known by its record alone.
+    stays = old is not None and old.role == role and not moved_since(view, status, old.since)
+    return old if stays else Drain(role=role, since=view.now)
 
 
 def _replaced(view: View, status: CanaryStatus) -> CanaryStatus:
@@ -123,16 +119,17 @@ def _replaced(view: View, status: CanaryStatus) -> CanaryStatus:
     settled = view.status.drain is not None and view.status.drain.role == "canary" and status.drain is None
     if not settled or status.phase is not Phase.PROGRESSING:
         return status
-    return status.model_copy(update={"progress": Progress(role="canary", since=view.now, available=0)})
+    progress = Progress(role="canary", since=view.now, available=view.canary_progress)
+    return status.model_copy(update={"progress": progress})
 
 
 def _draining_role(view: View, status: CanaryStatus) -> str | None:
     if status.phase is Phase.INITIALIZING:
         return "target" if handed_over(view) and _target_has_pods(view) else None
     off_primary = view.weights == CANARY_ONLY and view.apex_role == "canary"
-    if off_primary and (_promotes(view, status) or _falls_back(status)):
+    if off_primary and (_promotes(view, status) or _falls_back(view, status)):
         return "primary"
-    off_canary = view.weights == PRIMARY_ONLY and view.apex_role != "canary"
+    off_canary = view.weights == PRIMARY_ONLY and view.apex_role in ("primary", None)
     if off_canary and view.canary_has_pods and _canary_ends(view, status):
         return "canary"
     off_target = view.weights is not None and view.apex_role in ("primary", "canary")
@@ -147,9 +144,9 @@ def _promotes(view: View, status: CanaryStatus) -> bool:
     return status.phase is Phase.PROMOTING and not view.primary_touched
 
 
-def _falls_back(status: CanaryStatus) -> bool:
-    progress = status.progress
-    return status.phase is Phase.FAILED and progress is not None and progress.role == FALLING_BACK
+def _falls_back(view: View, status: CanaryStatus) -> bool:
+    later = replace(view, snapshot=replace(view.snapshot, status=status))
+    return going_back(later) and promotion_failed(later)
 
 
 def _canary_ends(view: View, status: CanaryStatus) -> bool:
@@ -162,7 +159,8 @@ def _canary_ends(view: View, status: CanaryStatus) -> bool:
 
 
 def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
-    carries = status.phase is Phase.PROMOTING or (status.phase is Phase.PROGRESSING and status.canary_weight > 0)
+    exposed = view.with_status(status).routing.weights.exposes
+    carries = status.phase is Phase.PROMOTING or (status.phase is Phase.PROGRESSING and exposed)
     now_lost = carries and view.canary_lost
     was_lost = (found := status.condition("TrafficDiverted")) is not None and found.status == "True"
     if now_lost and view.primary_touched:

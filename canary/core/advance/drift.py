@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from canary.api.status import CanaryStatus, Drift, Phase, Traffic
 from canary.core.actions import Event
 from canary.core.advance.recover import promotion_failed
+from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
-from canary.core.routes.istio import mirrors
-from canary.core.view import IDLE, Change, View
+from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
+from canary.core.view import View
 from canary.core.workload import field_managers
 
 CONTEST_WINDOW = timedelta(minutes=10)
@@ -30,15 +31,16 @@ def count_drift(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Ev
         known = next((d for d in drift if (d.field, d.manager) == (field, manager)), None)
         if known is not None and known.retry_at is not None and view.now < known.retry_at:
             continue
-        if known is not None and known.retry_at is not None and field != "replicas":
+        fought = known is not None and known.count >= CONTESTED_AFTER and known.retry_at is not None
+        if known is not None and fought and field != "replicas":
             # Time to put it back once more; undone again, it is put off for longer.
             again = known.model_copy(update={"retry_at": None, "since": view.now})
             drift = tuple(again if d == known else d for d in drift)
             continue
         count = (known.count if known else 0) + 1
-        retry = None
+        retry = view.now
         if count >= CONTESTED_AFTER:
-            retry = view.now + min(LONGEST_CONTEST, timedelta(seconds=10) * 2 ** (count - CONTESTED_AFTER))
+            retry += min(LONGEST_CONTEST, timedelta(seconds=10) * 2 ** (count - CONTESTED_AFTER))
         since = known.since if known else view.now
         drift = (
             *(d for d in drift if d != known),
@@ -50,40 +52,77 @@ def count_drift(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Ev
 
 
 def _recent(view: View, drift: Drift) -> bool:
-    last = drift.retry_at or drift.since
+    last = drift.since if drift.count < CONTESTED_AFTER else drift.retry_at or drift.since
     return last is None or view.now - last < CONTEST_WINDOW
 
 
+def moved_since(view: View, status: CanaryStatus, moment: datetime) -> bool:
+    """Return whether route or apex Service were put back after a moment, so that traffic was elsewhere then."""
+    times = [d.retry_at or d.since for d in status.drift if d.field != "replicas"]
+    return any(moment < t <= view.now for t in times if t is not None)
+
+
 def _found_drift(view: View) -> list[tuple[str, str, str]]:
-    """Return (field, message, manager) for what differs from what was last read back as wanted."""
-    status, names = view.status, view.snapshot.names
-    known = status.traffic
-    if status.phase in IDLE and not promotion_failed(view):
-        known = Traffic(primary=100, canary=0)
-    if known is None or status.phase in (Phase.NONE, Phase.INITIALIZING):
+    """Return (field, message, manager) for what somebody else changed and is not as the plan has it."""
+    if view.status.phase in (Phase.NONE, Phase.INITIALIZING):
         return []
-    found = []
-    route, weights = view.snapshot.route, view.weights
-    mirrored = route is not None and mirrors(route, names)
-    moved = weights is None or (weights.primary, weights.canary) != (known.primary, known.canary)
-    if route is not None and (moved or mirrored):
-        manager = _other(field_managers(route, "f:spec", "f:http"))
-        if manager:
-            shown = f"{weights.primary}/{weights.canary}" if weights else "no weighted route"
-            shown += " with a mirror" if mirrored else ""
-            found.append(("route", f"VirtualService {names.apex} was changed to {shown} by {manager}", manager))
-    wanted_role = "canary" if known.canary == 100 else "primary"
-    # What Promoting read back is all on the canary, route and Service alike.
-    promoting = status.phase is Phase.PROMOTING and known.canary == 100
-    settled = status.phase in (*IDLE, Phase.PROGRESSING) or promoting
-    if view.apex_role is not None and view.apex_role != wanted_role and settled:
-        manager = _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector"))
-        if manager:
-            # Else it is our own write of before, not yet followed by the next.
-            found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))
+    names, found = view.snapshot.names, []
+    if manager := _moves_route(view):
+        shown = view.weights.label if view.weights else "no weighted route"
+        route = view.snapshot.route_ref.name
+        found.append(("route", f"VirtualService {route} was changed to {shown} by {manager}", manager))
+    if manager := _moves_selector(view):
+        found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))
     if manager := _resizes_target(view):
         found.append(("replicas", "", manager))
     return found
+
+
+def _moves_route(view: View) -> str | None:
+    """Return who moved the weights, the mirror or the cohorts.
+
+    Weights that are not the plan's and stand as recorded are on their way, though somebody else may have
+    written the route last for another field, unless it is known that they were moved.
+    """
+    route, weights = view.snapshot.route, view.weights
+    if route is None:
+        return None
+    undone = any(d.field == "route" for d in view.status.drift)
+    if weights is not None and weights.even:
+        on_its_way = not undone and _as_recorded(view, weights)
+        if on_its_way or weights == _planned_weights(view):
+            return None
+    return _other(field_managers(route, "f:spec", "f:http"))
+
+
+def _as_recorded(view: View, weights: Weights) -> bool:
+    """Return whether the routes show what the status records; of cohorts it records the step alone."""
+    step, known = view.status.step, view.status.traffic
+    in_force = view.status.phase is Phase.PROGRESSING and step is not None and step.in_force_at is not None
+    cohorts = not in_force or weights.cohorts == len(view.routing.cohorts)
+    return cohorts and known == Traffic(primary=weights.primary, canary=weights.canary, mirror=weights.mirror)
+
+
+def _planned_weights(view: View) -> Weights:
+    """Return the weights that the plan comes to in the present step."""
+    phase = view.status.phase
+    if phase in (Phase.PROGRESSING, Phase.PROMOTING) and view.canary_lost and not view.primary_touched:
+        return PRIMARY_ONLY
+    if phase is Phase.PROGRESSING:
+        return view.routing.weights
+    return CANARY_ONLY if phase is Phase.PROMOTING or promotion_failed(view) else PRIMARY_ONLY
+
+
+def _moves_selector(view: View) -> str | None:
+    """Return who moved the apex Service away from what goes with the shares last recorded."""
+    phase, known = view.status.phase, view.status.traffic
+    shares = Weights(known.primary, known.canary) if known is not None else None
+    # Towards the canary the route goes first, back the apex Service does.
+    on_its_way = (phase, shares == CANARY_ONLY) == (Phase.PROMOTING, False)
+    on_its_way |= (phase, shares == PRIMARY_ONLY) == (Phase.FINALISING, False)
+    if on_its_way or view.apex_role in (None, "canary" if shares == CANARY_ONLY else "primary"):
+        return None
+    return _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector"))
 
 
 def _resizes_target(view: View) -> str | None:
@@ -91,9 +130,10 @@ def _resizes_target(view: View) -> str | None:
 
     The same manifest applied again and again is a contest; a new template with replicas is a release.
     """
-    target, drain = view.target, view.status.drain
-    known = drain is not None and drain.role == "target"
-    if target is None or target.replicas == 0 or known or view.change is not Change.SAME:
+    target = view.target
+    # Known already, or its turn to settle has not come: nothing was undone since the last look.
+    waits = view.status.drain is not None
+    if target is None or target.replicas == 0 or waits or view.change is not Change.SAME:
         return None
     return _other(field_managers(target.raw, "f:spec", "f:replicas"))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from canary.api.status import Phase, Run, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, pending, revisions, row, without_condition
-from canary.core.advance.recover import promotion_failed, recover
-from canary.core.obstacles import BEFORE_A_RUN, find_obstacle
+from canary.core.advance.recover import going_back, promotion_failed, recover
+from canary.core.moment import Change
+from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED, find_obstacle
 from canary.core.revisions import revision_id
-from canary.core.routes.istio import PRIMARY_ONLY
-from canary.core.view import Change, View
+from canary.core.routes.routing import PRIMARY_ONLY
+from canary.core.view import View
 from canary.core.workload import Workload
 
 
@@ -19,7 +20,7 @@ def idle(view: View) -> Advance:
     if promotion_failed(view):
         return recover(view)
     if view.change is Change.REVERTED:
-        return end_reverted(view)
+        return _answer_revert(view)
     if view.change is Change.NEW and view.target is not None:
         return _answer_change(view, view.target)
     return Advance(status)
@@ -27,12 +28,25 @@ def idle(view: View) -> Advance:
 
 def _answer_change(view: View, target: Workload) -> Advance:
     identity = revision_id(target.template)
+    if view.suspended:
+        return Advance(pending(view, identity, SUSPENDED))
     obstacle = find_obstacle(view, BEFORE_A_RUN)
     if obstacle is not None:
         return Advance(pending(view, identity, obstacle.message))
     if view.weights is not None and view.weights != PRIMARY_ONLY:
         return Advance(pending(view, identity, "waits until all traffic is back on the primary"))
     return start_run(view, target)
+
+
+def _answer_revert(view: View) -> Advance:
+    """Stay until all traffic is back on the primary: only then nothing is under way any more."""
+    promoted = view.status.revisions.primary
+    if promoted is None or (view.weights in (None, PRIMARY_ONLY) and view.apex_role != "canary"):
+        return end_reverted(view)
+    why = "traffic is still on the canary, it goes back to the primary"
+    if going_back(view) and not view.primary_complete:
+        why = "the primary goes back to it, all traffic stays on the canary until it is ready"
+    return Advance(pending(view, promoted, why))
 
 
 def start_run(view: View, target: Workload, restarted: bool = False) -> Advance:
@@ -44,7 +58,7 @@ def start_run(view: View, target: Workload, restarted: bool = False) -> Advance:
         count=view.plan.count,
         description=f"0 of {view.plan.count}: canary at 0 %",
         started_at=view.now,
-        next_tick_at=view.now + view.interval,
+        next_tick_at=view.now + view.step_time,
     )
     status = row(
         view,
@@ -55,6 +69,7 @@ def start_run(view: View, target: Workload, restarted: bool = False) -> Advance:
         revision=revisions(view.status, candidate=identity, pending=None),
         last_applied_spec=identity,
         failed_checks=0,
+        iterations=0,
         checks=(),
         step=step,
         run=Run(started_at=view.now, size=view.size),
@@ -85,4 +100,6 @@ def end_reverted(view: View) -> Advance:
         traffic_since=None,
         progress=None,
     )
+    for kind in ("RevisionPending", "Held", "Progressing"):
+        status = without_condition(status, kind)
     return Advance(status, (Event("Reverted", message),))

@@ -9,7 +9,8 @@ from canary.core.names import owner_of
 from canary.core.objects import canonical
 from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle
 from canary.core.revisions import revision_id
-from canary.core.routes.istio import PRIMARY_ONLY
+from canary.core.routes.choice import is_marked
+from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
 from canary.core.workload import Workload
 
@@ -34,7 +35,8 @@ def handed_over(view: View) -> bool:
 
 def hand_over_begun(view: View) -> bool:
     """Return whether any of the two already points at the primary, which may not be written from then on."""
-    return view.snapshot.route is not None or view.apex_role == "primary"
+    route = view.snapshot.route
+    return (route is not None and is_marked(route)) or view.apex_role == "primary"
 
 
 def _begun(view: View) -> CanaryStatus:

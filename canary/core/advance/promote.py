@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.idle import end_reverted
@@ -14,11 +16,14 @@ from canary.core.advance.outcome import (
     with_condition,
     without_condition,
 )
-from canary.core.advance.run import roll_back, run_id
+from canary.core.advance.run import roll_back, run_id, spent, suspended
+from canary.core.advance.tick import Verdict, judge_checks
+from canary.core.moment import Change
 from canary.core.obstacles import contested
 from canary.core.revisions import revision_id
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, read_roll_back
-from canary.core.view import GRID_SLACK, Change, View
+from canary.core.routes.marks import read_roll_back
+from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY
+from canary.core.view import GRID_SLACK, View
 
 
 def promoting(view: View) -> Advance:
@@ -36,6 +41,10 @@ def promoting(view: View) -> Advance:
     if fought is not None and not view.primary_touched:
         return roll_back(view, view.status, fought.reason, fought.message)
     status = _remember_newer(view)
+    if view.suspended and not view.primary_touched:
+        return Advance(suspended(view, status))
+    if view.bakes is not None and _cut_over_at(view) is not None:
+        return _bake(view.with_status(status), view.bakes)
     if not (view.primary_touched and view.primary_complete):
         return Advance(_waiting(view, status))
     if not _due(view):
@@ -72,6 +81,31 @@ def finalising(view: View) -> Advance:
     return Advance(status, (Event("Promoted", message),))
 
 
+def _cut_over_at(view: View) -> datetime | None:
+    """Return since when the routes were read back without the primary; None while they are not."""
+    drain = view.status.drain
+    return drain.since if drain is not None and drain.role == "primary" else None
+
+
+def _bake(view: View, bake: timedelta) -> Advance:
+    """Judge the canary at 100 %, with the old primary warm, before the primary is touched."""
+    step, began = view.status.step, _cut_over_at(view)
+    if step is None or began is None or not _due(view) or view.canary_lost:
+        return Advance(view.status)
+    verdict, advance = judge_checks(view)
+    if failed := spent(view, verdict, advance):
+        return failed
+    over = began + bake
+    if verdict is Verdict.PASSED and view.now >= over:
+        message = f"Revision {view.status.revisions.candidate} passed its bake of {bake.total_seconds():.0f} s at 100 %"
+        done = step.model_copy(update={"passed_at": view.now, "next_tick_at": view.now})
+        status = saying(advance.status.model_copy(update={"step": done}), message)
+        return Advance(status, (*advance.events, Event("Baked", message)))
+    later = min(view.now + view.interval, over) if over > view.now else view.now + view.interval
+    step = step.model_copy(update={"next_tick_at": later})
+    return Advance(advance.status.model_copy(update={"step": step}), advance.events)
+
+
 def _due(view: View) -> bool:
     step = view.status.step
     return step is None or step.next_tick_at is None or view.now >= step.next_tick_at
@@ -86,7 +120,7 @@ def _next_step(view: View, description: str) -> StepStatus:
         count=count,
         description=description,
         started_at=view.now,
-        next_tick_at=base + view.interval,
+        next_tick_at=base + view.step_time,
     )
 
 
@@ -105,8 +139,8 @@ def _waiting(view: View, status: CanaryStatus) -> CanaryStatus:
     names = view.snapshot.names
     if not view.primary_touched and view.weights != CANARY_ONLY and view.canary_fresh < view.size:
         progress = status.progress
-        if progress is None or progress.role != "canary" or view.canary_fresh > progress.available:
-            progress = Progress(role="canary", since=view.now, available=view.canary_fresh)
+        if progress is None or progress.role != "canary" or view.canary_progress > progress.available:
+            progress = Progress(role="canary", since=view.now, available=view.canary_progress)
         message = f"Waiting for Deployment {names.workload('canary').name}: {view.canary_fresh} of {view.size} ready"
         return saying(status.model_copy(update={"progress": progress}), message)
     return status
@@ -116,7 +150,7 @@ def _canary_lost_for_good(view: View) -> str | None:
     progress = view.status.progress
     if progress is None or progress.role != "canary" or view.canary_fresh >= view.size:
         return None
-    if view.now - progress.since < view.deadline:
+    if view.canary_progress > progress.available or view.now - progress.since < view.deadline:
         return None
     name = view.snapshot.names.workload("canary").name
     return f"Deployment {name} made no progress for {view.deadline.total_seconds():.0f} s during the cut-over"
@@ -124,10 +158,11 @@ def _canary_lost_for_good(view: View) -> str | None:
 
 def _promotion_failed(view: View) -> Advance:
     primary = view.snapshot.names.workload("primary").name
-    candidate = view.status.revisions.candidate
+    candidate, stays = view.status.revisions.candidate, view.weights == CANARY_ONLY
     message = (
         f"Promotion of revision {candidate} failed: Deployment {primary} made no progress for "
-        f"{view.deadline.total_seconds():.0f} s; all traffic stays on the canary"
+        f"{view.deadline.total_seconds():.0f} s; "
+        + ("all traffic stays on the canary" if stays else "the canary cannot carry the traffic either")
     )
     status = row(view, _remember_newer(view), Phase.FAILED, 0, message, progress=None)
     status = with_condition(status, "Progressing", "False", "PromotionFailed", message, view.now)

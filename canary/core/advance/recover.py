@@ -5,8 +5,10 @@ from __future__ import annotations
 from canary.api.status import Phase, Progress
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, pending, row
+from canary.core.moment import Change
 from canary.core.revisions import revision_id
-from canary.core.view import Change, View
+from canary.core.routes.routing import PRIMARY_ONLY
+from canary.core.view import View
 
 RETRYING = "primary-retrying"
 FALLING_BACK = "primary-falling-back"
@@ -20,6 +22,17 @@ def promotion_failed(view: View) -> bool:
     )
 
 
+def going_back(view: View) -> bool:
+    """Return whether the primary is to have its former revision again after a failed promotion."""
+    progress = view.status.progress
+    return view.status.phase is Phase.FAILED and progress is not None and progress.role == FALLING_BACK
+
+
+def canary_serves(view: View) -> bool:
+    """Return whether production runs on the canary because its promotion failed."""
+    return promotion_failed(view) or (going_back(view) and view.weights != PRIMARY_ONLY)
+
+
 def recover(view: View) -> Advance:
     """Once a newer template is there: give the primary the serving revision, else the one before it.
 
@@ -31,15 +44,18 @@ def recover(view: View) -> Advance:
         return Advance(status)
     if view.primary_complete:
         return _serving_revision_is_ready(view)
-    status = pending(view, revision_id(target.template), "the primary is recovering from a failed promotion")
+    candidate, former = status.revisions.candidate, status.revisions.primary
+    doing = f"goes back to revision {former}" if going_back(view) else f"tries revision {candidate} again"
+    why = f"the primary {doing} after its failed promotion, all traffic stays on the canary until it is ready"
+    status = pending(view, revision_id(target.template), why)
     progress = status.progress
     if progress is None or progress.role not in (RETRYING, FALLING_BACK):
         progress = Progress(role=RETRYING, since=view.now, available=0)
-        message = f"Trying revision {status.revisions.candidate} on the primary again"
+        message = f"Trying revision {candidate} on the primary again"
         return Advance(status.model_copy(update={"progress": progress}), (Event("Recovering", message),))
     if progress.role == RETRYING and view.now - progress.since >= view.deadline:
         progress = Progress(role=FALLING_BACK, since=view.now, available=0)
-        message = f"Giving the primary its former revision {status.revisions.primary} again"
+        message = f"Giving the primary its former revision {former} again"
         return Advance(status.model_copy(update={"progress": progress}), (Event("Recovering", message, "Warning"),))
     return Advance(status)
 

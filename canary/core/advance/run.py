@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.idle import end_reverted, start_run
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import Verdict, hold, judge_tick
-from canary.core.obstacles import contested, foreign_service
-from canary.core.routes.istio import read_roll_back
-from canary.core.view import GRID_SLACK, Change, View
+from canary.core.moment import Change
+from canary.core.obstacles import SUSPENDED, contested, foreign_service
+from canary.core.plan import Step
+from canary.core.routes.marks import read_roll_back
+from canary.core.view import GRID_SLACK, View
 
 
 def progressing(view: View) -> Advance:
@@ -29,6 +31,8 @@ def progressing(view: View) -> Advance:
         return start_run(view, view.target, restarted=True)
     if fought := contested(view.status, "route", "selector"):
         return roll_back(view, view.status, fought.reason, fought.message)
+    if view.suspended:
+        return Advance(suspended(view, view.status))
     if reason := canary_given_up(view):
         return roll_back(view, view.status, "CanaryNotReady", reason)
     if step.passed_at is not None and capacity_ready(view):
@@ -38,31 +42,60 @@ def progressing(view: View) -> Advance:
     return _tick(view, step)
 
 
+def suspended(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Return the status of a run that holds because the user said so."""
+    message = f"Holding at {view.label}: {SUSPENDED}"
+    return saying(with_condition(status, "Held", "True", "Suspended", message, view.now), message)
+
+
 def run_id(status: CanaryStatus) -> str:
     """Return what tells this run from others of the same revision."""
     return status.run.started_at.isoformat() if status.run else ""
 
 
 def _tick(view: View, step: StepStatus) -> Advance:
-    found = foreign_service(view) if view.status.canary_weight == 0 else None
+    found = foreign_service(view) if view.place == 0 else None
     if found is not None:
         return hold(view, view.status, found.reason, found.message)
-    if view.status.canary_weight == 0 and not capacity_ready(view):
+    if view.place == 0 and not capacity_ready(view):
         return Advance(_waiting_for_capacity(view, view.status))
     verdict, advance = judge_tick(view)
-    spec = view.snapshot.spec
-    threshold = spec.analysis.threshold if spec else 1
-    if verdict is Verdict.FAILED and advance.status.failed_checks >= threshold:
-        why = _last_failure(advance.status)
-        ended = roll_back(view, advance.status, "ChecksFailed", f"{threshold} failed checks, the last: {why}")
-        return Advance(ended.status, advance.events + ended.events)
+    if ended := spent(view, verdict, advance):
+        return ended
     if verdict is not Verdict.PASSED:
         return advance
+    if (over := _step_over_at(view, step)) is not None and view.now < over:
+        return _stay(view, advance, step, over)
     if capacity_ready(view):
         taken = take_step(view, advance.status)
         return Advance(taken.status, advance.events + taken.events)
     later = step.model_copy(update={"passed_at": view.now, "next_tick_at": view.now + view.interval})
     return Advance(_waiting_for_capacity(view, advance.status.model_copy(update={"step": later})), advance.events)
+
+
+def spent(view: View, verdict: Verdict, advance: Advance) -> Advance | None:
+    """Return the roll-back when this failure was the last one allowed."""
+    spec = view.snapshot.spec
+    threshold = spec.analysis.threshold if spec else 1
+    if verdict is not Verdict.FAILED or advance.status.failed_checks < threshold:
+        return None
+    why = _last_failure(advance.status)
+    ended = roll_back(view, advance.status, "ChecksFailed", f"{threshold} failed checks, the last: {why}")
+    return Advance(ended.status, advance.events + ended.events)
+
+
+def _step_over_at(view: View, step: StepStatus) -> datetime | None:
+    """Return when a step of its own length is over; None for one that lasts an interval."""
+    lasts = view.plan.step(view.place).lasts
+    began = step.in_force_at or step.started_at
+    return began + lasts if lasts is not None and began is not None else None
+
+
+def _stay(view: View, advance: Advance, step: StepStatus, over: datetime) -> Advance:
+    """Go on at the same step, judged at each interval and once more at its end."""
+    later = step.model_copy(update={"next_tick_at": min(view.now + view.interval, over)})
+    message = f"Staying at {view.label} until {over:%H:%M:%S} UTC"
+    return Advance(saying(advance.status.model_copy(update={"step": later}), message), advance.events)
 
 
 def _last_failure(status: CanaryStatus) -> str:
@@ -72,54 +105,57 @@ def _last_failure(status: CanaryStatus) -> str:
 
 def capacity_ready(view: View) -> bool:
     """Return whether the canary has the pods that the next step needs (I8)."""
-    following = view.plan.next_weight(view.status.canary_weight)
-    need = view.size if following is None else view.need(following)
-    return view.canary_fresh >= need
+    return view.canary_fresh >= view.need_next
 
 
 def take_step(view: View, status: CanaryStatus) -> Advance:
     """Enter the next step; after the last one, the promotion."""
-    old = status.step
-    weight = view.plan.next_weight(status.canary_weight)
+    old, following = status.step, view.following
+    index = view.place + 1 if following else view.plan.count
     due = old.next_tick_at if old and old.next_tick_at else view.now
     # A step that was late for capacity has its next tick in the future: it is on no grid.
     on_grid = timedelta(0) <= view.now - due <= GRID_SLACK
     step = StepStatus(
-        index=view.plan.index(weight) if weight is not None else view.plan.count,
+        index=index,
         count=view.plan.count,
-        description="promotion" if weight is None else f"{view.plan.index(weight)} of {view.plan.count}: {weight} %",
+        description=f"{index} of {view.plan.count}: {following.label}" if following else "promotion",
         started_at=view.now,
-        next_tick_at=(due if on_grid else view.now) + view.interval,
+        next_tick_at=(due if on_grid else view.now) + _first_wait(view, following),
     )
     candidate = status.revisions.candidate
-    if weight is None:
-        message = f"Analysis of revision {candidate} passed, promoting it"
+    if following is None:
+        passed = "is ready, no analysis was asked for" if view.skips_analysis else "passed its analysis"
+        message = f"Revision {candidate} {passed}, promoting it"
         status = row(view, status, Phase.PROMOTING, 0, message, step=step, progress=None)
         return Advance(status, (Event("Promoting", message),))
-    message = f"Advancing revision {candidate} to {weight} %"
-    status = row(view, status, Phase.PROGRESSING, weight, message, step=step, progress=None)
+    message = f"Advancing revision {candidate} to {following.label}"
+    weight, tested = following.routing.canary, min(index, view.iterations)
+    status = row(view, status, Phase.PROGRESSING, weight, message, step=step, progress=None, iterations=tested)
     return Advance(status, (Event("StepPassed", message),))
+
+
+def _first_wait(view: View, step: Step | None) -> timedelta:
+    """Return the time to a step's first judgement: an interval, or all of a shorter step."""
+    return min(view.interval, step.lasts) if step is not None and step.lasts is not None else view.step_time
 
 
 def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
     """Return the status while pods are awaited, with the time of the last progress."""
-    following = view.plan.next_weight(status.canary_weight)
-    need = view.size if following is None else view.need(following)
-    have = view.canary_fresh
+    need, have = view.need_next, view.canary_fresh
     since = status.step.started_at if status.step and status.step.started_at else view.now
     if status.condition("Held") is not None:
         # The canary was not scaled while the run was held.
         since, status = view.now, without_condition(status, "Held")
-    progress = status.progress
+    progress, come = status.progress, view.canary_progress
     if status.drain is not None and status.drain.role == "canary":
         # The one before it settles: the deadline begins with its replacement.
-        progress = Progress(role="settling", since=status.drain.since, available=have)
+        progress = Progress(role="settling", since=status.drain.since, available=come)
     elif progress is not None and progress.role == "settling":
-        progress = Progress(role="canary", since=view.now, available=have)
+        progress = Progress(role="canary", since=view.now, available=come)
     elif progress is None or progress.role != "canary":
-        progress = Progress(role="canary", since=since, available=have)
-    elif have > progress.available:
-        progress = Progress(role="canary", since=view.now, available=have)
+        progress = Progress(role="canary", since=since, available=come)
+    elif come > progress.available:
+        progress = Progress(role="canary", since=view.now, available=come)
     name = view.snapshot.names.workload("canary").name
     message = f"Waiting for Deployment {name}: {have} of {need} pods are ready"
     return saying(status.model_copy(update={"progress": progress}), message)
@@ -139,7 +175,7 @@ def canary_given_up(view: View) -> str | None:
     overdue = (
         progress is not None
         and progress.role == "canary"
-        and view.canary_fresh <= progress.available
+        and view.canary_progress <= progress.available
         and view.now - progress.since >= view.deadline
     )
     if candidate.stuck or overdue:
@@ -152,5 +188,5 @@ def roll_back(view: View, status: CanaryStatus, reason: str, why: str) -> Advanc
     candidate = status.revisions.candidate
     message = f"Rolled back revision {candidate}: {why}"
     status = row(view, status, Phase.FAILED, 0, message, traffic_since=None, progress=None)
-    status = with_condition(status, "Progressing", "False", reason, message, view.now)
+    status = with_condition(without_condition(status, "Held"), "Progressing", "False", reason, message, view.now)
     return Advance(status, (Event("RolledBack", message, "Warning"),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import Enum
 
+from canary.api.metric import Metric
 from canary.api.status import CanaryStatus, Check
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, saying, with_condition, without_condition
@@ -30,24 +31,24 @@ class Verdict(Enum):
 def judge_tick(view: View) -> tuple[Verdict, Advance]:
     """Judge the present step; anything failed fails it, else anything unknown holds it."""
     status = view.status
-    if status.canary_weight == 0:
+    if view.place == 0:
         return _judge_labels(view)
     if view.canary_lost:
         ready = view.candidate.ready if view.candidate else 0
         return Verdict.FAILED, _failed(view, status, f"canary pods are gone: {ready} ready, traffic is diverted")
-    if view.weights is None or view.weights.canary != status.canary_weight or _not_in_force(status):
-        message = f"weight {status.canary_weight} % is not yet read back from the routes"
+    if view.weights != view.routing.weights or _not_in_force(status):
+        message = f"{view.label} is not yet read back from the routes"
         return Verdict.HELD, hold(view, status, "RouteNotInForce", message)
-    return _judge_checks(view)
+    return judge_checks(view)
 
 
 def _not_in_force(status: CanaryStatus) -> bool:
     return status.step is None or status.step.in_force_at is None
 
 
-def _judge_checks(view: View) -> tuple[Verdict, Advance]:
-    spec = view.snapshot.spec
-    metrics = spec.analysis.metrics if spec else ()
+def judge_checks(view: View) -> tuple[Verdict, Advance]:
+    """Judge what the checks of this moment answered."""
+    spec, metrics = view.snapshot.spec, view.checks
     answers = {m.query.check: m for m in view.measurements if isinstance(m.query, CheckQuery)}
     if any(metric.name not in answers for metric in metrics):
         return Verdict.HELD, Advance(view.status)
@@ -56,7 +57,7 @@ def _judge_checks(view: View) -> tuple[Verdict, Advance]:
     failed: list[Check] = []
     for metric in metrics:
         measurement = answers[metric.name]
-        check = judge(metric, measurement, _start(measurement), _moment(measurement))
+        check = judge(_asked(view, metric), measurement, _start(measurement), _moment(measurement))
         checks.append(check)
         unknown = check.verdict in ("NoData", "Error")
         rule = spec.analysis.on_no_data_for(metric) if spec else "Hold"
@@ -73,33 +74,53 @@ def _judge_checks(view: View) -> tuple[Verdict, Advance]:
     if failed:
         return Verdict.FAILED, _failed(view, status, failed[0].message)
     if held:
-        return Verdict.HELD, hold(view, status, "MetricsMissing", held[0].message)
+        return Verdict.HELD, hold(view, status, "MetricsMissing", held[0].message + _unmatched(view, held[0]))
     return Verdict.PASSED, Advance(without_condition(status, "Held"))
+
+
+def _asked(view: View, metric: Metric) -> Metric:
+    """Return the check as this step can be asked: copies are counted by the destination alone (R-MIR-3)."""
+    routing = view.routing
+    copies = routing.mirror and not routing.canary and not routing.cohorts
+    return metric.model_copy(update={"reporter": "destination"}) if copies and metric.reporter == "auto" else metric
+
+
+def _unmatched(view: View, check: Check) -> str:
+    """Return the likely cause when a cohort alone should have reached the canary and nobody did (R-DARK-5)."""
+    routing = view.routing
+    if check.verdict != "NoData" or check.samples or not routing.cohorts or routing.canary or routing.mirror:
+        return ""
+    headers = sorted({name for cohort in routing.cohorts for one in cohort for name in one.get("headers") or {}})
+    if not headers:
+        return "; no request matched the cohort"
+    return f"; no request matched the cohort: does every service on the way pass on header {', '.join(headers)}?"
 
 
 def _failed(view: View, status: CanaryStatus, why: str) -> Advance:
     spec = view.snapshot.spec
     threshold = spec.analysis.threshold if spec else 1
     count = status.failed_checks + 1
-    message = f"Check failed ({count} of {threshold}) at {status.canary_weight} %: {why}"
-    status = _again_later(view, status).model_copy(update={"failed_checks": count})
+    message = f"Check failed ({count} of {threshold}) at {view.label}: {why}"
+    status = _again_later(view, without_condition(status, "Held")).model_copy(update={"failed_checks": count})
     return Advance(saying(status, message), (Event("CheckFailed", message, "Warning"),))
 
 
 def hold(view: View, status: CanaryStatus, reason: str, why: str) -> Advance:
     """Stay at this weight, count nothing, say why; look again an interval later."""
     kind, value = ("MetricsAvailable", "False") if reason in _ABOUT_METRICS else ("Held", "True")
-    message = f"Holding at {status.canary_weight} %: {why}"
+    message = f"Holding at {view.label}: {why}"
     old = status.condition(kind)
     told_at = old.last_update_time if old and (old.status, old.reason) == (value, reason) else None
-    status = saying(_again_later(view, status), message)
-    if told_at is not None and view.now - told_at < REPEAT_AFTER:
-        return Advance(status)
+    told = told_at is not None and view.now - told_at < REPEAT_AFTER
+    status = saying(_again_later(view, without_condition(status, "Held") if kind != "Held" else status), message)
     status = with_condition(status, kind, "False" if value == "False" else "True", reason, message, view.now)
-    told = tuple(
-        c.model_copy(update={"last_update_time": view.now}) if c.type == kind else c for c in status.conditions
+    # The condition tells the present cause; its update time tells when people were last told by an event.
+    conditions = tuple(
+        c.model_copy(update={"last_update_time": told_at if told else view.now}) if c.type == kind else c
+        for c in status.conditions
     )
-    return Advance(status.model_copy(update={"conditions": told}), (Event(reason, message, "Warning"),))
+    status = status.model_copy(update={"conditions": conditions})
+    return Advance(status, () if told else (Event(reason, message, "Warning"),))
 
 
 def _again_later(view: View, status: CanaryStatus) -> CanaryStatus:
@@ -120,8 +141,8 @@ def _judge_labels(view: View) -> tuple[Verdict, Advance]:
     if isinstance(answer, Unavailable):
         return Verdict.HELD, hold(view, status, "MetricsMissing", f"metrics do not answer: {answer.reason}")
     if not isinstance(answer, SeriesAnswer):
-        asked = view.snapshot.spec is not None and bool(view.snapshot.spec.analysis.metrics)
-        return (Verdict.HELD if asked else Verdict.PASSED), Advance(status)
+        asked = bool(view.checks)
+        return (Verdict.HELD, Advance(status)) if asked else (Verdict.PASSED, Advance(_without_holds(status)))
     missing = missing_labels(answer.canary)
     if missing:
         name = view.snapshot.names.workload("primary").name
@@ -129,7 +150,12 @@ def _judge_labels(view: View) -> tuple[Verdict, Advance]:
             f"series istio_requests_total of {name} lack label {', '.join(missing)}; restore it in the mesh's telemetry"
         )
         return Verdict.HELD, hold(view, status, "LabelsMissing", why)
-    return Verdict.PASSED, Advance(status)
+    return Verdict.PASSED, Advance(_without_holds(status))
+
+
+def _without_holds(status: CanaryStatus) -> CanaryStatus:
+    """Return the status of a run that goes on to its first weight: what held it at 0 is over."""
+    return without_condition(without_condition(status, "Held"), "MetricsAvailable")
 
 
 def _moment(measurement: Measurement) -> datetime:

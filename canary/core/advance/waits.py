@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from canary.api.status import CanaryStatus
 from canary.core.actions import Event
 from canary.core.advance.outcome import with_condition, without_condition
 from canary.core.measurement import TemplateQuery, Unavailable
-from canary.core.view import UNANSWERED_DRAINS, Change, View
+from canary.core.moment import Change
+from canary.core.view import UNANSWERED_DRAINS, View
 
 SETTLING, STILL_SERVED, CANNOT_COMPARE = "Settling", "StillServed", "CannotCompare"
 ALARMING = timedelta(minutes=10)
@@ -24,7 +24,7 @@ def tell_waits(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Eve
 def _tell_settling(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
     """Say that requests still arrive at a set that left the routes (I3); the cluster is safe meanwhile."""
     old, drain = status.condition("Held"), status.drain
-    later = replace(view, snapshot=replace(view.snapshot, status=status))
+    later = view.with_status(status)
     waited = view.now - drain.since if drain is not None else timedelta(0)
     if drain is None or waited < UNANSWERED_DRAINS * view.drain or later.drained(drain.role):
         ours = old is not None and old.reason in (SETTLING, STILL_SERVED)
@@ -34,7 +34,9 @@ def _tell_settling(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list
     reason = STILL_SERVED if waited >= ALARMING else SETTLING
     message = f"Deployment {name} left the routes but it is not yet seen that requests at it have ended"
     status = with_condition(status, "Held", "True", reason, message, view.now)
-    told = old is not None and old.reason == STILL_SERVED
+    # As read: a verdict of this tick may have taken the condition of a hold away.
+    before = view.status.condition("Held")
+    told = before is not None and before.reason == STILL_SERVED
     return status, [Event(reason, message, "Warning")] if reason == STILL_SERVED and not told else []
 
 

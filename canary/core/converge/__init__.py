@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from canary.api.status import Phase
 from canary.core.actions import Action, Create, Delete
 from canary.core.converge.pods import canary_actions, primary_actions, target_actions
-from canary.core.converge.traffic import is_urgent, service_actions, traffic_actions
+from canary.core.converge.policies import policy_actions
+from canary.core.converge.traffic import service_actions, traffic_actions, urgent_actions
+from canary.core.objects import DESTINATION_RULE, SERVICE
 from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle, taken_names
 from canary.core.revisions import to_object
 from canary.core.view import IDLE, View
@@ -29,20 +31,21 @@ def converge(view: View) -> Gap:
     if phase is Phase.INITIALIZING and find_obstacle(view, BEFORE_INITIALISATION) is not None:
         return Gap()
     traffic = traffic_actions(view)
-    urgent = is_urgent(view)
+    urgent = urgent_actions(view, traffic)
     rest = (
         *_keep_revisions(view),
         *primary_actions(view),
         *service_actions(view),
-        *(() if urgent else traffic),
+        *policy_actions(view),
+        *(a for a in traffic if a not in urgent),
         *canary_actions(view),
         *target_actions(view),
         *_drop_revisions(view),
     )
     if phase is Phase.INITIALIZING and view.primary is None:
         # Services follow once the primary exists; a target that moves meanwhile leaves no trace of them.
-        rest = tuple(a for a in rest if not isinstance(a, Create) or a.ref.resource.plural != "services")
-    return Gap(urgent=_ours(view, traffic) if urgent else (), actions=_ours(view, rest))
+        rest = tuple(a for a in rest if not isinstance(a, Create) or a.ref.resource not in (SERVICE, DESTINATION_RULE))
+    return Gap(urgent=_ours(view, urgent), actions=_ours(view, rest))
 
 
 def _ours(view: View, actions: tuple[Action, ...]) -> tuple[Action, ...]:

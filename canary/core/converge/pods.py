@@ -17,7 +17,7 @@ from canary.core.workload import Workload
 def route_guards(view: View) -> tuple[Guard, ...]:
     """Require that routes and apex Service, read live, are still the ones this was decided on (I21)."""
     names, snapshot = view.snapshot.names, view.snapshot
-    pairs = ((names.route_ref, snapshot.route), (names.apex_ref, snapshot.apex))
+    pairs = ((snapshot.route_ref, snapshot.route), (names.apex_ref, snapshot.apex))
     return tuple(Guard(ref, obj["metadata"]["resourceVersion"] if obj else None) for ref, obj in pairs)
 
 
@@ -32,7 +32,9 @@ def primary_actions(view: View) -> tuple[Action, ...]:
         return (Create(ref, make_clone(view, "primary", revision, wish), f"primary with revision {revision.id}"),)
     if view.status.phase is Phase.INITIALIZING and hand_over_begun(view):
         return ()
-    grown = wish if wish >= 1 and view.primary.wish != wish else None
+    # Before the hand-over nobody is served by it, and short of the wish it could never take over.
+    short = view.status.phase is Phase.INITIALIZING and view.primary.replicas < wish
+    grown = wish if wish >= 1 and (view.primary.wish != wish or short) else None
     if grown is not None and view.status.phase in RUNNING:
         grown = max(grown, view.primary.replicas)
     patch = clone_patch(view, view.primary, revision, grown)

@@ -8,15 +8,12 @@ from canary.api.status import Phase
 from canary.core.actions import Action, Create, Patch
 from canary.core.advance.run import run_id
 from canary.core.converge.objects import make_service, service_patch, wanted_ports
-from canary.core.converge.wanted import wanted_apex_role, wanted_weights
+from canary.core.converge.wanted import wanted_apex_role, wanted_routing
 from canary.core.names import CHANGED, OWNER, ROLE_LABEL, ROLLED_BACK, Role, is_ours
 from canary.core.objects import Object, annotations_of, merge_patch
-from canary.core.routes.istio import (
-    Weights,
-    make_route,
-    rewrite_route,
-    roll_back_mark,
-)
+from canary.core.routes.istio import make_route, rewrite_route
+from canary.core.routes.marks import roll_back_mark
+from canary.core.routes.routing import TO_PRIMARY, Routing, Weights
 from canary.core.view import View
 
 
@@ -25,43 +22,61 @@ def traffic_actions(view: View) -> tuple[Action, ...]:
 
     Towards the canary the route goes first; back to the primary the apex Service does.
     """
-    weights = wanted_weights(view)
-    role = wanted_apex_role(view, weights)
-    route = _route_actions(view, weights)
+    routing = wanted_routing(view)
+    role = wanted_apex_role(view, routing)
+    route = _route_actions(view, routing)
     apex = _apex_actions(view, role)
-    return (*apex, *route) if view.status.phase is Phase.FINALISING else (*route, *apex)
+    back = view.status.phase is Phase.FINALISING and routing == TO_PRIMARY
+    return (*apex, *route) if back else (*route, *apex)
 
 
-def is_urgent(view: View) -> bool:
-    """Return whether the present traffic writes take a share off the canary to protect users (I22)."""
-    wanted, shown = wanted_weights(view), view.weights
-    if wanted is None or shown is None or view.status.phase is Phase.FINALISING:
+def urgent_actions(view: View, traffic: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Return those of the traffic writes that take callers off the canary to protect users (I22)."""
+    wanted, phase = wanted_routing(view), view.status.phase
+    if phase is Phase.FINALISING:
+        return ()
+    if _takes_off(wanted, view.weights):
+        return traffic
+    # A selector without role, or with the canary's, gives callers without sidecar code that was not judged.
+    strays = view.apex_role in ("", "canary") and wanted_apex_role(view, wanted) == "primary"
+    if phase is Phase.INITIALIZING or not (strays and view.canary_has_pods):
+        return ()
+    return tuple(a for a in traffic if a.ref == view.snapshot.names.apex_ref)
+
+
+def _takes_off(wanted: Routing | None, shown: Weights | None) -> bool:
+    """Return whether a routing gives the canary less than the routes show, and nothing more."""
+    if wanted is None or shown is None or wanted.canary == 100:
         return False
-    return wanted.canary < shown.canary
+    pairs = (
+        (wanted.canary, shown.canary),
+        (wanted.mirror, shown.mirror),
+        (len(wanted.cohorts), shown.cohorts),
+    )
+    return any(less < more for less, more in pairs) and all(less <= more for less, more in pairs)
 
 
-def _route_actions(view: View, weights: Weights | None) -> tuple[Action, ...]:
+def _route_actions(view: View, routing: Routing | None) -> tuple[Action, ...]:
     snapshot, names = view.snapshot, view.snapshot.names
-    if weights is None or _put_off(view, "route"):
+    if routing is None or _put_off(view, "route"):
         return ()
     if snapshot.route is None:
         if snapshot.spec is None:
             return ()
-        body = make_route(snapshot.spec, names, snapshot.owner, weights)
-        return (Create(names.route_ref, body, f"route {weights.primary}/{weights.canary}"),)
+        body = make_route(snapshot.spec, names, snapshot.owner, routing)
+        return (Create(names.route_ref, body, f"route {routing.weights.label}"),)
     shown = annotations_of(snapshot.route)
     mark = shown.get(ROLLED_BACK)
-    if weights != view.weights:
+    if routing.weights != view.weights:
         mark = _mark(view) if view.status.phase is Phase.FAILED else None
-    wanted = rewrite_route(snapshot.route, snapshot.spec, names, weights, mark)
-    if is_ours(snapshot.route):
-        wanted["metadata"]["annotations"][OWNER] = snapshot.owner.to_text()
+    wanted = rewrite_route(snapshot.route, snapshot.spec, names, routing, mark)
+    wanted["metadata"]["annotations"][OWNER] = snapshot.owner.to_text()
     present = {"metadata": {"annotations": shown}, "spec": snapshot.route.get("spec") or {}}
     patch = merge_patch(present, wanted)
     if not patch:
         return ()
-    why = f"route {weights.primary}/{weights.canary}"
-    return (Patch(names.route_ref, patch, snapshot.route["metadata"]["resourceVersion"], why),)
+    version = snapshot.route["metadata"]["resourceVersion"]
+    return (Patch(snapshot.route_ref, patch, version, f"route {routing.weights.label}"),)
 
 
 def _mark(view: View) -> str:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from canary.api.status import Phase
 from canary.core.advance.initialise import ready_to_hand_over
-from canary.core.advance.recover import FALLING_BACK, promotion_failed
+from canary.core.advance.recover import canary_serves, going_back, promotion_failed
 from canary.core.names import Role
 from canary.core.revisions import Revision
-from canary.core.routes.istio import CANARY_ONLY, PRIMARY_ONLY, Weights
+from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_CANARY, TO_PRIMARY, Routing
 from canary.core.view import IDLE, View
 
 
-def wanted_weights(view: View) -> Weights | None:
-    """Return the shares the routes should give; None leaves them as they are."""
+def wanted_routing(view: View) -> Routing | None:
+    """Return what the routes should do; None leaves them as they are."""
     phase = view.status.phase
     if phase is Phase.INITIALIZING:
-        return PRIMARY_ONLY if ready_to_hand_over(view) else None
+        return TO_PRIMARY if ready_to_hand_over(view) else None
     if phase is Phase.PROGRESSING:
-        return _progressing_weights(view)
+        return _progressing(view)
     if phase is Phase.PROMOTING:
-        return _promoting_weights(view)
+        return _promoting(view)
     if phase is Phase.FINALISING:
-        return _finalising_weights(view)
-    return _idle_weights(view) if phase in IDLE else None
+        return _finalising(view)
+    return _idle(view) if phase in IDLE else None
 
 
 def _ready(view: View, role: Role) -> int:
@@ -30,62 +30,75 @@ def _ready(view: View, role: Role) -> int:
     return workload.ready if workload is not None else 0
 
 
-def _progressing_weights(view: View) -> Weights | None:
+def _progressing(view: View) -> Routing | None:
     if _ready(view, "primary") == 0:
         # Between a dead primary and code that was not judged nothing is moved (I6).
         return None
-    weight, shown = view.status.canary_weight, view.weights.canary if view.weights else 0
     if view.canary_lost:
-        return PRIMARY_ONLY
-    if weight > shown and view.canary_fresh < view.need(weight):
-        return Weights.of(shown)
-    return Weights.of(weight)
+        return TO_PRIMARY
+    wanted, shown = view.routing, view.weights or PRIMARY_ONLY
+    if view.canary_fresh >= view.need(wanted):
+        return wanted
+    # Without the pods for more, nothing beyond what the canary has already.
+    share = min(wanted.canary, shown.canary)
+    return Routing(share, min(wanted.mirror, shown.mirror), wanted.cohorts[: shown.cohorts])
 
 
-def _promoting_weights(view: View) -> Weights | None:
+def _promoting(view: View) -> Routing | None:
     if view.primary_touched:
         return _on_the_canary(view)
     if view.canary_lost:
-        return PRIMARY_ONLY if _ready(view, "primary") > 0 else None
+        return TO_PRIMARY if _ready(view, "primary") > 0 else None
     if view.weights == CANARY_ONLY or view.canary_fresh >= view.size:
-        return CANARY_ONLY
-    return None
+        return TO_CANARY
+    last = view.plan.step(view.plan.count).routing.weights
+    if view.apex_role == "primary" and view.weights in (last, PRIMARY_ONLY):
+        # Before the cut-over, or diverted: the shares wait for the canary's capacity.
+        return None
+    return _while_the_canary_is_short(view)
 
 
-def _on_the_canary(view: View) -> Weights | None:
+def _on_the_canary(view: View) -> Routing | None:
     """Return all to the canary while it has pods; once it lost them all, to whatever the primary has."""
     primary, canary = _ready(view, "primary"), _ready(view, "canary")
     keeps = view.weights == CANARY_ONLY or primary == 0 or view.canary_fresh >= view.size
-    if canary > 0 and keeps:
-        return CANARY_ONLY
-    return PRIMARY_ONLY if primary > 0 else None
+    return TO_CANARY if canary > 0 and keeps else _while_the_canary_is_short(view)
 
 
-def _finalising_weights(view: View) -> Weights | None:
+def _while_the_canary_is_short(view: View) -> Routing | None:
+    """Return what becomes of shares edited by hand that belong on a canary without its whole capacity.
+
+    Putting them back would send it more than it has pods for (I8), so all goes to the primary, the safe
+    side, unless that has fewer pods still: then neither gets more until one of them can carry it.
+    """
+    primary, canary = _ready(view, "primary"), _ready(view, "canary")
+    return TO_PRIMARY if primary > 0 and primary >= canary else None
+
+
+def _finalising(view: View) -> Routing | None:
     if _ready(view, "primary") == 0:
-        return CANARY_ONLY if _ready(view, "canary") > 0 else None
+        return TO_CANARY if _ready(view, "canary") > 0 else None
     carries = view.primary_complete or view.weights == PRIMARY_ONLY or _ready(view, "canary") == 0
-    return PRIMARY_ONLY if carries else None
+    return TO_PRIMARY if carries else _on_the_canary(view)
 
 
-def _idle_weights(view: View) -> Weights | None:
-    if promotion_failed(view):
+def _idle(view: View) -> Routing | None:
+    if promotion_failed(view) or (canary_serves(view) and not view.primary_complete):
         return _on_the_canary(view)
     if _ready(view, "primary") == 0:
         return None
-    canary_carries = view.weights is not None and view.weights.canary == 100 and _ready(view, "canary") > 0
-    if canary_carries and not view.primary_complete:
-        # After a failed promotion: the primary takes over when it can carry everything.
+    if view.weights == CANARY_ONLY and _ready(view, "canary") > 0 and not view.primary_complete:
+        # Taken up in the middle of a cut-over.
         return None
-    return PRIMARY_ONLY
+    return TO_PRIMARY
 
 
-def wanted_apex_role(view: View, weights: Weights | None) -> Role | None:
+def wanted_apex_role(view: View, routing: Routing | None) -> Role | None:
     """Return which set the apex Service should select; None leaves it as it is (I6)."""
-    if weights == CANARY_ONLY:
+    if routing == TO_CANARY:
         return "canary"
     phase = view.status.phase
-    if weights == PRIMARY_ONLY or (phase is Phase.PROGRESSING and _ready(view, "primary") > 0):
+    if routing == TO_PRIMARY or (phase is Phase.PROGRESSING and _ready(view, "primary") > 0):
         return "primary"
     return None
 
@@ -95,15 +108,15 @@ def wanted_primary(view: View) -> Revision | None:
     status, primary = view.status, view.primary
     phase = status.phase
     if phase is Phase.PROMOTING:
-        if view.primary_touched or view.drained("primary"):
+        ready = view.drained("primary") and view.bakes is None and not view.suspended
+        if view.primary_touched or ready:
             return view.candidate_revision
         return view.promoted
     if phase is Phase.FINALISING:
         # Also for a primary made again: the promotion is decided, only its record is still to come.
         return view.candidate_revision
     if primary is not None and promotion_failed(view):
-        falling_back = status.progress is not None and status.progress.role == FALLING_BACK
-        return view.promoted if falling_back and view.drained("primary") else None
+        return view.promoted if going_back(view) and view.drained("primary") else None
     return view.promoted
 
 
@@ -112,13 +125,11 @@ def wanted_canary_size(view: View) -> int | None:
     status, candidate = view.status, view.candidate
     present = candidate.replicas if candidate is not None else 0
     if status.phase is Phase.PROGRESSING:
-        following = view.plan.next_weight(status.canary_weight)
-        ahead = view.size if following is None else view.need(following)
         stays = present if candidate is not None and candidate.revision == status.revisions.candidate else 0
-        return max(stays, ahead)
+        return max(stays, view.need_next)
     if status.phase is Phase.PROMOTING:
         return max(present, view.size)
-    if promotion_failed(view):
+    if canary_serves(view):
         return max(present, view.size)
     if status.phase is Phase.FINALISING or status.phase in IDLE:
         return 0 if present > 0 and view.drained("canary") else None
