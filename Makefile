@@ -34,7 +34,7 @@ lint: setup
 	$(PY) -m pytest -q tests/test_architecture.py
 
 unit: setup
-	$(PY) -m pytest -q -n 2 tests
+	$(PY) -m pytest -q -n 2 --dist worksteal tests
 
 e2e: testbed
 	$(PY) -m e2e.shards

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from canary.core.names import ROLE_LABEL
@@ -21,6 +22,7 @@ from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import PROPAGATION, Proxies
 from canary.sim.driver import Simulation
 from canary.sim.faults import ApiFault, MetricsFault, WatchFault
+from canary.sim.pods import version_of
 from canary.sim.scenario import Scenario
 from canary.sim.user import User, ref_of_manifest
 
@@ -50,6 +52,14 @@ class Stage:
         return known.get(what) or self.workload(what)
 
     @property
+    def let_go(self) -> bool:
+        """Return whether there is no Canary, and the one there was has given the traffic back to the target."""
+        world = self.sim.world
+        selector = ((world.find(self.named("apex")) or {}).get("spec") or {}).get("selector") or {}
+        held = world.find(self.scenario.ref) or world.find(self.scenario.route)
+        return held is None and ROLE_LABEL not in selector
+
+    @property
     def manifests(self) -> list[dict[str, Any]]:
         """Return what was applied at first: Deployment, Service and Canary."""
         return [*self.scenario.objects, dict(self.scenario.canary)]
@@ -69,20 +79,29 @@ class Stage:
         return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
 
 
+def _roll_out(stage: Stage, write: Callable[[], object]) -> None:
+    """Write the target; what its user rolls out while no Canary is in the way is production."""
+    own = stage.let_go
+    write()
+    target = stage.sim.world.find(stage.scenario.target)
+    if own and target is not None:
+        stage.sim.dataplane.stable.add(version_of(target["spec"]["template"]))
+
+
 def template(stage: Stage, image: str) -> None:
     """Apply the Deployment with an image."""
-    stage.sim.user.apply(stage.scenario.revised(image))
+    _roll_out(stage, partial(stage.sim.user.apply, stage.scenario.revised(image)))
 
 
 def reapply(stage: Stage) -> None:
     """Apply Canary, Deployment and Service as they were at first."""
     for manifest in stage.manifests:
-        stage.sim.user.apply(manifest)
+        _roll_out(stage, partial(stage.sim.user.apply, manifest))
 
 
 def restart(stage: Stage) -> None:
     """Do `kubectl rollout restart` on the target."""
-    stage.sim.user.restart(stage.scenario.target)
+    _roll_out(stage, partial(stage.sim.user.restart, stage.scenario.target))
 
 
 def scale(stage: Stage, role: str, replicas: int) -> None:
@@ -120,7 +139,7 @@ def remake(stage: Stage, what: str, after: float = 5.0) -> None:
     ref = stage.named(what)
     manifest = next(one for one in stage.manifests if ref_of_manifest(one) == ref)
     stage.sim.user.delete(ref)
-    stage.sim.at(after, lambda: stage.sim.user.apply(manifest))
+    stage.sim.at(after, partial(_roll_out, stage, partial(stage.sim.user.apply, manifest)))
 
 
 def delete_revisions(stage: Stage) -> None:

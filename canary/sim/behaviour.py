@@ -20,6 +20,9 @@ class Behaviour:
     """Milliseconds every request takes longer."""
 
 
+GOOD = Behaviour()
+
+
 class Behaviours:
     """Find the behaviour of a pod by its Deployment and image, the most particular entry first."""
 
@@ -36,7 +39,9 @@ class Behaviours:
 
     def of(self, deployment: str, image: str) -> Behaviour:
         """Return the behaviour of pods of a Deployment running an image."""
+        if not self._known:
+            return GOOD
         for key in ((deployment, image), ("", image), (deployment, ""), ("", "")):
             if key in self._known:
                 return self._known[key]
-        return Behaviour()
+        return GOOD

@@ -171,8 +171,10 @@ class SimCluster:
             observer(call)
 
     def _remember(self, ref: Ref, obj: Object) -> Object:
-        self._take(ref, obj, int(obj["metadata"]["resourceVersion"]))
-        return trim(ref.resource, obj)
+        version = obj["metadata"]["resourceVersion"]
+        self._take(ref, obj, int(version))
+        held = self.get(ref)
+        return held if held and held["metadata"]["resourceVersion"] == version else trim(ref.resource, obj)
 
     def _on_change(self, change: Change) -> None:
         if self._dead:

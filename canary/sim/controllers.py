@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from canary.core.names import MANAGER
 from canary.core.objects import DEPLOYMENT, Object, Ref
 from canary.sim.pods import Pod, Pods, hash_of
 from canary.sim.rollout import bounds, counts, has_progressed, is_available, is_complete, orders
@@ -38,7 +39,8 @@ class Deployments:
         if change.ref.resource != DEPLOYMENT:
             return
         if change.after is None and change.before is not None:
-            self._loop.call_later(REACTION, self._end_all, change.before["metadata"]["uid"])
+            end = self._end_all if change.writer == MANAGER else self._pods.lose
+            self._loop.call_later(REACTION, end, change.before["metadata"]["uid"])
         elif change.writer != WRITER:
             self._soon(change.ref)
 

@@ -12,7 +12,7 @@ from canary.core.objects import SERVICE, VIRTUAL_SERVICE
 from canary.sim.behaviour import Behaviour
 from canary.sim.chance import latency, poisson
 from canary.sim.clock import EPOCH
-from canary.sim.metrics import Metrics
+from canary.sim.metrics import Counter, Metrics
 from canary.sim.pods import Pod, Pods
 from canary.sim.routing import Caller, Leg, legs_of
 from canary.sim.world import Change, World
@@ -83,6 +83,8 @@ class DataPlane:
         self.observers: list[Callable[[], None]] = []
         self._settled = loop.time()
         self._push = 0
+        self._known: dict[tuple[str | bool, ...], tuple[Counter, ...]] = {}
+        """Where answers are counted, by caller, pod and outcome."""
         pods.before.append(self.settle)
         pods.after.append(self._on_pod)
         world.watch(self._on_change)
@@ -155,9 +157,12 @@ class DataPlane:
             observer()
 
     def _send(self, caller: Caller, leg: Leg, count: int) -> None:
-        self.requests.sent += count
         if not count:
             return
+        if leg.copied:
+            self._copy(caller, leg, count)
+            return
+        self.requests.sent += count
         if leg.problem:
             self._miss(caller, leg, count, UNKNOWN, leg.problem)
             return
@@ -174,6 +179,20 @@ class DataPlane:
             else:
                 self._miss(caller, leg, 1, pod.deployment, "UF")
 
+    def _copy(self, caller: Caller, leg: Leg, count: int) -> None:
+        """Send mirrored copies: only the pods that get them ever know what came of them."""
+        alive = [pod for pod in leg.pods if pod.answers]
+        for _ in range(count if alive else 0):
+            pod = self._random.choice(alive)
+            _, code, _, took = self._outcome(self._pods.behaviours.of(pod.deployment, pod.image))
+            self._arrived(pod)
+            for counter in self._counters(caller, pod, "", code, ""):
+                counter.add(took)
+
+    def _arrived(self, pod: Pod) -> None:
+        self.received[pod.deployment, pod.version] += 1
+        self.last_request[pod.name] = self._settled
+
     def _miss(self, caller: Caller, leg: Leg, count: int, workload: str, flag: str) -> None:
         self.requests.failed += count
         if not self._died_lately(leg):
@@ -189,24 +208,39 @@ class DataPlane:
         since = self._loop.time() - BLAMELESS_FOR
         names = {pod.deployment for pod in leg.pods}
         return any(
-            at >= since and pod.version in self.stable and (not names or pod.deployment in names)
+            at >= since
+            and (pod.killed or pod.crashes)
+            and pod.version in self.stable
+            and (not names or pod.deployment in names)
             for at, pod in self._pods.deaths
         )
 
     def _answer(self, caller: Caller, pod: Pod) -> None:
         behaviour = self._pods.behaviours.of(pod.deployment, pod.image)
         at_source, at_destination, flag, took = self._outcome(behaviour)
-        self.received[pod.deployment, pod.version] += 1
-        self.last_request[pod.name] = self._loop.time()
+        self._arrived(pod)
         if at_source not in ("200", "0"):
             self.requests.failed += 1
             if pod.version not in self.stable:
                 self.requests.harmed += 1
-        if caller.mesh:
-            labels = self._labels("source", caller, pod.deployment, at_source, flag)
-            self.metrics.counter(caller.workload, labels).add(took)
-        labels = self._labels("destination", caller, pod.deployment, at_destination, "-")
-        self.metrics.counter(pod.name, labels).add(took)
+        for counter in self._counters(caller, pod, at_source, at_destination, flag):
+            counter.add(took)
+
+    def _counters(
+        self, caller: Caller, pod: Pod, at_source: str, at_destination: str, flag: str
+    ) -> tuple[Counter, ...]:
+        """Return what counts an answered request: at the pod's proxy, and at the caller's if it has one.
+
+        Without a code at the source it is a copy, of which the caller never hears.
+        """
+        source = (caller.workload, caller.namespace, caller.host, caller.mesh)
+        key = (*source, pod.name, at_source, at_destination, flag)
+        if key not in self._known:
+            pairs = [(pod.name, self._labels("destination", caller, pod.deployment, at_destination, "-"))]
+            if caller.mesh and at_source:
+                pairs.insert(0, (caller.workload, self._labels("source", caller, pod.deployment, at_source, flag)))
+            self._known[key] = tuple(self.metrics.counter(*pair) for pair in pairs)
+        return self._known[key]
 
     def _outcome(self, behaviour: Behaviour) -> tuple[str, str, str, float]:
         """Return code at the source, code at the destination, flag and milliseconds of one request."""

@@ -8,7 +8,7 @@ from typing import Any
 from canary.core.names import NOT_PRUNED, PREFIX
 from canary.core.objects import DEPLOYMENT, VIRTUAL_SERVICE, Object
 from canary.sim.pods import Pod
-from canary.sim.routing import weights_of
+from canary.sim.routing import reach_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
 
@@ -26,7 +26,7 @@ def legs_written(change: Change) -> list[tuple[str, int]]:
     """Return the (host, weight) pairs a change of the route leaves behind."""
     if change.ref.resource != VIRTUAL_SERVICE or change.after is None:
         return []
-    return weights_of(change.after)
+    return list(reach_of(change.after).items())
 
 
 def anyone_ready(scene: Scene) -> bool:

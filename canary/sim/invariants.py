@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from canary.core.names import MANAGER
 from canary.sim.cluster import Call
-from canary.sim.dataplane import DataPlane
+from canary.sim.dataplane import PROPAGATION, DataPlane
 from canary.sim.faults import Faults
 from canary.sim.history import CANARIES
-from canary.sim.memory import IDLE, NEVER, Memory
+from canary.sim.memory import IDLE, NEVER, PROPAGATED, Memory
 from canary.sim.pods import Pod, Pods
 from canary.sim.rules import WRITE_RULES
 from canary.sim.scene import Scene
@@ -27,6 +27,9 @@ SETTLED_AFTER = 120.0
 SETTLING_IN = 5.0
 """Seconds after a start in which a controller may read."""
 
+
+BACKED_OFF = 60.0
+"""Seconds after API errors in which a controller may still wait for its next try."""
 
 CROWDED = 1.0
 """Seconds after the end of a second controller in which the first may still answer what it did."""
@@ -89,6 +92,7 @@ class Checker:
                 for rule, judge in WRITE_RULES:
                     if text := judge(scene, memory, change):
                         self._blame(rule, text)
+            self._watch_hindrance(scene, memory)
             memory.learn(scene, change)
             self._watch_capacity(scene, memory)
 
@@ -148,6 +152,8 @@ class Checker:
 
     def _on_traffic(self) -> None:
         """Find requests to code that was given no traffic (I9)."""
+        for scene, memory in self._scenes.values():
+            self._watch_hindrance(scene, memory)
         for (deployment, version), count in self._dataplane.received.items():
             if self._received.get((deployment, version)) == count:
                 continue
@@ -157,8 +163,25 @@ class Checker:
                 giving_back = scene.canary is None and scene.workload("primary") is not None
                 served = giving_back or memory.row[0] not in ("", "Initializing")
                 known = version in self._dataplane.stable or version in memory.weighted
-                if deployment in names and served and not known:
+                excused = known or memory.strays.excuse(version, self._loop.time())
+                if deployment in names and served and not excused:
                     self._blame("I9", f"{deployment} got requests at version {version} before any weight")
+
+    def _watch_hindrance(self, scene: Scene, memory: Memory) -> None:
+        """Note until when the controller cannot put back what others do, or the proxies do not hear of it."""
+        now, strays = self._loop.time(), memory.strays
+        told_by = strays.ended + PROPAGATED + self._dataplane.scrape_interval
+        if not strays.since and now > told_by:
+            return
+        ends = [strays.hindered, memory.started + SETTLING_IN]
+        ends += [one.end + one.delay for one in self._faults.watch if one.start <= now]
+        ends += [one.end + BACKED_OFF for one in self._faults.api if one.start <= now and math.isfinite(one.end)]
+        if memory.controllers == 0 or memory.contested or scene.ready("primary") == 0:
+            ends.append(now)
+        strays.hindered = max(ends)
+        deaf = any(group.delay is None or group.delay > PROPAGATION for group in self._dataplane.proxies)
+        if deaf and now <= told_by:
+            strays.ended = now
 
     def _watch_capacity(self, scene: Scene, memory: Memory) -> None:
         """Start or stop the time in which a starving canary must lose its traffic (I13)."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from canary.core.names import MANAGER, PREFIX, Role
-from canary.core.objects import DEPLOYMENT, Ref, canonical
+from canary.core.names import MANAGER, PREFIX, ROLE_LABEL, Role
+from canary.core.objects import DEPLOYMENT, Object, Ref, canonical
 from canary.sim.cluster import Call
 from canary.sim.history import state_of
 from canary.sim.pods import version_of
+from canary.sim.routing import reach_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
 
@@ -20,6 +22,20 @@ IDLE = ("Initialized", "Succeeded", "Failed")
 CONTESTED_AFTER = 3
 """Times the same field is undone until it counts as contested (release.md section 8)."""
 NEVER = float("-inf")
+PROPAGATED = 0.5
+"""Seconds after a write of the routes in which proxies may rightly send as before."""
+PUT_BACK_WITHIN = 1.0
+"""Seconds in which an edit by hand is put back."""
+
+
+def lets_in(scene: Scene, ref: Ref, obj: Object | None) -> str:
+    """Return how a route or apex Service sends callers to the canary, empty when it does not."""
+    if obj is None or ref not in (scene.names.route_ref, scene.names.apex_ref):
+        return ""
+    if ref == scene.names.route_ref:
+        return str(reach_of(obj).get(scene.host("canary"), 0) or "")
+    role = (obj["spec"].get("selector") or {}).get(ROLE_LABEL, "any")
+    return "" if role == "primary" else role
 
 
 def code_of(template: Mapping[str, Any]) -> str:
@@ -32,6 +48,41 @@ def code_of(template: Mapping[str, Any]) -> str:
     return canonical({"labels": labels, "annotations": metadata.get("annotations") or {}, "pod": same})
 
 
+@dataclass(slots=True)
+class Strays:
+    """Callers that somebody else lets in to the canary."""
+
+    since: dict[Ref, float] = field(default_factory=dict)
+    """Since when, by route or apex Service."""
+    versions: set[str] = field(default_factory=set)
+    """What the canary ran since the first of them."""
+    ended: float = NEVER
+    """When the last was put back, or the proxies were last seen not to be told of that."""
+    hindered: float = NEVER
+    """Until when the controller could not, or was not to, put anything back."""
+
+    def begin(self, ref: Ref, now: float) -> None:
+        """Note that somebody wrote an object so."""
+        if not self.since:
+            self.versions.clear()
+        self.since.setdefault(ref, now)
+
+    def end(self, ref: Ref, now: float) -> None:
+        """Note that an object is as the controller has it."""
+        if self.since.pop(ref, None) is not None:
+            self.ended = now
+
+    def excuse(self, version: str, now: float) -> bool:
+        """Return whether requests at a version are the doing of who let them in.
+
+        They are for as long as a controller may take to put it back (section 8), and the proxies to hear of it.
+        """
+        until = self.ended
+        if self.since:
+            until = max(self.hindered, *self.since.values()) + PUT_BACK_WITHIN
+        return version in self.versions and now <= until + PROPAGATED
+
+
 class Memory:
     """Remember times, versions and calls that the rules need."""
 
@@ -40,7 +91,8 @@ class Memory:
         self.unpointed: dict[Ref, float | None] = {}
         """Since when nothing points at a Deployment; None while something does."""
         self.weighted: set[str] = set()
-        """Versions that were given a weight or the apex Service."""
+        """Versions that the controller or its plan gave a weight."""
+        self.strays = Strays()
         self.proven: set[str] = set()
         """Templates that may enter the primary, as `code_of`."""
         self.promoted: set[str] = set()
@@ -59,6 +111,8 @@ class Memory:
         """Whether the status remembers a manager that keeps undoing ours, which it forgets after a time."""
         self.route_written = False
         """Whether the controller wrote the route since anything else happened."""
+        self.step = 0
+        """Number of the step in the status."""
         self.disturbed = 0.0
         """When anything in the cluster last changed."""
         self.started = 0.0
@@ -87,15 +141,16 @@ class Memory:
             self.route_written = False
         if change.ref == scene.names.target_ref and change.before:
             self.target_had[version_of(change.before["spec"]["template"])] = change.at
-        # A selector without role, written by somebody else, asks for every pod behind it.
-        opened = change.ref == scene.names.apex_ref and not ours and not scene.apex_role()
-        if scene.weight("canary") > 0 or scene.apex_role() == "canary" or opened:
-            self.weighted.add(scene.version("canary"))
+        self._learn_pointers(scene, change)
         self._learn_primary(scene, change)
         self.look_at_pointers(scene, change.at)
 
     def _learn_status(self, scene: Scene, change: Change) -> None:
         row = state_of(change.after) if change.after else ("", 0)
+        step = (((change.after or {}).get("status") or {}).get("step") or {}).get("index", 0)
+        if step != self.step:
+            # Cohorts and copies come with steps of the same weight.
+            self.step, self.route_written = step, False
         drift = ((change.after or {}).get("status") or {}).get("drift") or ()
         self.contested = any(one.get("count", 0) >= CONTESTED_AFTER for one in drift)
         if row == self.row:
@@ -115,6 +170,24 @@ class Memory:
             stable.add(scene.version("primary"))
         self.row, self.row_since, self.route_written = row, change.at, False
         self.row_interval = scene.interval
+
+    def _learn_pointers(self, scene: Scene, change: Change) -> None:
+        """Tell the weights that the controller gave from callers that others let in to the canary."""
+        under_another = change.ref == scene.ref and change.before is None
+        if scene.weight("canary") > 0 and (under_another or scene.weight("canary") == self.row[1]):
+            # Under a Canary that is gone, or the plan's, whoever was the first to write it.
+            self.weighted.add(scene.version("canary"))
+        before, after = (lets_in(scene, change.ref, obj) for obj in (change.before, change.after))
+        if before != after:
+            ours = change.writer == MANAGER
+            if after and ours and change.ref == scene.names.route_ref:
+                self.weighted.add(scene.version("canary"))
+            if after and not ours:
+                self.strays.begin(change.ref, change.at)
+            else:
+                self.strays.end(change.ref, change.at)
+        if self.strays.since:
+            self.strays.versions.add(scene.version("canary"))
 
     def _learn_primary(self, scene: Scene, change: Change) -> None:
         if change.ref != scene.names.workload("primary") or change.after is None:

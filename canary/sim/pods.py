@@ -80,6 +80,7 @@ class Pods:
         self.before: list[Callable[[], None]] = []
         self.after: list[Callable[[Pod], None]] = []
         self.deaths: list[tuple[float, Pod]] = []
+        """Pods that nobody who rolls or scales has ended, and when: killed, crashed or lost with their Deployment."""
 
     def all(self) -> list[Pod]:
         """Return the pods that exist, terminating ones included, oldest first."""
@@ -131,6 +132,12 @@ class Pods:
             self._change(pod, lambda: setattr(pod, "terminating", True))
             self._loop.call_later(GRACE, self._remove, pod)
 
+    def lose(self, owner: str) -> None:
+        """Terminate the pods of a Deployment (by uid) that somebody deleted."""
+        for pod in self.of(owner):
+            self.deaths.append((self._loop.time(), pod))
+            self.end(pod)
+
     def kill(self, pod: Pod) -> None:
         """Take a pod away at once, as a lost node does."""
         pod.killed = True
@@ -153,9 +160,9 @@ class Pods:
     def _crash(self, pod: Pod) -> None:
         if pod.gone or pod.ready_since is None:
             return
+        pod.crashes += 1
         self.deaths.append((self._loop.time(), pod))
         self._change(pod, lambda: setattr(pod, "ready_since", None))
-        pod.crashes += 1
         delay = min(300.0, RESTART_DELAY * 2 ** (pod.crashes - 1))
         self._loop.call_later(delay, self._await_ready, pod)
 

@@ -14,7 +14,7 @@ from canary.sim.actions import ACTIONS, Stage, act
 from canary.sim.driver import Simulation, simulate
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
-from canary.sim.scenario import Scenario, initialise, listing_5_1, release, serve
+from canary.sim.scenario import Scenario, initialise, listing_5_1, own_route, release, serve
 
 QUIET = 330.0
 """Seconds without any change after which a system is at rest; retries of a contested field come before."""
@@ -49,6 +49,10 @@ class Schedule:
     rps: float = 20.0
     disturbed: str = "release"
     analysis: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    """Fields of the spec beside its analysis."""
+    adopted: bool = False
+    """Whether the user has a VirtualService of their own."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -58,7 +62,10 @@ class Schedule:
     @property
     def scenario(self) -> Scenario:
         """Return the release the schedule disturbs."""
-        return Scenario(listing_5_1(**self.analysis), rps=self.rps, replicas=self.replicas)
+        canary = listing_5_1(**self.analysis)
+        canary["spec"] |= self.spec
+        routes = (own_route(canary),) if self.adopted else ()
+        return Scenario(canary, rps=self.rps, replicas=self.replicas, routes=routes, staff=True)
 
 
 def parse(text: str) -> Schedule:

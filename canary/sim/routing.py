@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.core.objects import SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.sim.matching import entries, taken_by
 from canary.sim.pods import Pod, Pods
 from canary.sim.world import World
 
@@ -20,6 +21,8 @@ class Caller:
     rps: float
     mesh: bool = True
     workload: str = "webapp"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers of every request, by which cohorts are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Leg:
     pods: tuple[Pod, ...] = ()
     problem: str = ""
     """Istio's response flag when there is nowhere to go: NC (no such host) or UH (no endpoint)."""
+    copied: bool = False
+    """Whether these are mirrored copies, whose answers nobody gets."""
 
 
 def legs_of(world: World, pods: Pods, caller: Caller) -> tuple[Leg, ...]:
@@ -38,16 +43,32 @@ def legs_of(world: World, pods: Pods, caller: Caller) -> tuple[Leg, ...]:
     route = _route_for(world, caller) if caller.mesh else None
     if route is None:
         return (_leg(world, pods, caller.namespace, caller.host, 1.0),)
-    namespace, shares = route
-    return tuple(_leg(world, pods, namespace, host, share) for host, share in shares)
+    namespace, entry = route
+    legs = [_leg(world, pods, namespace, host, share) for host, share in _shares(entry)]
+    if host := (entry.get("mirror") or {}).get("host"):
+        share = (entry.get("mirrorPercentage") or {}).get("value", 100) / 100
+        legs.append(replace(_leg(world, pods, namespace, host, share), copied=True))
+    return tuple(legs)
 
 
 def weights_of(virtual_service: Object) -> list[tuple[str, int]]:
     """Return (host, weight) of the first route that takes every request."""
-    for route in (virtual_service.get("spec") or {}).get("http") or ():
+    for route in entries(virtual_service):
         if not route.get("match"):
             return _weights(route.get("route") or ())
     return []
+
+
+def reach_of(virtual_service: Object) -> dict[str, int]:
+    """Return the largest share, of any route or of its mirror, by host."""
+    reach: dict[str, int] = {}
+    for route in entries(virtual_service):
+        shares = _weights(route.get("route") or ())
+        if host := (route.get("mirror") or {}).get("host"):
+            shares.append((host, round((route.get("mirrorPercentage") or {}).get("value", 100))))
+        for host, weight in shares:
+            reach[host] = max(weight, reach.get(host, 0))
+    return reach
 
 
 def _weights(legs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -56,19 +77,23 @@ def _weights(legs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     return [(leg["destination"]["host"], leg.get("weight", 0)) for leg in legs]
 
 
-def _route_for(world: World, caller: Caller) -> tuple[str, list[tuple[str, float]]] | None:
+def _route_for(world: World, caller: Caller) -> tuple[str, Mapping[str, Any]] | None:
     for ref, found in world.items(VIRTUAL_SERVICE, caller.namespace):
         spec = found.get("spec") or {}
         hosts = {_short(host) for host in spec.get("hosts") or ()}
         if caller.host not in hosts or "mesh" not in (spec.get("gateways") or ["mesh"]):
             continue
-        weights = weights_of(found)
-        total = sum(weight for _, weight in weights)
-        # A route without weight is refused by Istio's webhook; proxies keep what they had, we route nowhere.
-        if total <= 0:
-            return ref.namespace, [("no-route", 1.0)]
-        return ref.namespace, [(host, weight / total) for host, weight in weights if weight]
+        return ref.namespace, taken_by(found, dict(caller.headers), {"app": caller.workload}) or {}
     return None
+
+
+def _shares(entry: Mapping[str, Any]) -> list[tuple[str, float]]:
+    weights = _weights(entry.get("route") or ())
+    total = sum(weight for _, weight in weights)
+    # A route without weight is refused by Istio's webhook; proxies keep what they had, we route nowhere.
+    if total <= 0:
+        return [("no-route", 1.0)]
+    return [(host, weight / total) for host, weight in weights if weight]
 
 
 def _short(host: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from canary.core.names import Role
 from canary.core.objects import SERVICE, Ref
 from canary.sim.evidence import (
     STALE,
@@ -17,20 +18,19 @@ from canary.sim.evidence import (
     takes_pods_away,
 )
 from canary.sim.history import state_of
-from canary.sim.memory import IDLE, RUNNING, Memory, code_of
+from canary.sim.memory import IDLE, PROPAGATED, RUNNING, Memory, code_of
 from canary.sim.pods import version_of
-from canary.sim.routing import weights_of
+from canary.sim.routing import reach_of, weights_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
-
-PROPAGATED = 0.5
-"""Seconds after a write of the routes in which proxies may rightly send as before."""
 
 READ_BEFORE = 2.0
 """Seconds a live read may lie before the write it protects."""
 
 LATE = 2.1
 """Seconds by which a weight may come into force late without moving the grid of steps."""
+
+ROLES: tuple[Role, Role] = ("primary", "canary")
 
 Rule = Callable[[Scene, Memory, Change], str | None]
 
@@ -48,14 +48,14 @@ def routed_service_deleted(scene: Scene, memory: Memory, change: Change) -> str 
     """Find the deletion of a Service that the route names."""
     if change.ref.resource != SERVICE or change.after is not None:
         return None
-    if change.ref.name in scene.weights:
+    if change.ref.name in scene.reach:
         return f"{change.ref.name} was deleted while the route names it"
     return None
 
 
 def weight_without_ready_pods(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a weight raised on a side without ready pods."""
-    before = dict(weights_of(change.before)) if change.before and legs_written(change) else {}
+    before = reach_of(change.before) if change.before and legs_written(change) else {}
     for host, weight in legs_written(change):
         service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
         # A new route beside a set that does not serve either changes nothing for anyone.
@@ -121,8 +121,9 @@ def _in_target_hands(scene: Scene, change: Change) -> bool:
     if change.ref == scene.names.target_ref:
         return scene.canary is None and scene.ready("primary") > 0
     target = scene.world.find(scene.names.target_ref)
-    if target is None or scene.weights:
-        return scene.canary is None and not scene.weights
+    shared_out = any(scene.host(role) in scene.reach for role in ROLES)
+    if target is None or shared_out:
+        return scene.canary is None and not shared_out
     ready = sum(pod.ready for pod in pods_of_deployment(scene, target))
     return ready >= max(1, int(target["spec"]["replicas"]))
 
@@ -194,11 +195,12 @@ def route_written_twice(scene: Scene, memory: Memory, change: Change) -> str | N
     """Find two writes of the route in one step (I12); taking traffic off the canary is never one too many."""
     if change.ref != scene.names.route_ref or scene.canary is None or change.before is None:
         return None
-    before = dict(weights_of(change.before)).get(scene.host("canary"), 0)
+    host = scene.host("canary")
+    before = reach_of(change.before).get(host, 0)
     # A second controller that has not yet seen the status takes a step back, which harms nobody.
     if change.at < memory.crowded_until:
         return None
-    if memory.route_written and scene.weight("canary") >= before and not blurred(scene, change.at):
+    if memory.route_written and scene.reach.get(host, 0) >= before and not blurred(scene, change.at):
         return "the route was written twice though nothing happened in between"
     return None
 
@@ -216,7 +218,8 @@ def premature_success(scene: Scene, memory: Memory, change: Change) -> str | Non
     ready = sum(pod.ready and pod.version == scene.version("primary") for pod in pods_of_deployment(scene, primary))
     if ready < wanted and not blurred(scene, change.at):
         return f"Succeeded with {ready} of {wanted} replicas of the primary"
-    if scene.weight("primary") != 100 or scene.apex_role() != "primary":
+    unseen = any(change.at - since <= STALE for since in memory.strays.since.values())
+    if not unseen and (scene.weight("primary") != 100 or scene.apex_role() != "primary"):
         return f"Succeeded with weights {scene.weights} and the apex Service on {scene.apex_role()!r}"
     return None
 

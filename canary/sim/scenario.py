@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import yaml
@@ -18,14 +20,42 @@ from canary.sim.user import ref_of_manifest
 SETTLE = 60.0
 """Seconds after Initialized until the target is at 0 for sure."""
 
+STAFF = (("x-group", "staff"),)
+"""The header by which the staff's requests are told."""
+
 CANARY_API = {(one.api_version, one.kind) for one in (NATIVE_CANARY, FLAGGER_CANARY)}
 
 
 def listing_5_1(**analysis: Any) -> dict[str, Any]:
-    """Return the Canary of the book's listing 5.1, with fields of its analysis replaced."""
-    canary: dict[str, Any] = yaml.safe_load(LISTING_5_1)
-    canary["spec"]["analysis"].update(analysis)
+    """Return the Canary of the book's listing 5.1, with fields of its analysis replaced; None leaves one out."""
+    canary = deepcopy(_listing())
+    fields = {**canary["spec"]["analysis"], **analysis}
+    canary["spec"]["analysis"] = {name: value for name, value in fields.items() if value is not None}
     return canary
+
+
+@cache
+def _listing() -> dict[str, Any]:
+    read: dict[str, Any] = yaml.safe_load(LISTING_5_1)
+    return read
+
+
+def own_route(canary: Object) -> dict[str, Any]:
+    """Return a VirtualService that a user made for the apex: two routes to it and one elsewhere."""
+    apex = canary["spec"]["service"]["name"]
+    http: list[dict[str, Any]] = [
+        {"name": "moved", "match": [{"uri": {"prefix": "/old"}}], "redirect": {"uri": "/items"}},
+        {"name": "slow", "match": [{"uri": {"prefix": "/slow"}}], "timeout": "9s"},
+        {"name": "rest"},
+    ]
+    for entry in http[1:]:
+        entry["route"] = [{"destination": {"host": apex, "port": {"number": 80}}, "weight": 100}]
+    return {
+        "apiVersion": VIRTUAL_SERVICE.api_version,
+        "kind": VIRTUAL_SERVICE.kind,
+        "metadata": {"name": apex, "namespace": canary["metadata"]["namespace"]},
+        "spec": {"hosts": [apex], "http": http},
+    }
 
 
 @dataclass(slots=True)
@@ -36,6 +66,10 @@ class Scenario:
     given: Sequence[Object] = ()
     rps: float = 50.0
     replicas: int | None = None
+    routes: Sequence[Object] = ()
+    """VirtualServices that stood there before."""
+    staff: bool = False
+    """Whether there are callers with the header of the staff, in the mesh."""
 
     @property
     def ref(self) -> Ref:
@@ -82,7 +116,7 @@ class Scenario:
 
 async def serve(sim: Simulation, scenario: Scenario) -> None:
     """Apply the application and let callers with and without sidecar call it."""
-    for manifest in scenario.objects:
+    for manifest in (*scenario.objects, *scenario.routes):
         sim.user.apply(manifest)
     workload = sim.world.find(scenario.target)
     assert workload is not None
@@ -91,6 +125,9 @@ async def serve(sim: Simulation, scenario: Scenario) -> None:
     await sim.rest(1)
     for mesh in (True, False):
         sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh))
+    if scenario.staff:
+        rate = scenario.rps / 4
+        sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, rate, workload="staff", headers=STAFF))
 
 
 async def initialise(sim: Simulation, scenario: Scenario, *, settle: float = SETTLE) -> None:

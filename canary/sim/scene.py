@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from canary.api.duration import parse_duration
@@ -11,8 +12,11 @@ from canary.sim.dataplane import DataPlane
 from canary.sim.faults import Faults
 from canary.sim.history import state_of
 from canary.sim.pods import Pod, Pods, version_of
-from canary.sim.routing import weights_of
+from canary.sim.routing import reach_of, weights_of
 from canary.sim.world import World
+
+UNSEEN = 0.5
+"""Seconds in which an edit may not have reached a controller."""
 
 
 class Scene:
@@ -29,13 +33,27 @@ class Scene:
         spec = canary["spec"]
         target = spec["targetRef"]["name"]
         self.names = Names(ref.namespace, target, (spec.get("service") or {}).get("name") or target)
+        self._former_drain, self._edited = math.inf, -math.inf
+        self._drain = math.inf
         self.learn(canary)
 
     def learn(self, canary: Object) -> None:
         """Take in the times of a spec, at first and when it is edited."""
         analysis = canary["spec"].get("analysis") or {}
-        self.drain = float(analysis.get("drainSeconds", 15))
-        self.interval = parse_duration(analysis.get("interval", "1m")) / timedelta(seconds=1)
+        drain = float(analysis.get("drainSeconds", 15))
+        if drain != self._drain:
+            self._former_drain, self._edited, self._drain = self._drain, self.world.now, drain
+        interval = parse_duration(analysis.get("interval", "1m")) / timedelta(seconds=1)
+        self.interval = 0.0 if canary["spec"].get("skipAnalysis") else interval
+
+    @property
+    def drain(self) -> float:
+        """Return the settle time, or the shorter one of a moment ago if a controller may not know better."""
+        now, edited = self.world.now, self._edited
+        unseen = now - edited <= UNSEEN or any(
+            one.start <= edited and now < one.end + one.delay for one in self.faults.watch
+        )
+        return min(self._drain, self._former_drain) if unseen else self._drain
 
     @property
     def canary(self) -> Object | None:
@@ -52,6 +70,12 @@ class Scene:
         """Return the weights in the route by host; all of it on the primary's when there is no route."""
         found = self.world.find(self.names.route_ref)
         return {host.partition(".")[0]: weight for host, weight in weights_of(found)} if found else {}
+
+    @property
+    def reach(self) -> dict[str, int]:
+        """Return the largest share or mirrored share that any route gives, by Service."""
+        found = self.world.find(self.names.route_ref)
+        return {host.partition(".")[0]: share for host, share in reach_of(found).items()} if found else {}
 
     def host(self, role: Role) -> str:
         """Return the host of one side."""
@@ -87,7 +111,7 @@ class Scene:
             return False
         labels = (found["spec"]["template"]["metadata"].get("labels") or {}).items()
         names = {self.names.apex}
-        names |= {host for host, weight in self.weights.items() if weight}
+        names |= {host for host, share in self.reach.items() if share}
         for name in sorted(names):
             service = self.world.find(Ref(SERVICE, self.ref.namespace, name))
             selector = ((service or {}).get("spec") or {}).get("selector") or {}

@@ -71,6 +71,11 @@ class World:
         """Return the resourceVersion of the last change."""
         return self._version
 
+    @property
+    def now(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now()
+
     def watch(self, watcher: Callable[[Change], None]) -> None:
         """Call `watcher` synchronously on every later change."""
         self._watchers.append(watcher)

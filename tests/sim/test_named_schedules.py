@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from canary.sim.driver import Simulation, simulate
 from canary.sim.replay import Entry, Schedule, watch
+from canary.sim.scenario import initialise
+from tests.sim.stories import quick
 
 QUICK = {"interval": "5s", "stepWeight": 20, "drainSeconds": 5}
 
@@ -71,6 +74,81 @@ NAMED = {
     "apex_without_role_is_put_back_before_the_give_back": schedule(
         (2.8, "selector", {"role": None}), (2.8, "delete", {"what": "Canary"}), seed=108, replicas=1, analysis=QUICK
     ),
+    # Somebody edited the weights a few milliseconds before the status said Succeeded, which nobody could know.
+    "weights_edited_in_the_moment_of_success": schedule(
+        (22.1, "metrics", {"kind": "down", "lasts": 30.2}),
+        (22.1, "weights", {"canary": 80}),
+        (40.0, "weights", {"canary": 80}),
+        seed=86,
+        rps=4.0,
+        analysis={"interval": "10s", "drainSeconds": 1, "stepWeight": 50},
+    ),
+    # Without its record the template that waited, never judged, was given back instead of production's.
+    "target_gets_back_what_the_primary_runs_when_its_record_is_gone": schedule(
+        (0, "delete", {"what": "Canary"}), (0, "delete_revisions", {}), replicas=1, rps=4.0, analysis=QUICK
+    ),
+    # What the user rolled out himself, once the apex Service was given back, was taken for code without weight.
+    "target_restarted_after_the_give_back_of_the_apex": schedule(
+        (0, "delete", {"what": "Canary"}), (32.4, "restart", {}), seed=1, replicas=1, rps=4.0, analysis=QUICK
+    ),
+    # A settle time made longer 19 ms before the shrink, which no controller could know by then.
+    "settle_time_made_longer_in_the_moment_of_the_shrink": schedule(
+        (12.1, "analysis", {"drainSeconds": 15}),
+        seed=5,
+        replicas=3,
+        rps=4.0,
+        disturbed="initialisation",
+        analysis={"interval": "10s", "stepWeight": 50, "drainSeconds": 5, "canaryScale": "Full"},
+    ),
+    # Four short settle times were over before a second sample could tell of requests from deaf proxies.
+    "settle_time_shorter_than_a_scrape_waits_for_two_samples": schedule(
+        (22.2, "proxies", {"share": 1.0, "lasts": 5.8}),
+        (22.2, "reapply", {}),
+        seed=39,
+        replicas=1,
+        rps=4.0,
+        analysis={"interval": "10s", "stepWeight": 25, "drainSeconds": 1, "canaryScale": "Full"},
+    ),
+    # Both sides were deleted in one moment, and traffic turned to the one whose end was not yet known.
+    "primary_and_canary_deleted_in_one_moment": schedule(
+        (21.6, "delete", {"what": "primary"}),
+        (21.6, "delete", {"what": "canary"}),
+        seed=58,
+        replicas=1,
+        rps=4.0,
+        analysis={"interval": "5s", "stepWeight": 25, "drainSeconds": 1, "threshold": 1},
+    ),
+    # The primary, made smaller before it served anyone, waited for ever to become as large as the target.
+    "primary_scaled_down_before_the_hand_over_grows_again": schedule(
+        (0.1, "scale", {"role": "primary", "replicas": 1}), rps=4.0, disturbed="initialisation", analysis=QUICK
+    ),
+    # The selector was opened to every pod while the canary settled, and the settle time went on counting.
+    "drain_begins_anew_when_the_apex_was_opened": schedule(
+        (11.8, "template", {"image": "catalog:v3"}),
+        (14.8, "weights", {"canary": 8}),
+        (27.3, "selector", {"role": None}),
+        seed=45,
+        replicas=1,
+        rps=4.0,
+        analysis={"interval": "10s", "stepWeight": 20, "drainSeconds": 15},
+    ),
+    # It was opened and closed again while metrics were asked, which the settle time never knew.
+    "drain_begins_anew_when_the_apex_was_closed_during_a_question": schedule(
+        (6.0, "metrics", {"kind": "empty", "lasts": 30.4}),
+        (20.0, "selector", {"role": None}),
+        seed=23,
+        replicas=1,
+        rps=12.0,
+        analysis={"interval": "20s", "stepWeight": 50, "drainSeconds": 5},
+    ),
+    # Somebody wrote the weight that the plan came to in that moment, so that the controller had nothing to write.
+    "first_weight_written_by_hand_at_its_tick": schedule(
+        (5.0, "weights", {"canary": 50}),
+        seed=17,
+        replicas=4,
+        rps=12.0,
+        analysis={"interval": "5s", "stepWeight": 50, "drainSeconds": 5, "canaryScale": "Full"},
+    ),
     # A cancelled reconcile left a task behind that waited for ever.
     "controller_killed_while_metrics_are_slow": schedule(
         (26.4, "metrics", {"kind": "slow", "lasts": 53.9}),
@@ -102,3 +180,18 @@ def test_deadline_of_a_successor_leaves_it_time_to_succeed() -> None:
     """A canary superseded before its first weight is replaced after its settle time and then succeeds."""
     _, report = watch(NAMED["deadline_of_a_successor_begins_with_its_replacement"])
     assert report.verdict == "Succeeded"
+
+
+def test_status_that_cannot_be_read_is_no_wrong_spec() -> None:
+    """A status bent by hand is written anew from the world, and nobody is told that the spec is wrong."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = quick()
+        await initialise(sim, scenario)
+        since = sim.now
+        sim.user.edit_status(scenario.ref, {"phase": "Nonsense"})
+        await sim.rest(60)
+        assert sim.state()[0] == "Initialized"
+        assert sim.history.reasons(since) == ["TakenUp"]
+
+    simulate(story)

@@ -264,7 +264,6 @@ FOREIGN_SERVICE = service("catalog-canary", selector={"app": "other"})
     [
         ("service", "ForeignService"),
         ("autoscaler", "AutoscalerPresent"),
-        ("rule", "RulePresent"),
         ("route", "HostTaken"),
         (FOREIGN_PRIMARY, "NameTaken"),
         (FOREIGN_SERVICE, "NameTaken"),
@@ -297,6 +296,55 @@ def test_obstacle_is_named_and_its_removal_recovers(what: Any, reason: str, when
         await sim.until_phase("Initialized" if when == "before" else "Succeeded", 300)
         await sim.rest(60)
         assert wrong_at_rest(sim, scenario) is None
+        assert harmed(sim) == 0
+
+    simulate(story)
+
+
+def fronted_by(front: dict[str, Any], port: int = 80) -> Scenario:
+    """Return a Canary with a port on two pods of catalog behind a Service."""
+    canary = quick().canary
+    spec = {**canary["spec"], "service": {**canary["spec"]["service"], "port": port}}
+    return Scenario({**canary, "spec": spec}, given=[deployment(replicas=2), front])
+
+
+ANOTHER_PORT, OTHER_PODS = service(port=8080), service(selector={"app": "other"})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "reason", "says"),
+    [
+        (ANOTHER_PORT, fronted_by(service()), "PortMismatch", "has ports 8080, spec.service.port is 80; correct one"),
+        (ANOTHER_PORT, fronted_by(ANOTHER_PORT, 8080), "PortMismatch", "correct one of them"),
+        (OTHER_PODS, fronted_by(service()), "ApexSelectsOthers", "does not select the pods of Deployment catalog"),
+    ],
+)
+def test_apex_that_does_not_fit_is_named_and_its_correction_recovers(
+    wrong: dict[str, Any], right: Scenario, reason: str, says: str
+) -> None:
+    """A Service with another port or of other pods: refused, nothing touched, nobody harmed; corrected, all goes on."""
+
+    async def story(sim: Simulation) -> None:
+        sim.user.apply(deployment("other", image="other:v1"))
+        await apply_canary(sim, fronted_by(wrong))
+        since = sim.now
+        await sim.rest(1)
+        found = condition(sim, "Ready")
+        assert (found["status"], found["reason"]) == ("False", reason)
+        assert found["message"].startswith("Service catalog ")
+        assert says in found["message"]
+        assert found["message"] == sim.status()["message"]
+        await sim.rest(60)
+        assert {one.ref for one in sim.history.writes(MANAGER, since)} <= {right.ref}
+        assert sim.history.reasons().count(reason) == 1
+        sim.user.apply(right.objects[1])
+        sim.user.apply(right.canary)
+        await sim.until_phase("Initialized", 120)
+        assert condition(sim, "Ready")["status"] == "True"
+        await release(sim, right, V2)
+        await sim.until_phase("Succeeded", 300)
+        await sim.rest(60)
+        assert wrong_at_rest(sim, right) is None
         assert harmed(sim) == 0
 
     simulate(story)

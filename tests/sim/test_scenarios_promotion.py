@@ -126,13 +126,21 @@ def test_failed_promotion_without_any_ready_revision_stays_on_the_canary() -> No
 
 
 def test_failed_promotion_reverted_falls_back_without_a_run() -> None:
-    """The user takes v2 back: v1 returns to the primary, 100/0, Initialized."""
+    """The user takes v2 back: v1 returns to the primary, Failed until it is ready and 100/0, then Initialized."""
 
     async def story(sim: Simulation) -> None:
         scenario = quick(2)
         await fail_promotion(sim, scenario)
+        sim.behaviours.put(Behaviour(ready_after=20), image=V1, deployment=PRIMARY.name)
+        sim.kill_pods(NAMESPACE, PRIMARY.name)
         sim.user.apply(scenario.revised(V1))
+        await sim.until(lambda: image(sim, PRIMARY) == V1, 200, "v1 comes back")
+        await sim.rest(5)
+        assert (sim.state(), weights(sim), apex_role(sim)) == (("Failed", 0), (0, 100), "canary")
+        assert "all traffic stays on the canary" in sim.status()["message"]
         await sim.until_phase("Initialized", 300)
+        assert (weights(sim), apex_role(sim), ready(sim, PRIMARY)) == ((100, 0), "primary", 2)
+        assert condition(sim, "RevisionPending") == condition(sim, "Progressing") == {}
         await sim.rest(400)
         assert sim.state() == ("Initialized", 0)
         assert image(sim, PRIMARY) == V1

@@ -10,46 +10,91 @@ step back and forth, so that the route is written more than once in a step (I12)
 
 from __future__ import annotations
 
-from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.sim.replay import Schedule
-from tests.sim.schedules import CHANGES, EDITS, WAY, budget, played, schedules
+from canary.sim.replay import Schedule, play, watch
+from tests.sim.schedules import CHANGES, EDITS, WAY, drawn, kept, parts, schedules, strategies
 
 QUIET_CHANGES = st.one_of(WAY, CHANGES)
 ANYTHING = st.one_of(WAY, CHANGES, EDITS)
 
 
-@budget(400)
-@given(schedules(QUIET_CHANGES))
-def test_faults_of_the_way_and_users_changes_harm_nobody(schedule: Schedule) -> None:
+@parts(6)
+def test_faults_of_the_way_and_users_changes_harm_nobody(part: int) -> None:
     """Whatever the API server, metrics, watches and crashes do: no rule breaks and no request fails."""
-    _, report = played(schedule, "way")
-    assert report.requests["harmed"] == 0, f"{report.requests}\n{schedule.as_json()}"
+    name = f"way-{part}"
+
+    @drawn(schedules(QUIET_CHANGES), name, 70)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
 
 
-@budget(400)
-@given(schedules(ANYTHING))
-def test_anything_in_a_release_ends_in_a_serving_system(schedule: Schedule) -> None:
+@parts(6)
+def test_anything_in_a_release_ends_in_a_serving_system(part: int) -> None:
     """Edits, deletions, deaths and obstacles of every kind: no rule breaks, and in the end callers are served."""
-    played(schedule, "anything")
+    name = f"anything-{part}"
+
+    @drawn(schedules(ANYTHING), name, 70)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
 
 
-@budget(180)
-@given(schedules(ANYTHING, disturbed="initialisation", until=40.0))
-def test_anything_in_an_initialisation_ends_in_a_serving_system(schedule: Schedule) -> None:
+@parts(3)
+def test_anything_in_an_initialisation_ends_in_a_serving_system(part: int) -> None:
     """The same while production moves to the primary."""
-    played(schedule, "initialisation")
+    name = f"initialisation-{part}"
+
+    @drawn(schedules(ANYTHING, disturbed="initialisation", until=40.0), name, 62)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
 
 
-@budget(20)
-@given(schedules(ANYTHING))
-def test_equal_seeds_give_equal_histories(schedule: Schedule) -> None:
+@parts(4)
+def test_any_strategy_ends_in_a_serving_system(part: int) -> None:
+    """Cohorts, copies, blue/green, bakes and explicit steps, on routes of ours or of the user's."""
+    name = f"strategies-{part}"
+
+    @drawn(strategies(ANYTHING), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(4)
+def test_any_strategy_harms_nobody_on_a_bad_way(part: int) -> None:
+    """The same under faults of the way and users' changes: no request fails."""
+    name = f"strategies-way-{part}"
+
+    @drawn(strategies(QUIET_CHANGES), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+def test_equal_seeds_give_equal_histories() -> None:
     """A schedule played twice makes the same calls at the same times, and the same requests."""
 
-    def trace() -> list[object]:
-        sim, report = played(schedule, "equal")
+    def trace(schedule: Schedule) -> list[object]:
+        sim, report = watch(schedule)
         calls = [(call.at, call.verb, str(call.ref), call.outcome) for call in sim.calls]
         return [calls, report.as_dict(), sorted(sim.dataplane.received.items())]
 
-    assert trace() == trace()
+    @drawn(schedules(ANYTHING), "equal", 20)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, "equal"):
+            assert trace(schedule) == trace(schedule)
+
+    holds()
