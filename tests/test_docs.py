@@ -1,11 +1,14 @@
-"""What the documents promise holds: targets, links, manifests, commands and the diagram."""
+"""What the documents promise holds: targets, links, manifests, commands, tables and the diagram."""
 
 from __future__ import annotations
 
+import ast
+import copy
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,31 @@ import pytest
 import yaml
 
 from canary.api.admission import refusals
+from canary.api.canary import Canary
 from canary.api.status import Phase
+from canary.api.unsupported import UNSUPPORTED
 from canary.core.advance import TRANSITIONS
+from canary.core.names import Names
+from canary.core.objects import Object
+from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle
+from canary.core.routes.istio import plain_route, rewrite_route
+from canary.core.routes.policy import rule_spec
+from canary.core.routes.routing import TO_PRIMARY, Routing
+from canary.core.snapshot import Neighbours, Snapshot
+from canary.core.view import View
+from canary.sim.driver import Simulation, simulate
+from canary.sim.routing import Caller
+from canary.sim.scenario import Scenario, initialise, release
+from e2e.test_adoption import users_route, users_rule
+from e2e.test_strategy_pages import COHORTS, STRATEGIES, Row, manifest_of, rows_of, rows_shown, section, table
+from tests.api.manifests import ABSENT
+from tests.builders import NAMES, NOW, NS, canary_object, untouched
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PYTHON = ".venv/bin/python"
+WITHOUT_COHORTS = sorted(STRATEGIES.keys() - COHORTS.keys())
+ROUTES = ROOT / "docs/your-routes.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -124,3 +146,139 @@ def test_diagram_shows_the_transitions() -> None:
     # An arrow from a phase to itself tells of steps, not of a transition.
     assert {(start, end) for start, end in shown if start != end} == known
     assert {end for _, end in shown} <= {phase.value for phase in Phase}
+
+
+def simulated(name: str) -> list[Row]:
+    """Return the rows of a simulated release with a strategy's manifest, each cohort having a caller."""
+    scenario = Scenario(yaml.safe_load(manifest_of(name).read_text()))
+    names = Names(scenario.ref.namespace, scenario.target.name, scenario.apex)
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, scenario)
+        for header in COHORTS.get(name, ()):
+            sim.dataplane.call(Caller(names.apex, names.namespace, 10, workload=header[1], headers=(header,)))
+        await release(sim, scenario, "catalog:v2")
+        await sim.until_phase("Succeeded", 1800)
+
+    changes = simulate(story).history.changes
+    return rows_of(((c.at, c.after) for c in changes if c.after and c.ref in (scenario.ref, scenario.route)), names)
+
+
+def test_each_strategy_has_a_page_and_a_manifest() -> None:
+    """There is no page without a manifest that runs, and no manifest without a page."""
+    assert {path.stem for path in manifest_of("x").parent.glob("*.yaml")} == STRATEGIES.keys() >= COHORTS.keys()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategy_pages_show_the_manifest_that_runs(name: str) -> None:
+    """The manifest on a page is, to the byte, the file that the end-to-end tests apply."""
+    assert blocks(STRATEGIES[name], "yaml") == [manifest_of(name).read_text()]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategy_pages_show_the_rows_that_come(name: str) -> None:
+    """Each row of a page's table comes at its time, with its step and its routes."""
+    assert rows_shown(name) == simulated(name)
+
+
+@pytest.mark.parametrize("name", WITHOUT_COHORTS)
+def test_strategy_pages_show_their_simulation(name: str) -> None:
+    """What can be tried without a cluster says how."""
+    line = f"{PYTHON} -m canary simulate {manifest_of(name).relative_to(ROOT)}"
+    assert f"`{line}`" in STRATEGIES[name].read_text()
+    assert line in simulations()
+
+
+@pytest.mark.parametrize("name", COHORTS)
+def test_pages_of_cohorts_tell_that_the_simulator_has_no_such_caller(name: str) -> None:
+    """Without the header nobody reaches the canary: the simulated release holds, in the words of the page."""
+    done = run("simulate", str(manifest_of(name)))
+    (said,) = re.findall(r"`(no request matched the cohort: [^`]*)`", STRATEGIES[name].read_text())
+    assert done.returncode == 1
+    assert said in done.stdout
+
+
+def placed(obj: Object) -> Object:
+    """Return an object in the namespace of the page."""
+    return {**obj, "metadata": {**obj["metadata"], "namespace": NS}}
+
+
+def routed(route: Object, routing: Routing) -> Object:
+    """Return a VirtualService as the controller leaves it under a routing."""
+    found = rewrite_route(route, Canary.parse(canary_object()).spec, NAMES, routing, None)
+    return {**route, "metadata": {**route["metadata"], **found["metadata"]}, "spec": found["spec"]}
+
+
+def during() -> list[Object]:
+    """Return the user's VirtualService in mid-run, and the rules of the two sides."""
+    route = routed(routed(placed(users_route(NS)), TO_PRIMARY), Routing(25))
+    rules = []
+    for role in ("primary", "canary"):
+        spec = rule_spec(None, users_rule(), route, NAMES, role)
+        rules.append(placed({**users_rule(), "metadata": {"name": NAMES.rule(role).name}, "spec": spec}))
+    return [route, *rules]
+
+
+def test_objects_before_and_during_a_release_are_those_of_the_code() -> None:
+    """What is shown before is what the end-to-end tests apply; what is shown in mid-run is what the core makes."""
+    before, meanwhile = (list(yaml.safe_load_all(text)) for text in blocks(ROUTES, "yaml"))
+    assert before == [placed(users_route(NS)), placed(users_rule())]
+    assert meanwhile == during()
+
+
+def test_route_after_the_canary_is_the_one_before() -> None:
+    """Undone, the VirtualService shown in mid-run is the one shown before, without any mark of ours."""
+    before, route = placed(users_route(NS)), during()[0]
+    left = plain_route(route, NAMES)
+    assert {**route, "metadata": {**route["metadata"], **left["metadata"]}, "spec": left["spec"]} == before
+
+
+def unadoptable() -> list[Snapshot]:
+    """Return worlds in which a VirtualService cannot be adopted, in the order of the page."""
+
+    def world(changes: dict[str, Any] | None = None, **default: Any) -> Snapshot:
+        route = placed(users_route(NS))
+        route["spec"]["http"][2] |= default
+        return untouched(changes, route=copy.deepcopy(route))
+
+    ends = {"headers": {"x-group": {"exact": "staff"}}}
+    cohort = {"stepWeight": ABSENT, "maxWeight": ABSENT, "iterations": 3, "match": [ends]}
+    halves = [{"destination": {"host": "catalog", "subset": one}, "weight": 50} for one in ("v1", "v2")]
+    nothing = {"metadata": {"name": "catalog", "namespace": NS}, "spec": {"hosts": ["catalog"], "http": []}}
+    second = {"metadata": {"name": "more-routes", "namespace": NS}, "spec": {"hosts": ["catalog"]}}
+    taken = placed({**users_rule(), "metadata": {"name": "catalog-canary"}})
+    return [
+        world(route=halves),
+        world(route=[{**one, "weight": 0} for one in halves]),
+        untouched(route=nothing),
+        world({"spec.analysis.mirror": True}, mirror={"host": "recorder"}),
+        world(
+            {f"spec.analysis.{key}": value for key, value in cohort.items()},
+            match=[{"headers": {"x-group": {"regex": "st.*"}}}],
+        ),
+        replace(world(), neighbours=Neighbours(routes=(second,))),
+        replace(world(), rules={"catalog-canary": taken}),
+    ]
+
+
+def test_page_tells_what_cannot_be_adopted_in_the_words_of_the_status() -> None:
+    """Each sentence of the table is the one that the Canary shows."""
+    said = [find_obstacle(View(world, (), NOW), BEFORE_INITIALISATION) for world in unadoptable()]
+    sentences = [sentence.strip("`") for _, sentence in table(ROUTES, "What cannot be adopted")]
+    assert sentences == [obstacle.message for obstacle in said if obstacle]
+
+
+def test_readme_names_what_is_refused() -> None:
+    """The fields listed as refused are those for which there is a rule."""
+    listed = [line for line in section(ROOT / "README.md", "Limits of this version").splitlines() if line[:4] == "  - "]
+    refused = {rule.path.removeprefix("spec.") for rule in UNSUPPORTED}
+    assert {found for line in listed for found in re.findall(r"`([^`]+)`", line)} == refused
+
+
+def test_reasons_of_waits_are_those_of_the_code() -> None:
+    """Each reason in docs/concepts.md is one that the core gives."""
+    sources = [path.read_text() for path in (ROOT / "canary/core").rglob("*.py")]
+    texts = {n.value for text in sources for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)}
+    rows = table(ROOT / "docs/concepts.md", "Waits")
+    assert len(rows) > 5
+    assert [reason for reason, *_ in rows if reason.strip("`") not in texts] == []

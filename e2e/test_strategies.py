@@ -1,0 +1,172 @@
+"""Cohorts, mirroring, A/B, blue/green, explicit steps and holds, with real requests through real proxies."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from e2e.findings import findings
+from e2e.release import Release, manifests
+from e2e.testbed.kube import Object
+from e2e.testbed.load import Load, Rate
+from e2e.testbed.waiting import wait_until
+from e2e.timeline import assert_none_failed
+
+LONG = timedelta(seconds=90)
+TOLD = timedelta(seconds=1)
+"""How long proxies may take to be told of a route."""
+STAFF = {"headers": {"x-group": {"exact": "staff"}}}
+FREE = {"headers": {"x-plan": {"regex": "free.*"}}}
+RATE = Rate(per_second=20, duration=timedelta(seconds=240))
+
+
+def planned(release: Release, promotion: Object | None = None, **analysis: Any) -> Object:
+    """Return a Canary with one plan and no other."""
+    found = release.canary(**analysis)
+    for plan in ("stepWeight", "maxWeight"):
+        if plan not in analysis:
+            del found["spec"]["analysis"][plan]
+    if promotion is not None:
+        found["spec"]["promotion"] = promotion
+    return found
+
+
+def begin(release: Release, canary: Object) -> None:
+    """Bring the service up and initialise the Canary."""
+    release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
+    release.apply(canary)
+    release.wait_for("Initialized")
+
+
+@contextmanager
+def staff(release: Release) -> Iterator[Load]:
+    """Call as one of the staff, through a sidecar."""
+    client = release.testbed.pods.first(release.namespace, "app=client")
+    with release.testbed.load_mesh(release.namespace, client, "http://catalog/items", RATE, x_group="staff") as load:
+        yield load
+
+
+def wait_step(release: Release, index: int) -> datetime:
+    """Wait until a step is in force; return when it was seen to be."""
+
+    def there() -> bool:
+        step = release.status.get("step") or {}
+        return step.get("index") == index and bool(step.get("inForceAt"))
+
+    wait_until(there, LONG, lambda: f"waiting for step {index}: {release.status}")
+    return datetime.now(UTC)
+
+
+def http(release: Release) -> list[Any]:
+    """Return the http routes of the VirtualService."""
+    routes: list[Any] = release.get("virtualservice", "catalog")["spec"]["http"]
+    return routes
+
+
+def test_ab_release_sends_the_cohort_alone_to_the_canary(release: Release) -> None:
+    """Whoever carries the header sees v2 only, everybody else v1 only, until the promotion."""
+    begin(release, planned(release, iterations=3, match=[STAFF]))
+    with release.load() as (mesh, plain), staff(release) as insider:
+        release.apply(release.deployment("v2"))
+        since = wait_step(release, 1) + TOLD
+        assert findings(release) == []
+        wait_until(lambda: release.status.get("iterations") == 3, LONG, lambda: str(release.status))
+        until = datetime.now(UTC)
+        release.wait_for("Succeeded", within=LONG)
+    assert set(insider.summary(since, until).by_version) == {"v2"}
+    assert set(mesh.summary(since, until).by_version) == {"v1"}
+    assert set(plain.summary(since, until).by_version) == {"v1"}
+    assert_none_failed(mesh, plain, insider)
+    assert len(http(release)) == 1
+
+
+def test_cohort_without_callers_holds_and_names_the_header(release: Release) -> None:
+    """Nobody carries the header: the run holds and says what callers may have forgotten (R-DARK-5)."""
+    begin(release, planned(release, iterations=2, match=[STAFF]))
+    with release.load():
+        release.apply(release.deployment("v2"))
+        release.wait_message("does every service on the way pass on header x-group?", LONG)
+        assert release.condition("MetricsAvailable")["status"] == "False"
+        with staff(release):
+            release.wait_for("Succeeded", within=LONG)
+
+
+def test_cohort_stays_on_the_canary_while_weights_go_up(release: Release) -> None:
+    """Internal callers first, then everybody by weight; the internal ones never fall back (R-REL-6, R-DARK-7)."""
+    begin(release, planned(release, steps=[{"match": [STAFF]}, {"setWeight": 20}, {"setWeight": 50}]))
+    with release.load() as (mesh, plain), staff(release) as insider:
+        release.apply(release.deployment("v2"))
+        since = wait_step(release, 1) + TOLD
+        second = wait_step(release, 2)
+        release.wait_for("Succeeded", within=LONG)
+    assert set(insider.summary(since, datetime.now(UTC)).by_version) == {"v2"}
+    assert mesh.summary(since, second - timedelta(seconds=3)).share("v2") == 0
+    assert_none_failed(mesh, plain, insider)
+
+
+@pytest.mark.parametrize("answer", ["good", "bad"])
+def test_mirrored_copies_are_judged_and_never_answered(release: Release, answer: str) -> None:
+    """While mirroring callers see the primary alone; a canary that fails every copy is rolled back unseen."""
+    begin(release, planned(release, stepWeight=50, maxWeight=50, mirror=True, threshold=2))
+    fails = "100" if answer == "bad" else "0"
+    with release.load() as (mesh, plain):
+        since = datetime.now(UTC)
+        release.apply(release.deployment("v2", FAIL_PERCENT=fails))
+        wait_step(release, 1)
+        assert http(release)[0]["mirror"] == {"host": "catalog-canary"}
+        assert findings(release) == []
+        release.wait_for("Failed" if answer == "bad" else "Succeeded", within=LONG)
+    assert_none_failed(mesh, plain)
+    assert "mirror" not in http(release)[0]
+    shares = release.shares(since)
+    if answer == "bad":
+        assert set(shares) == {(100, 0)}
+        assert set(mesh.summary().by_version) == {"v1"}
+    else:
+        assert shares == [(100, 0), (50, 50), (0, 100), (100, 0)]
+
+
+def test_blue_green_switches_once_after_its_iterations(release: Release) -> None:
+    """Judged on copies at 0 %, then one switch, a bake at 100 % and one write back."""
+    promotion = {"bake": "6s"}
+    begin(release, planned(release, promotion, iterations=2, mirror=True))
+    with release.load() as (mesh, plain):
+        since = datetime.now(UTC)
+        release.apply(release.deployment("v2"))
+        release.wait_for("Succeeded", within=LONG)
+    assert release.shares(since) == [(100, 0), (0, 100), (100, 0)]
+    assert release.told("Baked")
+    assert_none_failed(mesh, plain)
+
+
+def test_skipped_analysis_loses_no_request(release: Release) -> None:
+    """Without checks the release still waits for readiness in every phase."""
+    canary = planned(release, stepWeight=50)
+    canary["spec"]["skipAnalysis"] = True
+    begin(release, canary)
+    with release.load() as (mesh, plain):
+        since = datetime.now(UTC)
+        release.apply(release.deployment("v2"))
+        release.wait_for("Succeeded", within=LONG)
+    assert release.shares(since) == [(0, 100), (100, 0)]
+    assert_none_failed(mesh, plain)
+
+
+def test_suspended_run_holds_its_weight_and_goes_on(release: Release) -> None:
+    """The weight stays for several intervals, then the run goes on from there."""
+    begin(release, planned(release, stepWeight=25, maxWeight=50))
+    with release.load() as (mesh, plain):
+        since = datetime.now(UTC)
+        release.apply(release.deployment("v2"))
+        release.wait_for("Progressing", 25, within=LONG)
+        release.patch_spec(suspend=True)
+        release.wait_message("suspended")
+        written = release.shares(since)
+        held = datetime.now(UTC)
+        wait_until(lambda: datetime.now(UTC) - held > timedelta(seconds=8), LONG, lambda: "time to pass")
+        assert release.shares(since) == written == [(75, 25)]
+        release.patch_spec(suspend=False)
+        release.wait_for("Succeeded", within=LONG)
+    assert_none_failed(mesh, plain)
