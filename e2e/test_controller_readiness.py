@@ -21,6 +21,8 @@ NOTICED = timedelta(seconds=2)
 """A second for the definition, and one for the API server, which may ask to come again in a second."""
 PATIENCE = timedelta(seconds=60)
 LATEST = timedelta(seconds=75)
+LOST_ONE_BY_ONE = timedelta(seconds=35)
+"""Each kind is missed from when its own watch ended, and the last attempt of some may hang for 30 s."""
 QUIET = timedelta(seconds=10)
 
 Launch = Callable[..., Controller]
@@ -53,6 +55,13 @@ def unready(controller: Controller) -> list[Object]:
     """Return what keeps a controller from being ready."""
     status, text = page(controller, "/readyz")
     return [] if status == 200 else list(json.loads(text)["unready"])
+
+
+def wait_unready_kinds(controller: Controller, fits: Callable[[set[str]], bool], within: timedelta = SOON) -> None:
+    """Wait until the kinds that keep a controller from being ready, all of them, are as expected."""
+    wait_until(
+        lambda: fits({one["kind"] for one in unready(controller)}), within, lambda: f"{page(controller, '/readyz')}"
+    )
 
 
 def wait_unready(controller: Controller, kind: str, words: str, within: timedelta = SOON) -> None:
@@ -127,7 +136,7 @@ def test_definition_that_is_not_served_yet_is_waited_for(testbed: Testbed, names
     try:
         controller.launch()
         wait_unready(controller, "virtualservices.networking.istio.io", "not served yet")
-        assert [one["kind"] for one in unready(controller)] == ["virtualservices.networking.istio.io"]
+        wait_unready_kinds(controller, lambda kinds: kinds == {"virtualservices.networking.istio.io"})
         assert status_of(testbed, canary) == {}
         testbed.api_path.heal()
         wait_served(testbed, canary)
@@ -153,8 +162,9 @@ def test_lost_api_server_makes_the_controller_unready_after_a_minute(
         assert page(controller, "/readyz")[0] == 200
         wait_page(controller, "/readyz", 503, deadline=LATEST)
         assert datetime.now(UTC) - cut >= PATIENCE
-        kinds = {one["kind"] for one in unready(controller)}
-        assert {"deployments.apps", "services", "canaries.flagger.app"} <= kinds
+        wait_unready_kinds(
+            controller, {"deployments.apps", "services", "canaries.flagger.app"}.issubset, LOST_ONE_BY_ONE
+        )
         assert {one["namespace"] for one in unready(controller)} == {namespace}
         assert page(controller, "/healthz") == (200, "ok\n")
         testbed.api_path.heal()

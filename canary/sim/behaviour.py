@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -28,6 +29,8 @@ class Behaviours:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], Behaviour] = {}
+        self.healed: list[Callable[[], None]] = []
+        """Called when all behave well again."""
 
     def put(self, behaviour: Behaviour, *, image: str = "", deployment: str = "") -> None:
         """Let pods of an image, of a Deployment or of both behave so from now on."""
@@ -36,6 +39,8 @@ class Behaviours:
     def heal(self) -> None:
         """Let all pods behave as a good application does from now on."""
         self._known.clear()
+        for observer in self.healed:
+            observer()
 
     def of(self, deployment: str, image: str) -> Behaviour:
         """Return the behaviour of pods of a Deployment running an image."""

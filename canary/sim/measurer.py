@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from canary.core.measurement import (
     LOOKBACK,
@@ -65,7 +65,8 @@ class SimMeasurer:
                     self._series(query.metric, query.namespace, query.primary, after, query.at),
                 )
             case DrainQuery():
-                after = query.since - LOOKBACK
+                # One scrape before `since`, so that there is a count to compare with.
+                after = query.since - timedelta(seconds=self._dataplane.scrape_interval)
                 return SeriesAnswer(self._series(REQUESTS, query.namespace, query.workload, after, query.at))
             case LabelsQuery():
                 after = query.at - LOOKBACK

@@ -77,6 +77,8 @@ class Pods:
         self.behaviours = behaviours
         self._pods: list[Pod] = []
         self._count = 0
+        self._sick: list[Pod] = []
+        behaviours.healed.append(self._recover)
         self.before: list[Callable[[], None]] = []
         self.after: list[Callable[[Pod], None]] = []
         self.deaths: list[tuple[float, Pod]] = []
@@ -146,8 +148,15 @@ class Pods:
 
     def _await_ready(self, pod: Pod) -> None:
         delay = self.behaviours.of(pod.deployment, pod.image).ready_after
-        if delay is not None:
+        if delay is None:
+            self._sick.append(pod)
+        else:
             self._loop.call_later(delay, self._get_ready, pod)
+
+    def _recover(self) -> None:
+        sick, self._sick = self._sick, []
+        for pod in sick:
+            self._await_ready(pod)
 
     def _get_ready(self, pod: Pod) -> None:
         if pod.gone:

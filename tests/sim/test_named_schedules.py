@@ -118,6 +118,15 @@ NAMED = {
         rps=4.0,
         analysis={"interval": "5s", "stepWeight": 25, "drainSeconds": 1, "threshold": 1},
     ),
+    # In a world healed at last the pods that had not got ready never did, and the primary was never taken up.
+    "status_erased_while_the_primary_does_not_get_ready": schedule(
+        (20.2, "behave", {"image": "catalog:v2", "ready_after": None}),
+        (41.9, "erase_status", {}),
+        seed=68,
+        replicas=4,
+        rps=12.0,
+        analysis={"interval": "5s", "stepWeight": 50},
+    ),
     # The primary, made smaller before it served anyone, waited for ever to become as large as the target.
     "primary_scaled_down_before_the_hand_over_grows_again": schedule(
         (0.1, "scale", {"role": "primary", "replicas": 1}), rps=4.0, disturbed="initialisation", analysis=QUICK
