@@ -8,8 +8,11 @@ from typing import Any
 
 from canary.adapters.kube.pack import keep, whole
 from canary.adapters.kube.trim import trim
-from canary.core.objects import DEPLOYMENT, SERVICE
+from canary.adapters.kube.watched import Watched
+from canary.core.objects import DEPLOYMENT, SERVICE, Resource
 
+CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
+PACKED = Watched(DEPLOYMENT, packed=True)
 MOST = 2500
 """Bytes of memory for a Deployment of 3,400 bytes of JSON; open it takes nearly 10,000."""
 
@@ -48,7 +51,7 @@ def deployment(number: int) -> dict[str, Any]:
 def test_kept_deployment_reads_as_it_was() -> None:
     """Give back every field, whether asked for alone or as a whole."""
     body = deployment(7)
-    kept, plain = keep(DEPLOYMENT, body), trim(DEPLOYMENT, body)
+    kept, plain = keep(PACKED, body), trim(DEPLOYMENT, body)
     assert whole(kept) == plain
     assert kept == plain
     assert {**kept} == plain
@@ -60,18 +63,24 @@ def test_kept_deployment_reads_as_it_was() -> None:
 def test_other_types_are_kept_as_they_are() -> None:
     """Leave types open that each decision looks through."""
     body = {"metadata": {"name": "web"}, "spec": {"ports": []}}
-    kept = keep(SERVICE, body)
+    kept = keep(Watched(SERVICE), body)
     assert kept == trim(SERVICE, body)
     assert type(kept) is dict
     assert whole(kept) is kept
 
 
+def test_metadata_alone_is_kept_where_bodies_are_not_asked_for() -> None:
+    """Drop the body that an answer to a write of ours carries."""
+    kept = keep(Watched(CONFIG_MAP, metadata_only=True), {"metadata": {"name": "web"}, "data": {"key": "value"}})
+    assert kept == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}}
+
+
 def test_deployments_cost_little() -> None:
     """Keep a Deployment in a fraction of what it takes when open."""
     texts = [json.dumps(deployment(number)) for number in range(100, 300)]
-    keep(DEPLOYMENT, json.loads(texts[0]))
+    keep(PACKED, json.loads(texts[0]))
     tracemalloc.start()
-    kept = [keep(DEPLOYMENT, json.loads(text)) for text in texts]
+    kept = [keep(PACKED, json.loads(text)) for text in texts]
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert used / len(kept) < MOST

@@ -15,6 +15,7 @@ from canary.adapters.kube.client import KubeClient
 from canary.adapters.kube.paths import collection, definitions
 from canary.adapters.kube.patience import Patience
 from canary.adapters.kube.reflector import Reflector
+from canary.adapters.kube.watched import Watched
 from canary.core.objects import NATIVE_CANARY
 from tests.adapters.api_server import ApiServer, crd, serving
 
@@ -37,7 +38,7 @@ async def following(client: KubeClient, patience: Patience) -> AsyncIterator[Ref
     """Run a reflector of Canaries."""
     reflector = Reflector(
         client,
-        NATIVE_CANARY,
+        Watched(NATIVE_CANARY),
         "",
         transform=lambda _, obj: dict(obj),
         listener=lambda *_: None,

@@ -19,6 +19,8 @@ from canary.adapters.kube.login import log_in
 from canary.ports import Retryable
 
 JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 MERGE_PATCH = "application/merge-patch+json"
 FIELD_MANAGER = "canary-controller"
 CONNECT_SECONDS = 5.0
@@ -62,14 +64,14 @@ class KubeClient:
         await asyncio.sleep(0.1)
 
     async def read(
-        self, path: str, *, resource: str, verb: str = "get", params: Params | None = None
+        self, path: str, *, resource: str, verb: str = "get", params: Params | None = None, accept: str = JSON
     ) -> dict[str, Any]:
-        """Send a GET, a second time after a fault that passes; return the body."""
+        """Send a GET, a second time after a fault that passes; return the body in the form that ``accept`` names."""
         attempts = AsyncRetrying(
             retry=retry_if_exception(_passing), stop=stop_after_attempt(2), wait=wait_fixed(0.2), reraise=True
         )
         answer: dict[str, Any] = await attempts(
-            self._call, "GET", path, resource, verb, params, None, JSON, TOTAL_SECONDS
+            self._call, "GET", path, resource, verb, params, None, JSON, TOTAL_SECONDS, accept
         )
         return answer
 
@@ -99,11 +101,13 @@ class KubeClient:
             raise
 
     @contextlib.asynccontextmanager
-    async def watch(self, path: str, *, resource: str, params: Params) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+    async def watch(
+        self, path: str, *, resource: str, params: Params, accept: str = JSON
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Open a watch and give its events one by one; the caller sets the time it may stay silent."""
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         try:
-            response = await self._request("GET", path, params, None, JSON, limits)
+            response = await self._request("GET", path, params, None, JSON, limits, accept)
         except (aiohttp.ClientError, OSError) as fault:
             self._count("watch", resource, "error")
             raise Retryable(f"watch {resource}: {_words(fault)}") from fault
@@ -141,11 +145,12 @@ class KubeClient:
         body: bytes | None,
         content_type: str,
         total: float,
+        accept: str = JSON,
     ) -> dict[str, Any]:
         limits = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS)
         code = "error"
         try:
-            async with await self._request(method, path, params, body, content_type, limits) as response:
+            async with await self._request(method, path, params, body, content_type, limits, accept) as response:
                 code = str(response.status)
                 answer = await response.read()
                 if response.status >= 300:
@@ -164,8 +169,9 @@ class KubeClient:
         body: bytes | None,
         content_type: str,
         limits: aiohttp.ClientTimeout,
+        accept: str,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": JSON, "User-Agent": self._user_agent}
+        headers = {"Accept": accept, "User-Agent": self._user_agent}
         if body is not None:
             headers["Content-Type"] = content_type
         await self._api.update_params_for_auth(headers, [], ["BearerToken"])

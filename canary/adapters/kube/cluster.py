@@ -14,33 +14,9 @@ from canary.adapters.kube.pack import all_whole, keep, whole
 from canary.adapters.kube.paths import collection, definition, kind_name, single
 from canary.adapters.kube.reflector import Reflector
 from canary.adapters.kube.trim import trim
-from canary.core.objects import (
-    AUTOSCALER,
-    CONTROLLER_REVISION,
-    DEPLOYMENT,
-    DESTINATION_RULE,
-    FLAGGER_CANARY,
-    NATIVE_CANARY,
-    SERVICE,
-    VIRTUAL_SERVICE,
-    Object,
-    Ref,
-    Resource,
-)
+from canary.adapters.kube.watched import CANARIES, SHARED, Watched
+from canary.core.objects import Object, Ref, Resource
 from canary.ports import Listener, NotFound
-
-OURS = "canary.delivery/canary"
-"""The label all our ControllerRevisions carry; those of StatefulSets and DaemonSets are not read."""
-
-_CANARIES = (NATIVE_CANARY, FLAGGER_CANARY)
-_SHARED = (
-    DEPLOYMENT,
-    SERVICE,
-    CONTROLLER_REVISION,
-    VIRTUAL_SERVICE,
-    DESTINATION_RULE,
-    AUTOSCALER,
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -51,18 +27,11 @@ class KubeCluster:
     def __init__(self, client: KubeClient, *, groups: Iterable[str], namespaces: Sequence[str] = ()) -> None:
         self._client = client
         self._listeners: list[Listener] = []
-        canaries = [resource for resource in _CANARIES if resource.group in set(groups)]
+        canaries = [watched for watched in CANARIES if watched.resource.group in set(groups)]
         self._reflectors = {
-            (resource, namespace): Reflector(
-                client,
-                resource,
-                namespace,
-                transform=keep,
-                listener=self._changed,
-                label=OURS if resource == CONTROLLER_REVISION else "",
-            )
-            for resource in (*canaries, *_SHARED)
-            for namespace in (namespaces or ("",))
+            (watched.resource, namespace): Reflector(client, watched, namespace, transform=keep, listener=self._changed)
+            for watched in (*canaries, *SHARED)
+            for namespace in (("",) if watched.cluster_scoped else namespaces or ("",))
         }
 
     async def run(self) -> None:
@@ -80,8 +49,9 @@ class KubeCluster:
 
     def unready(self) -> Sequence[dict[str, str]]:
         """Return which caches cannot be relied on now, and why; of the Canaries' groups one may be missing."""
-        canaries = [one for (resource, _), one in self._reflectors.items() if resource in _CANARIES]
-        spared = () if all(one.absent for one in canaries) else [one for one in canaries if one.absent]
+        canaries = [one for one in self._reflectors.values() if one.watched in CANARIES]
+        served = any(not one.absent for one in canaries)
+        spared = [one for one in self._reflectors.values() if one.absent and _may_be_absent(one.watched, served)]
         return [
             {"kind": kind_name(one.resource), "namespace": one.namespace, "reason": trouble}
             for one in self._reflectors.values()
@@ -197,3 +167,7 @@ class KubeCluster:
             except Exception:
                 # A fault in one listener must not end the watch that feeds everybody.
                 _log.exception("listener_failed", resource=resource.plural)
+
+
+def _may_be_absent(watched: Watched, served: bool) -> bool:
+    return watched.optional or (watched in CANARIES and served)

@@ -10,7 +10,8 @@ import orjson
 
 from canary.adapters.kube.share import Sharing
 from canary.adapters.kube.trim import trim
-from canary.core.objects import DEPLOYMENT, Object, Resource
+from canary.adapters.kube.watched import Watched
+from canary.core.objects import Object
 
 FASTEST = 1
 
@@ -41,11 +42,13 @@ class Packed(Mapping[str, Any]):
         return len(self.open())
 
 
-def keep(resource: Resource, obj: Object) -> Object:
-    """Return an object as a cache keeps it: trimmed; Deployments packed, of others what repeats but once."""
-    kept = trim(resource, obj)
-    # The other types are looked through by each decision in their namespace, Deployments are read by name.
-    if resource == DEPLOYMENT:
+def keep(watched: Watched, obj: Object) -> Object:
+    """Return an object as a cache keeps it: trimmed; packed, or what repeats kept but once."""
+    kept = trim(watched.resource, obj)
+    if watched.metadata_only:
+        kept = {name: kept[name] for name in ("apiVersion", "kind", "metadata")}
+    # Types that are not packed are looked through by each decision in their namespace.
+    if watched.packed:
         return Packed(kept)
     return {name: part if name == "metadata" else _share(part) for name, part in kept.items()}
 

@@ -13,16 +13,17 @@ import structlog
 
 from canary.adapters.kube.answers import Expired, Forbidden, ServerFault, error_of
 from canary.adapters.kube.backoff import Backoff
-from canary.adapters.kube.client import KubeClient
+from canary.adapters.kube.client import JSON, METADATA, METADATA_LIST, KubeClient
 from canary.adapters.kube.definition import Definition, Presence
 from canary.adapters.kube.paths import collection, kind_name
 from canary.adapters.kube.patience import PATIENCE, Patience
 from canary.adapters.kube.store import Store
+from canary.adapters.kube.watched import Watched
 from canary.core.objects import Object, Resource
 from canary.ports import ClusterError, NotFound, Refused, Retryable
 
 Listener = Callable[[Resource, Object | None, Object | None], None]
-Transform = Callable[[Resource, Object], Object]
+Transform = Callable[[Watched, Object], Object]
 
 LONGEST_SECONDS = 30.0
 PAGE = 100
@@ -37,16 +38,16 @@ class Reflector:
     def __init__(
         self,
         client: KubeClient,
-        resource: Resource,
+        watched: Watched,
         namespace: str,
         *,
         transform: Transform,
         listener: Listener,
-        label: str = "",
         backoff: Backoff | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
-        self.resource = resource
+        self.watched = watched
+        self.resource = resource = watched.resource
         self.namespace = namespace
         self.store = Store(lambda before, after: listener(resource, before, after))
         self.synced = asyncio.Event()
@@ -55,7 +56,6 @@ class Reflector:
         self._client = client
         self._definition = Definition(client, resource, patience)
         self._transform = transform
-        self._label = label
         self._patience = patience
         self._backoff = backoff or Backoff(longest=LONGEST_SECONDS)
         self._version: int | None = None  # where the next watch goes on; None: everything is told anew
@@ -79,8 +79,8 @@ class Reflector:
 
     def put(self, obj: Object) -> Object:
         """Take the answer to one of our own calls into the store; return it as the store keeps it."""
-        kept = self._transform(self.resource, obj)
-        if not self._label or self._label in (kept["metadata"].get("labels") or {}):
+        kept = self._transform(self.watched, obj)
+        if self.watched.holds(kept):
             self.store.put(kept)
         return kept
 
@@ -149,10 +149,12 @@ class Reflector:
             await self._list()
         initial: list[Object] | None = [] if self._version is None else None
         floor, told = self.store.newest, False
-        loop = asyncio.get_running_loop()
+        loop, bare = asyncio.get_running_loop(), self.watched.metadata_only
         async with (
             asyncio.timeout(self._patience.stall if initial is not None else self._patience.idle) as silence,
-            self._client.watch(self._path, resource=self.resource.plural, params=self._params()) as events,
+            self._client.watch(
+                self._path, resource=self.resource.plural, params=self._params(), accept=METADATA if bare else JSON
+            ) as events,
             self._following(silence),
         ):
             async for event in events:
@@ -189,12 +191,12 @@ class Reflector:
                 return None
         elif initial is not None:
             # Changes come behind the object they change, so that the last word on a name counts.
-            self._collect(initial, kind, self._transform(self.resource, obj))
+            self._collect(initial, kind, self._transform(self.watched, obj))
             return initial
         elif kind == "DELETED":
             self.store.vanish(obj)
         else:
-            self.store.observe(self._transform(self.resource, obj))
+            self.store.observe(self._transform(self.watched, obj))
         if initial is None:
             self._version = version
             self.store.advance(version)
@@ -211,10 +213,13 @@ class Reflector:
     async def _list(self) -> None:
         floor = self.store.newest
         listed: list[Object] = []
+        accept = METADATA_LIST if self.watched.metadata_only else JSON
         params = {**self._selection(), "limit": str(PAGE)}
         while True:
-            page = await self._client.read(self._path, resource=self.resource.plural, verb="list", params=params)
-            listed += [self._transform(self.resource, item) for item in page["items"]]
+            page = await self._client.read(
+                self._path, resource=self.resource.plural, verb="list", params=params, accept=accept
+            )
+            listed += [self._transform(self.watched, item) for item in page["items"]]
             if not (token := page["metadata"].get("continue")):
                 break
             params["continue"] = token
@@ -266,7 +271,7 @@ class Reflector:
         return collection(self.resource, self.namespace)
 
     def _selection(self) -> dict[str, str]:
-        return {"labelSelector": self._label} if self._label else {}
+        return {"labelSelector": self.watched.label} if self.watched.label else {}
 
     def _params(self) -> dict[str, str]:
         # Lengths differ so that the watches of many controllers do not all return at once.
