@@ -19,7 +19,7 @@ LONG = timedelta(seconds=60)
 A_WHILE = timedelta(seconds=1)
 LATE_NEWS = timedelta(seconds=0.5)
 """By how much the recorder may hear of a row after routes have changed."""
-RESET = "Connection reset by peer"
+RESET = "connection reset by peer"
 RUN = [
     ("Initialized", 0),
     *(("Progressing", weight) for weight in (0, 10, 20, 30, 40, 50)),
@@ -109,7 +109,7 @@ def test_strict_mtls_and_policies_hold_for_every_caller_through_a_whole_release(
     for load in (loads.permitted, loads.stranger, loads.plain):
         for since, until in pairwise(moments):
             assert load.answers(since, until), f"nobody called between {since} and {until}"
-    assert {answer.error.partition("] ")[2] for answer in loads.plain.answers()} == {RESET}
+    assert {answer.error.rpartition(": ")[2] for answer in loads.plain.answers()} == {RESET}
     assert set(loads.permitted.summary(until=rows[2].at - LATE_NEWS).by_version) == {"v1"}
     assert set(loads.permitted.summary(rows[2].at, rows[7].at).by_version) == {"v1", "v2"}
     assert set(loads.permitted.summary(deleted).by_version) == {"v2"}

@@ -92,7 +92,7 @@ def test_burst_of_first_errors_fails_the_check_with_exact_numbers(release: Relea
         since = change(release)
         release.wait_for("Progressing", 50)
         # The canary grows to full size ahead of the cut-over: every pod of it takes part in the burst.
-        release.testbed.wait_ready(release.namespace, "catalog-canary")
+        release.testbed.wait_ready(release.namespace, "catalog-canary", size=2)
         burst = send_burst(release)
         release.wait_for("Failed", within=LONG)
         message = expect_rolled_back(release, since, before)

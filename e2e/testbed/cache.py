@@ -15,7 +15,7 @@ ENVOY_PACKAGE_PATH = "_bin/envoy"
 
 @dataclass(frozen=True, slots=True)
 class GoTool:
-    """A command built from one of the two Go modules under `tools/`."""
+    """A command built from one of the Go modules under `tools/`."""
 
     module: str
     package: str
@@ -34,6 +34,9 @@ GO_TOOLS = (
     GoTool("controlplane", "k8s.io/kubernetes/cmd/kubectl"),
 )
 
+PROGRAMS = GoTool("programs", "programs")
+"""Our own stand-ins, built in moments: a change of their source builds no other tool."""
+
 # Debian package -> the program in it.
 DEBIAN_PROGRAMS = {"etcd-server": "usr/bin/etcd", "prometheus": "usr/bin/prometheus"}
 
@@ -48,6 +51,14 @@ class Cache:
         """Return the path of a Go binary."""
         return self.root / "bin" / name
 
+    @property
+    def programs(self) -> Path:
+        """Return the path of our own programs, which belongs to their present source."""
+        digest = hashlib.sha256()
+        for source in sorted((MODULES / PROGRAMS.module).iterdir()):
+            digest.update(source.read_bytes())
+        return self.go_tool(f"{PROGRAMS.name}-{digest.hexdigest()[:16]}")
+
     def debian_program(self, package: str) -> Path:
         """Return the path of the program of an unpacked Debian package."""
         return self.root / "debian" / package / DEBIAN_PROGRAMS[package]
@@ -61,6 +72,7 @@ class Cache:
         """List what `setup` has still to make, by name."""
         wanted = {tool.name: self.go_tool(tool.name) for tool in GO_TOOLS}
         wanted |= {package: self.debian_program(package) for package in DEBIAN_PROGRAMS}
+        wanted[PROGRAMS.name] = self.programs
         wanted["istio-crds.yaml"] = self.istio_crds
         return [name for name, path in wanted.items() if not path.exists()]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from e2e.testbed.commands import run_command
 from e2e.testbed.layout import VOLATILE
-from e2e.testbed.load import Load, Rate, client_command
+from e2e.testbed.load import Load, Rate
 from e2e.testbed.node import network
 from e2e.testbed.testbed import Testbed
 
@@ -31,7 +31,7 @@ class Ingress:
 
     def load(self, scheme: str, path: str, rate: Rate) -> Load:
         """Start a load from outside, connections kept open."""
-        command = client_command(f"--url={scheme}://{self.host}{path}", *rate.arguments())
+        command = self.testbed.client_command(f"--url={scheme}://{self.host}{path}", *rate.arguments())
         return Load([*self.outside, *command], self.testbed.load_output(f"ingress-{scheme}"))
 
     def ask(self, url: str) -> str:

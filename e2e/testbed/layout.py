@@ -81,6 +81,11 @@ class Layout:
         return self.certificates / "apiserver.crt"
 
     @property
+    def authority_key(self) -> Path:
+        """Return the key of that certificate."""
+        return self.certificates / "apiserver.key"
+
+    @property
     def data(self) -> Path:
         """Return the folder for data of etcd and Prometheus."""
         return VOLATILE / "data"

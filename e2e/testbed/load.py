@@ -3,7 +3,6 @@
 import json
 import statistics
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.waiting import wait_until
 
 DEFAULT_DURATION = timedelta(minutes=10)
@@ -94,7 +92,6 @@ class Load:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=REPOSITORY,
                 start_new_session=True,
             )
 
@@ -169,11 +166,6 @@ class Load:
                     break
                 self._offset += len(line)
                 self._answers.append(_answer(json.loads(line)))
-
-
-def client_command(*options: str) -> list[str]:
-    """Return the command of the client process."""
-    return [sys.executable, "-m", "e2e.testbed.load_client", *options]
 
 
 def _answer(record: dict[str, object]) -> Answer:

@@ -7,7 +7,7 @@ from e2e.testbed.addresses import LOOPBACK
 from e2e.testbed.cache import Cache
 from e2e.testbed.kube import KubeClient, Object
 from e2e.testbed.layout import CONFIG, Layout
-from e2e.testbed.part import Part, http_probe
+from e2e.testbed.part import SPARING, Part, http_probe
 from e2e.testbed.waiting import wait_until
 
 VALIDATOR = "istio-validator-istio-system"
@@ -15,6 +15,7 @@ MTLS_LABEL = "security.istio.io/tlsMode"
 ADMISSION_DEADLINE = timedelta(seconds=60)
 
 _ISTIOD_ENVIRONMENT = {
+    **SPARING,
     "POD_NAME": "istiod-testbed",
     "POD_NAMESPACE": "istio-system",
     "REVISION": "default",
@@ -77,7 +78,7 @@ def prometheus(cache: Cache, layout: Layout) -> Part:
         f"--web.listen-address={LOOPBACK}:{addresses.PROMETHEUS_PORT}",
     ]
     probe = http_probe(f"{addresses.PROMETHEUS_URL}/-/ready")
-    return Part("prometheus", command, layout.logs / "prometheus.log", probe)
+    return Part("prometheus", command, layout.logs / "prometheus.log", probe, environment=SPARING)
 
 
 def wait_for_admission(kube: KubeClient) -> None:

@@ -22,7 +22,7 @@ from e2e.testbed.enclose import MARKER
 from e2e.testbed.errors import TestbedError
 from e2e.testbed.kube import KubeClient, Object, has_rolled_out, is_established
 from e2e.testbed.layout import CONFIG, REPOSITORY, Layout
-from e2e.testbed.load import Load, Rate, client_command
+from e2e.testbed.load import Load, Rate
 from e2e.testbed.node import network
 from e2e.testbed.part import Part
 from e2e.testbed.pods import Pods
@@ -180,14 +180,17 @@ class Testbed:
             result = json.loads(answer.read())["data"]["result"]
         return [{"metric": sample["metric"], "value": float(sample["value"][1])} for sample in result]
 
-    def wait_ready(self, namespace: str, deployment: str, deadline: timedelta = timedelta(seconds=30)) -> Object:
-        """Wait until a Deployment has rolled out completely and return it."""
+    def wait_ready(
+        self, namespace: str, deployment: str, deadline: timedelta = timedelta(seconds=30), size: int | None = None
+    ) -> Object:
+        """Wait until a Deployment, scaled to `size` if given, has rolled out completely and return it."""
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
         seen: list[Object] = []
 
         def rolled_out() -> Object | None:
             seen[:] = [self.kube.get(path)]
-            return seen[0] if has_rolled_out(seen[0]) else None
+            scaled = size is None or seen[0]["spec"]["replicas"] == size
+            return seen[0] if scaled and has_rolled_out(seen[0]) else None
 
         found = wait_until(rolled_out, deadline, lambda: f"{deployment}: {seen[0].get('status')}")
         assert found is not None
@@ -205,11 +208,15 @@ class Testbed:
 
         wait_until(established, START_DEADLINE, lambda: f"not Established: {', '.join(seen)}")
 
+    def client_command(self, *options: str) -> list[str]:
+        """Return the command of a client that puts load on something."""
+        return [str(self._cache.programs), "load", *options]
+
     def load_mesh(self, namespace: str, pod: str, url: str, rate: Rate, **headers: str) -> Load:
         """Start a load from inside a pod: through its Envoy if it has one, connections kept open."""
         options = [f"--url={url}", *rate.arguments()]
         options += [f"--header={name.replace('_', '-')}={value}" for name, value in headers.items()]
-        command = [*self.pods.enter_command(namespace, pod), *client_command(*options)]
+        command = [*self.pods.enter_command(namespace, pod), *self.client_command(*options)]
         return Load(command, self.load_output(f"{namespace}-mesh"))
 
     def load_endpoints(self, namespace: str, service: str, path: str, rate: Rate) -> Load:
@@ -217,9 +224,11 @@ class Testbed:
         options = [
             f"--service={namespace}/{service}",
             f"--path={path}",
+            f"--server={addresses.API_SERVER_URL}",
             f"--authority={self.layout.authority}",
+            f"--token={credentials.token(credentials.LOAD)}",
         ]
-        command = client_command(*options, f"--header=Host={service}", *rate.arguments())
+        command = self.client_command(*options, f"--header=Host={service}", *rate.arguments())
         return Load(command, self.load_output(f"{namespace}-endpoints"))
 
     def describe(self) -> str:

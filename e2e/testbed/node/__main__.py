@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from e2e.testbed import credentials
-from e2e.testbed.cache import envoy_binary
+from e2e.testbed.cache import envoy_binary, open_cache
 from e2e.testbed.kube import AsyncKubeClient
 from e2e.testbed.layout import VOLATILE, Layout
 from e2e.testbed.node.agent import NodeAgent
@@ -29,6 +29,7 @@ async def main(root: Path) -> None:
             certificates=CertificateAuthority(kube),
             pods_folder=layout.pods,
             envoy=envoy_binary(),
+            programs=open_cache().programs,
             hosts=HostsFiles(VOLATILE / "hosts"),
             targets=Targets(layout.targets),
         )

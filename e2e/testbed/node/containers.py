@@ -3,21 +3,17 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from e2e.testbed import addresses
 from e2e.testbed.kube import Object
-from e2e.testbed.layout import REPOSITORY
 
-PROGRAMS: Mapping[str, Sequence[str]] = {
-    "testbed/catalog": (sys.executable, "-m", "e2e.testbed.apps.catalog"),
-    "testbed/webapp": (sys.executable, "-m", "e2e.testbed.apps.webapp"),
-    "testbed/client": ("sleep", "infinity"),
-}
-NO_HEALTH_PORT = frozenset({"testbed/client"})
+APPLICATIONS = {"testbed/catalog": "catalog", "testbed/webapp": "webapp"}
+"""Image without its tag -> the name among our programs; these answer on the health port."""
+IDLE = "testbed/client"
 # As a kubelet, with shorter steps: the first restart is at once.
 RESTART_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (0, 1, 2, 4, 8, 10))
 KILL_AFTER = timedelta(seconds=3)
@@ -30,12 +26,18 @@ def repository_of(image: str) -> str:
 
 def is_known(image: str) -> bool:
     """Tell whether a program stands in for the image; others can never be pulled."""
-    return repository_of(image) in PROGRAMS
+    return repository_of(image) in (*APPLICATIONS, IDLE)
 
 
 def has_health_port(image: str) -> bool:
     """Tell whether the image's program answers on the health port."""
-    return repository_of(image) not in NO_HEALTH_PORT
+    return repository_of(image) in APPLICATIONS
+
+
+def command_of(image: str, programs: Path) -> Sequence[str]:
+    """Return the command that stands in for a known image."""
+    repository = repository_of(image)
+    return ["sleep", "infinity"] if repository == IDLE else [str(programs), APPLICATIONS[repository]]
 
 
 def environment_of(container: Object, pod_variables: Mapping[str, str]) -> dict[str, str]:
@@ -43,7 +45,7 @@ def environment_of(container: Object, pod_variables: Mapping[str, str]) -> dict[
     ports = container.get("ports") or []
     variables = {"PORT": str(ports[0]["containerPort"])} if ports else {}
     variables |= {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
-    inherited = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
+    inherited = {"PATH": os.environ["PATH"], "HEALTH_PORT": str(addresses.HEALTH_PORT)}
     return {**inherited, **pod_variables, **variables}
 
 

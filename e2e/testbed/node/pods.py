@@ -15,12 +15,11 @@ from e2e.testbed.layout import VOLATILE
 from e2e.testbed.node import network, probes, status
 from e2e.testbed.node.bootstrap import Proxy, Role, Sockets, bootstrap
 from e2e.testbed.node.containers import (
-    PROGRAMS,
     Container,
+    command_of,
     environment_of,
     has_health_port,
     is_known,
-    repository_of,
 )
 from e2e.testbed.node.hosts import HostsFiles
 from e2e.testbed.node.identity import CertificateAuthority, Identity
@@ -50,6 +49,7 @@ class Machine:
     certificates: CertificateAuthority
     pods_folder: Path
     envoy: Path
+    programs: Path
     hosts: HostsFiles
     targets: Targets
 
@@ -189,7 +189,7 @@ class PodRunner:
 
     def _container(self, container: Object) -> Container:
         own = {"POD_NAME": self.name, "POD_NAMESPACE": self.namespace, "POD_IP": self.address}
-        command = PROGRAMS[repository_of(container["image"])]
+        command = command_of(container["image"], self._machine.programs)
         return self._start_inside(container["name"], command, environment_of(container, own))
 
     def _start_inside(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Container:

@@ -1,1 +1,0 @@
-"""Stand in for the applications of the book: catalog and webapp."""
