@@ -7,6 +7,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ENCLOSED := e2e/testbed/enclosed
 SPEED ?= demo
+# Each with an API server, istiod and Prometheus of its own; files of tests go to whichever is free.
+TESTBEDS ?= 4
 
 .PHONY: setup testbed demo test unit e2e lint format crds bench long-simulation clean
 
@@ -37,7 +39,7 @@ unit: setup
 	$(PY) -m pytest -q -n 2 --dist worksteal tests
 
 e2e: testbed
-	$(PY) -m e2e.shards
+	$(PY) -m pytest -v --durations=20 --dist loadfile --no-loadscope-reorder --tx "$(TESTBEDS)*popen//python=$(ENCLOSED) $(PY)" e2e
 
 bench: testbed
 	$(ENCLOSED) $(PY) -m e2e.bench $(if $(WRITE),--write)

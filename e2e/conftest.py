@@ -26,31 +26,25 @@ ARTEFACT_KINDS = (
 CRDS = Path(__file__).parent.parent / "crds"
 RELEASING = {"release", "controller"}
 WORK_OF_A_RELEASE = 10
+WORK_OF_A_LONG_TEST = 1000
 REPORT: pytest.StashKey[bool] = pytest.StashKey()
 
 _numbers = itertools.count(1)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run take every n-th test only, so that several testbeds share the work."""
-    parser.addoption("--shard", default="1/1", metavar="I/N", help="run the I-th of N shares of the tests")
-
-
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of this shard: whole files, dealt out by the work in them."""
-    number, shards = map(int, config.getoption("--shard").split("/"))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold the most work, so that no testbed is left with a long one at the end."""
     work: Counter[Path] = Counter()
     for item in items:
-        work[item.path] += WORK_OF_A_RELEASE if RELEASING & set(getattr(item, "fixturenames", ())) else 1
-    loads = [0] * shards
-    mine = set()
-    for path, amount in sorted(work.items(), key=lambda entry: (-entry[1], entry[0])):
-        lightest = loads.index(min(loads))
-        loads[lightest] += amount
-        if lightest == number - 1:
-            mine.add(path)
-    items[:] = [item for item in items if item.path in mine]
+        work[item.path] += _work(item)
+    items.sort(key=lambda item: (-work[item.path], item.path))
+
+
+def _work(item: pytest.Item) -> int:
+    if item.get_closest_marker("long"):
+        return WORK_OF_A_LONG_TEST
+    return WORK_OF_A_RELEASE if RELEASING & set(getattr(item, "fixturenames", ())) else 1
 
 
 @pytest.fixture(scope="session")

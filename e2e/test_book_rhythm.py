@@ -17,7 +17,7 @@ RUN = (
 )
 
 
-@pytest.mark.book
+@pytest.mark.long
 def test_listing_of_the_book_goes_at_its_rhythm(release: Release) -> None:
     """Nine rows, 45 s apart, with the book's columns, and no caller notices."""
     release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
