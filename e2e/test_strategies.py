@@ -141,6 +141,21 @@ def test_blue_green_switches_once_after_its_iterations(release: Release) -> None
     assert_none_failed(mesh, plain)
 
 
+def test_traffic_goes_back_in_judged_steps(release: Release) -> None:
+    """The promoted primary gets its traffic by shares, one write each, and nobody loses a request."""
+    begin(release, planned(release, stepWeight=50, maxWeight=50, stepWeightPromotion=40))
+    with release.load() as (mesh, plain):
+        since = datetime.now(UTC)
+        release.apply(release.deployment("v2"))
+        release.wait_for("Finalising", 60, within=LONG)
+        assert findings(release) == []
+        release.wait_for("Succeeded", within=LONG)
+    assert release.shares(since) == [(50, 50), (0, 100), (40, 60), (80, 20), (100, 0)]
+    back = [(row.phase, row.weight) for row in release.rows(since) if row.phase == "Finalising"]
+    assert back == [("Finalising", 60), ("Finalising", 20), ("Finalising", 0)]
+    assert_none_failed(mesh, plain)
+
+
 def test_skipped_analysis_loses_no_request(release: Release) -> None:
     """Without checks the release still waits for readiness in every phase."""
     canary = planned(release, stepWeight=50)

@@ -67,7 +67,7 @@ class Analysis(WireModel):
     )
     step_weights: StepWeights = Field((), description="Weights of the steps, strictly rising; the last is the maximum.")
     step_weight_promotion: Weight | None = Field(
-        None, description="Weight shifted back at each step of the promotion. Not supported yet."
+        None, description="Weight that goes back to the primary at each judged step of the promotion; 0 is all at once."
     )
     iterations: Iterations = Field(
         0, description="Ticks of an A/B release, or of a blue/green one when match is empty."

@@ -21,7 +21,6 @@ SWITCHES = (
     (SERVICE, "portDiscovery", "only service.port is served for now"),
     (SERVICE, "headless", "the Services have a cluster IP for now"),
 )
-NUMBERS = ((ANALYSIS, "stepWeightPromotion", "the promotion shifts traffic back in one write"),)
 TEXTS = (
     (SPEC, "metricsServer", "set the metrics server of the controller"),
     (SERVICE, "trafficDistribution", "set it on the Service"),
@@ -141,8 +140,6 @@ def _rules() -> Iterator[Rule]:
         yield _present(at, field, hint)
     for at, field, hint in SWITCHES:
         yield _filled(at, field, hint, f"!has(self.{field}) || !self.{field}", "'true'")
-    for at, field, hint in NUMBERS:
-        yield _filled(at, field, hint, f"!has(self.{field}) || self.{field} == 0", f"self.{field}")
     for at, field, hint in TEXTS:
         yield _filled(at, field, hint, f"!has(self.{field}) || self.{field} == ''")
     for field in PERCENTS:

@@ -17,6 +17,7 @@ from canary.core.measurement import (
     TemplateQuery,
 )
 from canary.core.moment import Change
+from canary.core.names import Role
 from canary.core.objects import DEPLOYMENT
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY
@@ -77,6 +78,9 @@ def _tick_questions(view: View) -> tuple[Query, ...]:
         return ()
     if status.phase is Phase.PROMOTING and view.bakes and view.weights == CANARY_ONLY and not view.canary_lost:
         return tuple(_check_question(view, metric) for metric in view.checks)
+    if view.returning:
+        judged = not view.canary_lost and step.in_force_at is not None and view.weights == view.routing.weights
+        return tuple(_check_question(view, metric, "primary") for metric in view.checks) if judged else ()
     if status.phase is not Phase.PROGRESSING or view.change is not Change.SAME:
         return ()
     names = view.snapshot.names
@@ -89,16 +93,18 @@ def _tick_questions(view: View) -> tuple[Query, ...]:
     return tuple(_check_question(view, metric) for metric in view.checks)
 
 
-def _check_question(view: View, metric: Metric) -> CheckQuery:
+def _check_question(view: View, metric: Metric, judged: Role = "canary") -> CheckQuery:
+    """Return the question about the side that is new to its traffic; the other one is the baseline."""
     names = view.snapshot.names
+    baseline: Role = "primary" if judged == "canary" else "canary"
     since = view.status.traffic_since or view.now
     requests = metric.name == SUCCESS_RATE
     return CheckQuery(
         check=metric.name,
         metric="istio_requests_total" if requests else "istio_request_duration_milliseconds_bucket",
         namespace=names.namespace,
-        canary=names.workload("canary").name,
-        primary=names.workload("primary").name,
+        canary=names.workload(judged).name,
+        primary=names.workload(baseline).name,
         window=max(timedelta(seconds=1), min(metric.window, view.now - since)),
         at=view.now,
     )

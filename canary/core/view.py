@@ -44,6 +44,8 @@ class View(Moment):
     @cached_property
     def routing(self) -> Routing:
         """Return where the present step sends traffic, at the weight the run stands at."""
+        if self.status.phase is Phase.FINALISING:
+            return Routing(self.status.canary_weight)
         return replace(self.plan.step(self.place).routing, canary=self.status.canary_weight)
 
     @property
@@ -101,6 +103,25 @@ class View(Moment):
             return None
         baked = self.status.phase is not Phase.PROMOTING or step is None or step.passed_at is not None
         return None if baked else spec.promotion.bake_time
+
+    @property
+    def tick_is_due(self) -> bool:
+        """Return whether the time of the present step has come."""
+        step = self.status.step
+        return step is None or step.next_tick_at is None or self.now >= step.next_tick_at
+
+    @property
+    def returning(self) -> bool:
+        """Return whether traffic goes back to the promoted primary in steps, and some is still on the canary."""
+        return self.status.phase is Phase.FINALISING and self.status.canary_weight > 0
+
+    @property
+    def next_share_back(self) -> int:
+        """Return the canary's weight once the next share of traffic went back to the primary."""
+        spec = self.snapshot.spec
+        step = 0 if spec is None or self.skips_analysis else spec.analysis.step_weight_promotion or 0
+        present = self.status.canary_weight if self.returning else 100
+        return max(0, present - step) if step else 0
 
     @property
     def drain(self) -> timedelta:

@@ -236,7 +236,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 # As above: what a later version does.
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
-    ({f"{A}.stepWeightPromotion": 5}, f"{A}.stepWeightPromotion", f"{A}.stepWeightPromotion is 5, which"),
     (
         steps({"setWeight": 5}, {"pause": {}}),
         f"{A}.steps[1].pause",
@@ -306,6 +305,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"spec.promotion": {"strategy": "CutOver", "bake": "0s"}},
     {"spec.promotion.bake": "10m", "spec.suspend": True, "spec.paused": True},
     {"spec.skipAnalysis": True, f"{A}.stepWeight": ABSENT},
+    {f"{A}.stepWeightPromotion": 25},
     {"spec.skipAnalysis": True},
     {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
     {f"{A}.mirrorWeight": 20},

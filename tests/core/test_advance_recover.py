@@ -207,7 +207,7 @@ def test_transitions_are_the_designs() -> None:
         "Initialized": {"Progressing"},
         "Progressing": {"Promoting", "Failed", "Initialized"},
         "Promoting": {"Finalising", "Failed", "Initialized"},
-        "Finalising": {"Succeeded"},
+        "Finalising": {"Succeeded", "Failed"},
         "Succeeded": {"Progressing"},
         "Failed": {"Progressing", "Initialized", "Finalising"},
     }

@@ -165,6 +165,7 @@ PLANS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"steps": [{"setWeight": 20}, {"pause": {"duration": "12s"}}, {"analysis": {"duration": "8s"}}]}, {}),
     ({"stepWeight": 50}, {"promotion": {"bake": "25s"}}),
     ({"stepWeight": 50}, {"skipAnalysis": True}),
+    ({"stepWeight": 50, "stepWeightPromotion": 40}, {}),
 )
 """Every way to shift traffic: the plan and the fields beside the analysis."""
 

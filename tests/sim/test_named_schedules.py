@@ -20,6 +20,21 @@ def schedule(*entries: tuple[float, str, dict[str, Any]], **fields: Any) -> Sche
 
 
 NAMED = {
+    # A write on the primary's settings made it count as not whole, and its share went to the canary and back.
+    "drain_edited_on_the_way_back_leaves_the_shares": schedule(
+        (40.8, "analysis", {"stepWeight": 10, "drainSeconds": 2}),
+        seed=0,
+        replicas=3,
+        rps=4.0,
+        analysis={
+            "interval": "5s",
+            "stepWeight": 50,
+            "drainSeconds": 1,
+            "threshold": 1,
+            "maxWeight": None,
+            "stepWeightPromotion": 40,
+        },
+    ),
     # The drain of the primary went on counting though the apex Service had pointed at it again.
     "drain_begins_anew_when_the_apex_was_undone_while_promoting": schedule(
         (46, "undo", {"what": "apex", "times": 3}), seed=47, replicas=1, analysis={"stepWeight": 50}

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from canary.api.status import Phase
 from canary.core.advance.bookkeeping import record
+from canary.core.advance.finalise import finalising
 from canary.core.advance.idle import idle
 from canary.core.advance.initialise import initializing
 from canary.core.advance.outcome import Advance
-from canary.core.advance.promote import finalising, promoting
+from canary.core.advance.promote import promoting
 from canary.core.advance.run import progressing
 from canary.core.view import View
 
@@ -19,7 +20,7 @@ TRANSITIONS: dict[Phase, tuple[Callable[[View], Advance], frozenset[Phase]]] = {
     Phase.INITIALIZED: (idle, frozenset({Phase.PROGRESSING})),
     Phase.PROGRESSING: (progressing, frozenset({Phase.PROMOTING, Phase.FAILED, Phase.INITIALIZED})),
     Phase.PROMOTING: (promoting, frozenset({Phase.FINALISING, Phase.FAILED, Phase.INITIALIZED})),
-    Phase.FINALISING: (finalising, frozenset({Phase.SUCCEEDED})),
+    Phase.FINALISING: (finalising, frozenset({Phase.SUCCEEDED, Phase.FAILED})),
     Phase.SUCCEEDED: (idle, frozenset({Phase.PROGRESSING})),
     Phase.FAILED: (idle, frozenset({Phase.PROGRESSING, Phase.INITIALIZED, Phase.FINALISING})),
 }

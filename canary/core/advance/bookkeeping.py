@@ -88,12 +88,14 @@ def _in_force(view: View, status: CanaryStatus, weights: Weights) -> CanaryStatu
     step = status.step
     started = step.started_at if step is not None else None
     later = view.with_status(status)
-    if status.phase is not Phase.PROGRESSING or step is None or started is None or later.place == 0:
+    waits = later.place == 0 if status.phase is Phase.PROGRESSING else not later.returning
+    if step is None or started is None or waits:
         return status
     if weights != later.routing.weights:
         # Diverted or edited: the step's soak begins anew, without any traffic the windows do too.
         step = step.model_copy(update={"in_force_at": None})
-        since = status.traffic_since if weights.exposes else None
+        served = weights.primary if later.returning else weights.exposes
+        since = status.traffic_since if served else None
         return status.model_copy(update={"step": step, "traffic_since": since})
     if step.in_force_at is None:
         late = view.now - started > GRID_SLACK

@@ -108,7 +108,7 @@ def _planned_weights(view: View) -> Weights:
     phase = view.status.phase
     if phase in (Phase.PROGRESSING, Phase.PROMOTING) and view.canary_lost and not view.primary_touched:
         return PRIMARY_ONLY
-    if phase is Phase.PROGRESSING:
+    if phase is Phase.PROGRESSING or view.returning:
         return view.routing.weights
     return CANARY_ONLY if phase is Phase.PROMOTING or promotion_failed(view) else PRIMARY_ONLY
 

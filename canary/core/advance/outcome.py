@@ -8,6 +8,8 @@ from typing import Any
 
 from canary.api.status import CanaryStatus, Condition, ConditionStatus, Phase, Revisions
 from canary.core.actions import Event
+from canary.core.moment import Change
+from canary.core.revisions import revision_id
 from canary.core.view import View
 
 _PROMOTED: dict[Phase, ConditionStatus] = {
@@ -83,3 +85,13 @@ def pending(view: View, identity: str, why: str) -> CanaryStatus:
     status = view.status.model_copy(update={"revision": revisions(view.status, pending=identity)})
     message = f"Revision {identity} is waiting: {why}"
     return saying(with_condition(status, "RevisionPending", "True", "Waiting", message, view.now), message)
+
+
+def remember_newer(view: View) -> CanaryStatus:
+    """Return the status that remembers a template which must wait for the end of this run."""
+    if view.change not in (Change.NEW, Change.REVERTED) or view.target is None:
+        return view.status
+    identity = revision_id(view.target.template)
+    if view.status.revisions.pending == identity:
+        return view.status
+    return pending(view, identity, f"revision {view.status.revisions.candidate} is being promoted")

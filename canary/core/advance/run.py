@@ -75,13 +75,20 @@ def _tick(view: View, step: StepStatus) -> Advance:
 
 def spent(view: View, verdict: Verdict, advance: Advance) -> Advance | None:
     """Return the roll-back when this failure was the last one allowed."""
+    why = budget_spent(view, verdict, advance)
+    if why is None:
+        return None
+    ended = roll_back(view, advance.status, "ChecksFailed", why)
+    return Advance(ended.status, advance.events + ended.events)
+
+
+def budget_spent(view: View, verdict: Verdict, advance: Advance) -> str | None:
+    """Return why no further failure is allowed in this run; None while one is."""
     spec = view.snapshot.spec
     threshold = spec.analysis.threshold if spec else 1
     if verdict is not Verdict.FAILED or advance.status.failed_checks < threshold:
         return None
-    why = _last_failure(advance.status)
-    ended = roll_back(view, advance.status, "ChecksFailed", f"{threshold} failed checks, the last: {why}")
-    return Advance(ended.status, advance.events + ended.events)
+    return f"{threshold} failed checks, the last: {_last_failure(advance.status)}"
 
 
 def _step_over_at(view: View, step: StepStatus) -> datetime | None:

@@ -33,7 +33,7 @@ def traffic_actions(view: View) -> tuple[Action, ...]:
 def urgent_actions(view: View, traffic: tuple[Action, ...]) -> tuple[Action, ...]:
     """Return those of the traffic writes that take callers off the canary to protect users (I22)."""
     wanted, phase = wanted_routing(view), view.status.phase
-    if phase is Phase.FINALISING:
+    if phase is Phase.FINALISING and not view.canary_lost:
         return ()
     if _takes_off(wanted, view.weights):
         return traffic

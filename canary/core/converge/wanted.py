@@ -6,6 +6,7 @@ from canary.api.status import Phase
 from canary.core.advance.initialise import ready_to_hand_over
 from canary.core.advance.recover import canary_serves, going_back, promotion_failed
 from canary.core.names import Role
+from canary.core.plan import capacity
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_CANARY, TO_PRIMARY, Routing
 from canary.core.view import IDLE, View
@@ -79,7 +80,12 @@ def _finalising(view: View) -> Routing | None:
     if _ready(view, "primary") == 0:
         return TO_CANARY if _ready(view, "canary") > 0 else None
     carries = view.primary_complete or view.weights == PRIMARY_ONLY or _ready(view, "canary") == 0
-    return TO_PRIMARY if carries else _on_the_canary(view)
+    # Whole or not, a share on the way back stays where it is while the primary has the pods for it.
+    share = capacity(view.size, Routing(100 - view.routing.canary), full=False)
+    carries |= view.returning and _ready(view, "primary") >= share
+    if not carries:
+        return _on_the_canary(view)
+    return TO_PRIMARY if view.canary_lost else view.routing
 
 
 def _idle(view: View) -> Routing | None:
@@ -95,9 +101,10 @@ def _idle(view: View) -> Routing | None:
 
 def wanted_apex_role(view: View, routing: Routing | None) -> Role | None:
     """Return which set the apex Service should select; None leaves it as it is (I6)."""
-    if routing == TO_CANARY:
-        return "canary"
     phase = view.status.phase
+    # Callers without sidecar follow no weights: on the way back they are the last to go.
+    if routing == TO_CANARY or (phase is Phase.FINALISING and routing is not None and routing != TO_PRIMARY):
+        return "canary"
     if routing == TO_PRIMARY or (phase is Phase.PROGRESSING and _ready(view, "primary") > 0):
         return "primary"
     return None
