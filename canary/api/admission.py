@@ -116,12 +116,31 @@ def meant_for_others(raw: Node) -> Iterator[str]:
                 yield f"{path}.{field} is ignored: it has no effect with Istio"
 
 
+def sessions_unused(raw: Node) -> Iterator[str]:
+    """Find cookies in a plan that gives the canary no weight."""
+    analysis = raw["spec"]["analysis"]
+    weighs = any(step.get("setWeight") for step in analysis.get("steps") or ())
+    if analysis.get("sessionAffinity") and not (analysis.get("stepWeight") or analysis.get("stepWeights") or weighs):
+        yield "spec.analysis.sessionAffinity is ignored: the plan gives the canary no weight"
+
+
+def cookie_browsers_refuse(raw: Node) -> Iterator[str]:
+    """Find cookies that browsers do not keep, so that their callers would be drawn at each request."""
+    for path, affinity in nodes(raw, "spec.analysis.sessionAffinity"):
+        for field, asked in (("sameSite", affinity.get("sameSite") == "None"), ("partitioned", True)):
+            given = affinity.get(field) if asked else None
+            if given and not affinity.get("secure"):
+                yield f"{path}.{field} is {written(given)} without secure: browsers keep no such cookie; set secure"
+
+
 WARNINGS: tuple[Callable[[Node], Iterator[str]], ...] = (
     ceiling_beside_weights,
     mirror_unused,
     revert_asked,
     window_too_short,
     check_without_limits,
+    sessions_unused,
+    cookie_browsers_refuse,
     meant_for_others,
 )
 

@@ -98,7 +98,7 @@ class Analysis(WireModel):
     webhooks: tuple[Webhook, ...] = Field((), max_length=32, description="HTTP calls. Not supported yet.")
     alerts: tuple[Alert, ...] = Field((), max_length=32, description="Receivers of alerts. Not supported yet.")
     session_affinity: SessionAffinity | None = Field(
-        None, description="Cookies that keep a caller on one side. Not supported yet."
+        None, description="Cookies that keep a caller on one side while the canary has a weight."
     )
 
     @property

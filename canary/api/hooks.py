@@ -1,10 +1,10 @@
 """Parts of `spec.analysis` that speak to others: webhooks, alerts, cookies."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from canary.api.wire import Bool, Count, Duration, Labels, Name, Text, WireModel, Word
+from canary.api.wire import Bool, Count, Duration, Form, Labels, Name, Text, WireModel, Word
 
 WebhookType = Literal[
     "",
@@ -17,6 +17,16 @@ WebhookType = Literal[
     "rollback",
     "event",
 ]
+
+DEFAULT_MAX_AGE = 86400
+# Percent signs would be Envoy's, and semicolons end a field of a cookie.
+COOKIE_NAME = Form("^[A-Za-z0-9!#$&*+.^_|~-]*$", "the name of a cookie: letters, digits and any of !#$&*+.^_|~-")
+COOKIE_DOMAIN = Form("^[A-Za-z0-9.-]*$", "a domain, such as example.com")
+COOKIE_PATH = Form("^(/[!-$&-:<-~]*)?$", "a path that begins with / and has no space, percent sign or semicolon")
+_CookieName = Annotated[Name, AfterValidator(COOKIE_NAME.checked), WithJsonSchema(COOKIE_NAME.schema(253, 1))]
+_PrimaryName = Annotated[Word, AfterValidator(COOKIE_NAME.checked), WithJsonSchema(COOKIE_NAME.schema(253))]
+_CookieDomain = Annotated[Word, AfterValidator(COOKIE_DOMAIN.checked), WithJsonSchema(COOKIE_DOMAIN.schema(253))]
+_CookiePath = Annotated[Word, AfterValidator(COOKIE_PATH.checked), WithJsonSchema(COOKIE_PATH.schema(253))]
 
 
 class Webhook(WireModel):
@@ -48,14 +58,28 @@ class Alert(WireModel):
 
 
 class SessionAffinity(WireModel):
-    """Cookies that keep a caller on one side. Not supported yet."""
+    """Cookies that keep a caller on one side while the canary has a weight."""
 
-    cookie_name: Name = Field(description="Cookie of callers that saw the canary.")
-    primary_cookie_name: Word | None = Field(None, description="Cookie of callers of the primary.")
-    domain: Word | None = Field(None, description="Domain of the cookie.")
-    http_only: Bool = Field(False, description="Hide the cookie from scripts.")
-    max_age: Count | None = Field(None, description="Seconds a cookie lives; default 86400.")
-    partitioned: Bool = Field(False, description="Partition the cookie by top-level site.")
-    path: Word | None = Field(None, description="Path of the cookie.")
-    same_site: Literal["", "Strict", "Lax", "None"] = Field("", description="SameSite of the cookie.")
-    secure: Bool = Field(False, description="Send the cookie over TLS only.")
+    cookie_name: _CookieName = Field(description="Cookie of callers of the canary.")
+    primary_cookie_name: _PrimaryName | None = Field(
+        None, description="Cookie of callers of the primary; default is cookieName with -primary behind it."
+    )
+    domain: _CookieDomain | None = Field(None, description="Domain of the cookies.")
+    http_only: Bool = Field(False, description="Hide the cookies from scripts.")
+    max_age: Count | None = Field(None, description="Seconds the cookies live; 0 is 86400.")
+    partitioned: Bool = Field(False, description="Partition the cookies by top-level site; needs secure.")
+    path: _CookiePath | None = Field(None, description="Path of the cookies; default is /.")
+    same_site: Literal["", "Strict", "Lax", "None"] = Field(
+        "", description="SameSite of the cookies; None needs secure."
+    )
+    secure: Bool = Field(False, description="Send the cookies over TLS only.")
+
+    @property
+    def primary_name(self) -> str:
+        """Return the name of the cookie of callers of the primary."""
+        return self.primary_cookie_name or f"{self.cookie_name}-primary"
+
+    @property
+    def lifetime(self) -> int:
+        """Return how many seconds the cookies live."""
+        return self.max_age or DEFAULT_MAX_AGE

@@ -170,9 +170,15 @@ class CanaryStatus(WireModel):
     last_promoted_spec: str | None = Field(None, description="Revision last promoted.")
     last_transition_time: WholeSecond | None = Field(None, description="When the phase or weight changed.")
     tracked_configs: dict[str, str] | None = Field(None, description="Configuration seen, to checksum.")
-    session_affinity_cookie: str | None = Field(None, description="Cookie of this run.")
-    primary_session_affinity_cookie: str | None = Field(None, description="Cookie of the primary.")
-    previous_session_affinity_cookie: str | None = Field(None, description="Cookie of the run before.")
+    session_affinity_cookie: str | None = Field(
+        None, description="Cookie of callers of the canary, while it has a weight."
+    )
+    primary_session_affinity_cookie: str | None = Field(
+        None, description="What the cookies of all other callers begin with, while the canary has a weight."
+    )
+    previous_session_affinity_cookie: str | None = Field(
+        None, description="Cookie of the callers that were last on a canary; it has no effect any more."
+    )
     conditions: Conditions = Field((), description="Standard conditions.")
     observed_generation: Integer | None = Field(None, description="Spec generation this speaks of.")
     target: TargetSeen | None = Field(None, description="The target as last judged.")

@@ -13,7 +13,6 @@ LISTS = (
 )
 OBJECTS = (
     (SPEC, "autoscalerRef", "autoscalers come later"),
-    (ANALYSIS, "sessionAffinity", "sessions come later"),
     (METRIC, "templateRef", "use request-success-rate or request-duration"),
 )
 SWITCHES = (

@@ -1,6 +1,7 @@
 """What all wire models share: camelCase, frozen, and the types of single fields."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -39,6 +40,26 @@ class WireModel(BaseModel):
         extra="ignore",
         frozen=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A regular expression that a text must meet, and what such a text is in words."""
+
+    pattern: str
+    words: str
+
+    def checked(self, text: str) -> str:
+        """Return a text that has the form."""
+        if re.fullmatch(self.pattern, text) is None:
+            raise PydanticCustomError("form", self.words)
+        return text
+
+    def schema(self, longest: int, shortest: int = 0) -> dict[str, Any]:
+        """Return the JSON schema of texts of the form."""
+        rule = {"rule": f"self.matches('{self.pattern}')", "words": self.words}
+        sizes = {"minLength": shortest} if shortest else {}
+        return {"type": "string", "maxLength": longest, **sizes, FORM_RULE: rule}
 
 
 def _duration(text: str) -> str:

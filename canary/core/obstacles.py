@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from canary.api.status import CanaryStatus
 from canary.core.names import ALLOW_CANARY, ROLE_LABEL, is_ours, owner_of
 from canary.core.objects import Object, annotations_of
 from canary.core.routes.choice import refuse_adoption, routes_host
+from canary.core.routes.istio import refuse_generated
 from canary.core.routes.routing import TO_PRIMARY
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
@@ -175,15 +176,15 @@ def host_taken(view: View) -> Obstacle | None:
     return None
 
 
-def route_not_adoptable(view: View) -> Obstacle | None:
-    """Find a user's VirtualService whose routes cannot be shared out as the plan asks."""
-    route, names = view.snapshot.route, view.snapshot.names
-    if route is None or is_ours(route):
-        return None
-    plan = [TO_PRIMARY, *(step.routing for step in view.plan.steps)]
-    why = refuse_adoption(route, names, plan)
-    name = route["metadata"]["name"]
-    return Obstacle("RouteNotAdoptable", f"VirtualService {name} cannot be adopted: {why}") if why else None
+def route_unfit(view: View) -> Obstacle | None:
+    """Find routes, the user's or those that spec.service asks for, that cannot be shared out as the plan asks."""
+    route, spec, names = view.snapshot.route, view.snapshot.spec, view.snapshot.names
+    plan = [TO_PRIMARY, *(replace(step.routing, sessions=view.sessions) for step in view.plan.steps)]
+    if route is not None and not is_ours(route):
+        why, name = refuse_adoption(route, names, plan), route["metadata"]["name"]
+        return Obstacle("RouteNotAdoptable", f"VirtualService {name} cannot be adopted: {why}") if why else None
+    why = refuse_generated(spec, names, plan) if spec is not None else None
+    return Obstacle("RouteNotPossible", f"spec.service does not fit spec.analysis: {why}") if why else None
 
 
 def autoscaler_present(view: View) -> Obstacle | None:
@@ -264,7 +265,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     target_unselectable,
     target_in_ambient,
     host_taken,
-    route_not_adoptable,
+    route_unfit,
     autoscaler_present,
     apex_unusable,
     foreign_service,
@@ -279,7 +280,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     target_missing,
     target_in_ambient,
     host_taken,
-    route_not_adoptable,
+    route_unfit,
     autoscaler_present,
     foreign_service,
 )

@@ -17,6 +17,7 @@ from canary.core.measurement import (
 from canary.core.moment import Moment
 from canary.core.plan import Plan, Step, capacity, plan_of
 from canary.core.routes.routing import Routing
+from canary.core.routes.sessions import Sessions, sessions_of
 
 IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
@@ -46,7 +47,17 @@ class View(Moment):
         """Return where the present step sends traffic, at the weight the run stands at."""
         if self.status.phase is Phase.FINALISING:
             return Routing(self.status.canary_weight)
-        return replace(self.plan.step(self.place).routing, canary=self.status.canary_weight)
+        routing = self.plan.step(self.place).routing
+        return replace(routing, canary=self.status.canary_weight, sessions=self.sessions)
+
+    @cached_property
+    def sessions(self) -> Sessions | None:
+        """Return the cookies of the candidate's release; they follow from spec and revision alone (W16)."""
+        spec = self.snapshot.spec
+        if spec is None or spec.analysis.session_affinity is None:
+            return None
+        weights = [step.routing.canary for step in self.plan.steps if step.routing.canary]
+        return sessions_of(spec.analysis.session_affinity, self.status.revisions.candidate or "", weights)
 
     @property
     def iterations(self) -> int:

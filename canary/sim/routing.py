@@ -74,7 +74,11 @@ def reach_of(virtual_service: Object) -> dict[str, int]:
 def _weights(legs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     if len(legs) == 1:
         return [(legs[0]["destination"]["host"], legs[0].get("weight", 100) or 100)]
-    return [(leg["destination"]["host"], leg.get("weight", 0)) for leg in legs]
+    sums: dict[str, int] = {}
+    for leg in legs:
+        host = leg["destination"]["host"]
+        sums[host] = sums.get(host, 0) + leg.get("weight", 0)
+    return list(sums.items())
 
 
 def _route_for(world: World, caller: Caller) -> tuple[str, Mapping[str, Any]] | None:

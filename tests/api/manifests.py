@@ -81,6 +81,24 @@ def _matching(at: str, text: str, given: dict[str, str]) -> dict[str, Any]:
     return steps({"match": [condition]}) if at.startswith(STEPS) else iterations(match=[condition])
 
 
+def _cookie_cases() -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Yield cookies that nobody could be given."""
+    name = "it must be the name of a cookie: letters, digits and any of !#$&*+.^_|~-"
+    path = "it must be a path that begins with / and has no space, percent sign or semicolon"
+    for field, value, words in (
+        ("cookieName", "a b", f'is "a b"; {name}'),
+        ("cookieName", "", "is empty; it must be given"),
+        ("primaryCookieName", "b;", f'is "b;"; {name}'),
+        ("domain", "a.b; x", 'is "a.b; x"; it must be a domain, such as example.com'),
+        ("path", "a", f'is "a"; {path}'),
+        ("path", "/%20", f'is "/%20"; {path}'),
+        ("maxAge", -1, "is -1; it must be at least 0"),
+        ("sameSite", "none", 'is "none"; supported values: "", "Strict", "Lax", "None"'),
+    ):
+        at = f"{A}.sessionAffinity"
+        yield {at: {"cookieName": "a", field: value}}, f"{at}.{field}", f"{at}.{field} {words}"
+
+
 # (changes to listing 5.1, field blamed, sentence): what no version accepts.
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({f"{A}.threshold": 0}, f"{A}.threshold", f"{A}.threshold is 0; it must be at least 1"),
@@ -164,6 +182,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         f"{A}.sessionAffinity.primaryCookieName",
         f'{A}.sessionAffinity.primaryCookieName is "a", as cookieName is; the two cookies need different names',
     ),
+    *_cookie_cases(),
     (
         {f"{A}.match": COHORT},
         f"{A}.match",
@@ -242,7 +261,6 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
         f"{STEPS}.pause without duration is not supported yet; give it a duration",
     ),
     (steps({"pause": {"duration": ""}}), f"{A}.steps[0].pause", f"{STEPS}.pause without duration is not"),
-    ({f"{A}.sessionAffinity": {"cookieName": "a"}}, f"{A}.sessionAffinity", f"{A}.sessionAffinity is not"),
     ({f"{A}.webhooks": [WEBHOOK]}, f"{A}.webhooks", f"{A}.webhooks is not supported yet"),
     ({f"{A}.alerts": [ALERT]}, f"{A}.alerts", f"{A}.alerts is not supported yet"),
     ({f"{A}.primaryReadyThreshold": 50}, f"{A}.primaryReadyThreshold", f"{A}.primaryReadyThreshold is 50"),
@@ -288,6 +306,19 @@ EVERY_CONDITION = {
     "sourceNamespace": "istioinaction",
 }
 
+COOKIES = {
+    "cookieName": "flagger-cookie",
+    "primaryCookieName": "__Secure-primary",
+    "domain": ".example.com",
+    "path": "/app/(one)",
+    "sameSite": "None",
+    "secure": True,
+    "httpOnly": True,
+    "partitioned": True,
+    "maxAge": 21600,
+}
+"""Every attribute of the cookies of a session."""
+
 # What is accepted: values that mean nothing, and everything this version does.
 ACCEPTED: list[dict[str, Any]] = [
     {},
@@ -307,6 +338,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"spec.skipAnalysis": True, f"{A}.stepWeight": ABSENT},
     {f"{A}.stepWeightPromotion": 25},
     {"spec.skipAnalysis": True},
+    {f"{A}.sessionAffinity": {"cookieName": "flagger-cookie", "maxAge": 0, "sameSite": "", "primaryCookieName": ""}},
+    {f"{A}.sessionAffinity": COOKIES},
     {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
     {f"{A}.mirrorWeight": 20},
     iterations(),

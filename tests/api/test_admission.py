@@ -12,7 +12,7 @@ from canary.api.unsupported import UNSUPPORTED as UNSUPPORTED_RULES
 from canary.api.wrong import WRONG as WRONG_RULES
 from canary.api.wrong import nothing_at_once
 
-from .manifests import ABSENT, ACCEPTED, COHORT, UNSUPPORTED, WRONG, A, M, S, iterations, listing, steps
+from .manifests import ABSENT, ACCEPTED, COHORT, COOKIES, UNSUPPORTED, WRONG, A, M, S, iterations, listing, steps
 
 
 def _name(value: object) -> str | None:
@@ -155,6 +155,18 @@ def test_admission_rules_each_have_a_case() -> None:
             f'{M}[0].interval is "10s": a window shorter than twice the scrape interval has no rate',
         ),
         ({f"{M}.0.thresholdRange": ABSENT}, f"{M}[0] (request-success-rate) has neither min nor max"),
+        (
+            iterations(sessionAffinity={"cookieName": "a"}),
+            f"{A}.sessionAffinity is ignored: the plan gives the canary no weight",
+        ),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": "a", "sameSite": "None"}},
+            f'{A}.sessionAffinity.sameSite is "None" without secure: browsers keep no such cookie; set secure',
+        ),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": "a", "partitioned": True}},
+            f"{A}.sessionAffinity.partitioned is true without secure: browsers keep no such cookie; set secure",
+        ),
         ({f"{S}.backendTimeout": "3s"}, f"{S}.backendTimeout is ignored"),
     ],
     ids=_name,
@@ -166,7 +178,14 @@ def test_admission_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {f"{A}.mirror": True, f"{A}.mirrorWeight": 20}, {f"{A}.mirrorWeight": 0}, steps({"mirror": {}})]
+    "changes",
+    [
+        {},
+        {f"{A}.sessionAffinity": COOKIES},
+        {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
+        {f"{A}.mirrorWeight": 0},
+        steps({"mirror": {}}),
+    ],
 )
 def test_admission_has_no_warning_for_what_has_an_effect(changes: dict[str, Any]) -> None:
     """Say nothing about listing 5.1, and nothing about a mirror that is used."""

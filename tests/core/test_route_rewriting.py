@@ -8,10 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.api.hooks import SessionAffinity
 from canary.core.objects import apply_merge_patch, merge_patch
-from canary.core.routes.entries import find_conflict, is_cohort, is_touched
+from canary.core.routes.entries import find_conflict, is_added, is_touched
 from canary.core.routes.istio import plain_route, read_weights, rewrite_route
 from canary.core.routes.routing import Routing, Weights
+from canary.core.routes.sessions import sessions_of
 from tests.builders import NAMES, NS
 
 SPELLINGS = ("catalog", f"catalog.{NS}", f"catalog.{NS}.svc", f"catalog.{NS}.svc.cluster.local")
@@ -19,6 +21,14 @@ OTHERS = ("img", "catalog.other", "catalog-primary.other", "catalogue", "example
 
 weights = st.one_of(st.none(), st.integers(1, 100))
 extras = st.dictionaries(st.sampled_from(["timeout", "fault", "x-unknown"]), st.text(max_size=3), max_size=2)
+headers = st.sampled_from(
+    [
+        *({}, {"response": {}}, {"response": {"add": {}}}, {"request": {"set": {"x": "1"}}}),
+        *({"response": {"add": {"x-a": "1"}}}, {"response": {"set": {"set-cookie": "a=1"}}}),
+        {"response": {"add": {"Set-Cookie": "shop=1; Max-Age=60"}}},
+    ]
+)
+"""Headers of users beside which the session's cookie has its place, or has not."""
 
 
 @st.composite
@@ -31,6 +41,8 @@ def destinations(draw: st.DrawFn, host: str | None = None) -> dict[str, Any]:
         body["subset"] = "v1"
     weight = draw(weights)
     found = {"destination": body, **draw(extras)}
+    if draw(st.integers(0, 3)) == 0:
+        found["headers"] = draw(headers)
     return found if weight is None else {**found, "weight": weight}
 
 
@@ -42,6 +54,10 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
         found["name"] = draw(st.sampled_from(["a", "b", "weighted"]))
     if draw(st.booleans()):
         found["match"] = [{"uri": {"prefix": draw(st.sampled_from(["/", "/api", "/img"]))}}]
+    if draw(st.integers(0, 4)) == 0:
+        found["match"] = [*found.get("match", []), {"headers": {"cookie": {"regex": "a=.*"}}}]
+    if draw(st.integers(0, 4)) == 0:
+        found["headers"] = draw(headers)
     kind = draw(st.sampled_from(["route", "route", "route", "redirect", "directResponse"]))
     if kind != "route":
         return {**found, kind: {"uri": "/x"}}
@@ -66,8 +82,19 @@ cohort = st.lists(
     min_size=1,
     max_size=2,
 ).map(tuple)
+sessions = st.builds(
+    sessions_of,
+    st.sampled_from([SessionAffinity(cookie_name="a"), SessionAffinity(cookie_name="shop+a.b", secure=True)]),
+    st.sampled_from(["6f0ca1", "77aa00"]),
+    st.lists(st.integers(1, 100), max_size=5),
+)
 routings = st.one_of(
-    st.builds(Routing, canary=st.integers(0, 100), cohorts=st.lists(cohort, max_size=2).map(tuple)),
+    st.builds(
+        Routing,
+        canary=st.integers(0, 100),
+        cohorts=st.lists(cohort, max_size=2).map(tuple),
+        sessions=st.none() | sessions,
+    ),
     st.builds(Routing, mirror=st.integers(1, 100), cohorts=st.lists(cohort, max_size=1).map(tuple)),
 )
 
@@ -97,7 +124,7 @@ def test_undoing_returns_the_original(before: dict[str, Any], walk: list[Routing
 def test_untouched_routes_are_identical(before: dict[str, Any], wanted: Routing) -> None:
     """Routes elsewhere, tls routes and everything around the http routes stay as they are."""
     after = written(before, wanted)
-    kept = [e for e in after["spec"]["http"] if not is_cohort(e) and not is_touched(e, NAMES)]
+    kept = [e for e in after["spec"]["http"] if not is_added(e) and not is_touched(e, NAMES)]
     assert kept == [e for e in before["spec"]["http"] if not is_touched(e, NAMES)]
     assert {k: v for k, v in after["spec"].items() if k != "http"} == {
         k: v for k, v in before["spec"].items() if k != "http"
@@ -109,7 +136,7 @@ def test_weights_of_touched_routes_sum_to_100(before: dict[str, Any], first: Rou
     """Integer weights that sum to 100 on every route that leads to the two sides (I12)."""
     after = written(written(before, first), wanted)
     for entry in after["spec"]["http"]:
-        if is_cohort(entry) or is_touched(entry, NAMES):
+        if is_added(entry) or is_touched(entry, NAMES):
             assert sum(d["weight"] for d in entry["route"]) == 100
             assert all(isinstance(d["weight"], int) and d["weight"] >= 0 for d in entry["route"])
 

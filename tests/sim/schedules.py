@@ -144,6 +144,7 @@ EDITS = st.one_of(
 """What may cost requests, but never a rule and never a system that serves in the end."""
 
 COHORT = {"headers": {"x-group": {"exact": "staff"}}}
+COOKIE = {"cookieName": "flagger-cookie"}
 ANALYSES = st.fixed_dictionaries(
     {
         "interval": st.sampled_from(("5s", "10s", "20s")),
@@ -166,6 +167,8 @@ PLANS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"stepWeight": 50}, {"promotion": {"bake": "25s"}}),
     ({"stepWeight": 50}, {"skipAnalysis": True}),
     ({"stepWeight": 50, "stepWeightPromotion": 40}, {}),
+    ({"stepWeight": 30, "stepWeightPromotion": 60, "mirror": True, "sessionAffinity": COOKIE}, {}),
+    ({"steps": [{"match": [COHORT]}, {"setWeight": 40}, {"setWeight": 100}], "sessionAffinity": COOKIE}, {}),
 )
 """Every way to shift traffic: the plan and the fields beside the analysis."""
 

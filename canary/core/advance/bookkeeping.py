@@ -10,6 +10,7 @@ from canary.core.advance.drift import count_drift, moved_since
 from canary.core.advance.initialise import handed_over
 from canary.core.advance.outcome import Advance, with_condition, without_condition
 from canary.core.advance.recover import going_back, promotion_failed
+from canary.core.advance.sessions import remember_cookies
 from canary.core.advance.waits import tell_waits
 from canary.core.moment import Change
 from canary.core.obstacles import (
@@ -31,7 +32,7 @@ def record(view: View, advance: Advance) -> Advance:
     status = _wished(view, _seen(view, status))
     status, drifted = count_drift(view, status)
     events += drifted
-    status = _read_back(view, status)
+    status = remember_cookies(view, _read_back(view, status))
     status = _replaced(view, status.model_copy(update={"drain": _drain(view, status)}))
     status, diverted = _diversion(view, status)
     events += diverted

@@ -99,8 +99,9 @@ def _as_recorded(view: View, weights: Weights) -> bool:
     """Return whether the routes show what the status records; of cohorts it records the step alone."""
     step, known = view.status.step, view.status.traffic
     in_force = view.status.phase is Phase.PROGRESSING and step is not None and step.in_force_at is not None
-    cohorts = not in_force or weights.cohorts == len(view.routing.cohorts)
-    return cohorts and known == Traffic(primary=weights.primary, canary=weights.canary, mirror=weights.mirror)
+    sticky = view.status.session_affinity_cookie is not None
+    alike = not in_force or (weights.cohorts, weights.sticky) == (len(view.routing.cohorts), sticky)
+    return alike and known == Traffic(primary=weights.primary, canary=weights.canary, mirror=weights.mirror)
 
 
 def _planned_weights(view: View) -> Weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from canary.api.status import Phase
 from canary.core.actions import Action, Create, Patch
@@ -52,6 +53,7 @@ def _takes_off(wanted: Routing | None, shown: Weights | None) -> bool:
         (wanted.canary, shown.canary),
         (wanted.mirror, shown.mirror),
         (len(wanted.cohorts), shown.cohorts),
+        (wanted.sticky, shown.sticky),
     )
     return any(less < more for less, more in pairs) and all(less <= more for less, more in pairs)
 
@@ -60,6 +62,9 @@ def _route_actions(view: View, routing: Routing | None) -> tuple[Action, ...]:
     snapshot, names = view.snapshot, view.snapshot.names
     if routing is None or _put_off(view, "route"):
         return ()
+    if routing.canary == 100:
+        # The write that moves everybody to the canary ends their cookies too.
+        routing = replace(routing, sessions=view.sessions)
     if snapshot.route is None:
         if snapshot.spec is None:
             return ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from canary.api.status import Phase
 from canary.core.advance.initialise import ready_to_hand_over
 from canary.core.advance.recover import canary_serves, going_back, promotion_failed
@@ -42,7 +44,8 @@ def _progressing(view: View) -> Routing | None:
         return wanted
     # Without the pods for more, nothing beyond what the canary has already.
     share = min(wanted.canary, shown.canary)
-    return Routing(share, min(wanted.mirror, shown.mirror), wanted.cohorts[: shown.cohorts])
+    less = min(wanted.mirror, shown.mirror)
+    return replace(wanted, canary=share, mirror=less, cohorts=wanted.cohorts[: shown.cohorts])
 
 
 def _promoting(view: View) -> Routing | None:
@@ -52,7 +55,7 @@ def _promoting(view: View) -> Routing | None:
         return TO_PRIMARY if _ready(view, "primary") > 0 else None
     if view.weights == CANARY_ONLY or view.canary_fresh >= view.size:
         return TO_CANARY
-    last = view.plan.step(view.plan.count).routing.weights
+    last = replace(view.plan.step(view.plan.count).routing, sessions=view.sessions).weights
     if view.apex_role == "primary" and view.weights in (last, PRIMARY_ONLY):
         # Before the cut-over, or diverted: the shares wait for the canary's capacity.
         return None

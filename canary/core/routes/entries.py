@@ -1,7 +1,7 @@
 """The http routes of a VirtualService: which are touched, and what a routing makes of them.
 
 A touched route leads to the apex, as the user wrote it, or to the weighted pair that stands for it.
-Cohort routes are ours whole and stand right before the touched route they were made from.
+Routes of cohorts and of sessions are ours whole and stand right before the touched route they were made from.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from canary.core.names import Names
 from canary.core.routes.cohorts import CannotJoinError, join_all
 from canary.core.routes.hosts import read_host
 from canary.core.routes.routing import Routing
-from canary.core.routes.split import Destination, join, leads_to_us, read_parts, split, to_canary
+from canary.core.routes.session_routes import is_session, session_conflict, with_sessions
+from canary.core.routes.sessions import without_cookie
+from canary.core.routes.split import Destination, join, leads_to_us, read_parts, split, to_side
 
 Entry = dict[str, Any]
 Memory = tuple[list[Destination] | None, ...]
@@ -28,9 +30,14 @@ def is_cohort(entry: Mapping[str, Any]) -> bool:
     return str(entry.get("name", "")).startswith(COHORT_PREFIX)
 
 
+def is_added(entry: Mapping[str, Any]) -> bool:
+    """Return whether this is a route of ours beside the one it was made from."""
+    return is_cohort(entry) or is_session(entry)
+
+
 def is_touched(entry: Mapping[str, Any], names: Names) -> bool:
     """Return whether a route leads to the apex or to the pair that stands for it."""
-    return not is_cohort(entry) and leads_to_us(entry.get("route") or [], names)
+    return not is_added(entry) and leads_to_us(entry.get("route") or [], names)
 
 
 def touched(entries: Iterable[Mapping[str, Any]], names: Names) -> list[Mapping[str, Any]]:
@@ -55,21 +62,23 @@ def rewrite(
     kept: list[list[Destination] | None] = []
     known = memory if len(memory) == len(touched(entries, names)) else ()
     for entry in entries:
-        if is_cohort(entry):
+        if is_added(entry):
             continue
         if not is_touched(entry, names):
             found.append(dict(entry))
             continue
         number = len(kept)
-        before = list(entry.get("route") or [])
+        given = list(entry.get("route") or [])
+        before = _bare(given) if routing.sessions else given
         after = split(before, names, routing.canary)
         if is_split(entry, names):
             kept.append(known[number] if known else None)
         else:
-            kept.append(None if join(after, names) == before else before)
+            kept.append(None if _bare(join(after, names)) == given else given)
         plain = {k: v for k, v in entry.items() if not (k in MIRROR_FIELDS and _mirrors_canary(entry, names))}
         found += _cohort_entries(plain, before, names, routing, number)
-        found.append({**plain, "route": after, **_mirroring(plain, after, names, routing.mirror)})
+        shared = {**plain, "route": after, **_mirroring(plain, after, names, routing.mirror)}
+        found += with_sessions(shared, names, routing, number)
     return found, tuple(kept)
 
 
@@ -78,7 +87,7 @@ def undo(entries: Sequence[Mapping[str, Any]], names: Names, memory: Memory) -> 
     found: list[Entry] = []
     number = 0
     for entry in entries:
-        if is_cohort(entry):
+        if is_added(entry):
             continue
         if not is_touched(entry, names):
             found.append(dict(entry))
@@ -87,7 +96,7 @@ def undo(entries: Sequence[Mapping[str, Any]], names: Names, memory: Memory) -> 
         written = memory[number] if number < len(memory) else None
         number += 1
         plain = {k: v for k, v in entry.items() if not (k in MIRROR_FIELDS and _mirrors_canary(entry, names))}
-        fits = written is not None and _same_but_weights(split(written, names, 0), split(route, names, 0))
+        fits = written is not None and _same_but_weights(_bare(split(written, names, 0)), _bare(split(route, names, 0)))
         found.append({**plain, "route": written if fits else join(route, names)})
     return found
 
@@ -118,7 +127,7 @@ def _cohort_entries(
             continue
         if conditions:
             name = f"{COHORT_PREFIX}{index}-{label}"
-            found.append({**plain, "name": name, "match": conditions, "route": to_canary(before, names)})
+            found.append({**plain, "name": name, "match": conditions, "route": to_side(before, names, "canary")})
     return found
 
 
@@ -133,6 +142,8 @@ def find_conflict(entries: Iterable[Mapping[str, Any]], names: Names, routing: R
         label = f"http route {entry.get('name') or number}"
         if routing.mirror and not _mirrors_canary(entry, names) and any(k in entry for k in MIRROR_FIELDS):
             return f"{label} mirrors requests elsewhere, the canary's copies have no place there"
+        if routing.sessions and routing.sticky and (why := session_conflict(entry, routing.sessions)):
+            return f"{label} {why}"
         for cohort in routing.cohorts:
             try:
                 join_all(entry.get("match") or (), cohort)
@@ -146,6 +157,11 @@ def _mirroring(plain: Entry, route: list[Destination], names: Names, percentage:
         return {}
     canary = next(part.sides["canary"] for part in read_parts(route, names) if part.split)
     return {"mirror": canary["destination"], "mirrorPercentage": {"value": percentage}}
+
+
+def _bare(route: list[Destination]) -> list[Destination]:
+    """Return destinations as they are after they have given a cookie."""
+    return [without_cookie(one) for one in route]
 
 
 def _same_but_weights(left: list[Destination], right: list[Destination]) -> bool:

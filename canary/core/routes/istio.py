@@ -14,7 +14,8 @@ from canary.core.routes.entries import (
     Entry,
     Memory,
     cohorts_on_canary,
-    is_cohort,
+    find_conflict,
+    is_added,
     is_split,
     is_touched,
     mirrored,
@@ -23,7 +24,8 @@ from canary.core.routes.entries import (
     undo,
 )
 from canary.core.routes.routing import Routing, Weights
-from canary.core.routes.split import leads_to_us, read_parts, share_of
+from canary.core.routes.session_routes import read_sessions
+from canary.core.routes.split import gathered, leads_to_us, read_parts, share_of
 
 ROUTE_NAME = "weighted"
 """Name of the generated http route; access logs and traces show it (R-OBS-3)."""
@@ -67,6 +69,12 @@ def rewrite_route(
     return {"metadata": {"annotations": annotations}, "spec": body}
 
 
+def refuse_generated(spec: CanarySpec, names: Names, plan: Sequence[Routing]) -> str | None:
+    """Return why the route that a spec asks for cannot do what its plan asks for; None when it can."""
+    made = [_generated(names, _managed(spec))]
+    return next((why for one in plan if (why := find_conflict(made, names, one))), None)
+
+
 def plain_route(route: Object, names: Names) -> dict[str, Any]:
     """Return an adopted VirtualService as its user wrote it, with what the user changed meanwhile."""
     annotations = dict(annotations_of(route))
@@ -91,8 +99,9 @@ def read_weights(route: Object, names: Names) -> Weights | None:
     mirrors = {mirrored(one, names) for one in found}
     foreign = is_ours(route) and not max(mirrors) and any(k in found[0] for k in MIRROR_FIELDS)
     primary, canary, even = _shares(found, names, _recalled_share(annotations_of(route)))
-    even = even and len(mirrors) == 1 and not foreign
-    return Weights(primary, canary, max(mirrors), cohorts_on_canary(entries), even)
+    sticky, alike = read_sessions(entries, touched(entries, names), names)
+    even = even and len(mirrors) == 1 and not foreign and alike
+    return Weights(primary, canary, max(mirrors), cohorts_on_canary(entries), even, sticky)
 
 
 def _shares(entries: Sequence[Mapping[str, Any]], names: Names, intended: int | None) -> tuple[int, int, bool]:
@@ -127,11 +136,11 @@ def _our_entries(
         dropped += [name for name in annotations.get(ROUTE_FIELDS, "").split(",") if name and name not in managed]
         annotations[ROUTE_FIELDS] = ",".join(managed)
     present = _find_generated(entries, names)
-    others = [one for one in entries if one is not present and not is_cohort(one)]
+    others = [one for one in entries if one is not present and not is_added(one)]
     place = next((i for i, one in enumerate(entries) if one is present), 0)
-    before = sum(not is_cohort(one) for one in entries[:place])
+    before = sum(not is_added(one) for one in entries[:place])
     ours = {k: v for k, v in (present or _generated(names, {})).items() if k not in dropped} | managed
-    kept = [d for d in ours.get("route") or [] if read_parts([d], names)[0].host is not None]
+    kept = [d for d in gathered(ours.get("route") or [], names) if read_parts([d], names)[0].host is not None]
     rewritten, _ = rewrite([{**ours, "route": _whole(kept, names)}], names, routing, ())
     return [*others[:before], *rewritten, *others[before:]]
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from canary.core.routes.sessions import Sessions
+
 Condition = Mapping[str, Any]
 """One Istio HTTPMatchRequest; a list of them matches when any of them does."""
 
@@ -18,6 +20,7 @@ class Weights:
     """What the routes show: shares of live traffic in percent, mirrored percent, cohorts on the canary.
 
     ``even`` is False when the routes of one VirtualService disagree: somebody edited one of them.
+    ``sticky`` tells that callers stay on their side.
     """
 
     primary: int
@@ -25,6 +28,7 @@ class Weights:
     mirror: int = 0
     cohorts: int = 0
     even: bool = True
+    sticky: bool = False
 
     @staticmethod
     def of(canary: int) -> Weights:
@@ -39,6 +43,8 @@ class Weights:
             parts.append(f"{self.mirror} % mirrored")
         if self.cohorts:
             parts.append("1 cohort" if self.cohorts == 1 else f"{self.cohorts} cohorts")
+        if self.sticky:
+            parts.append("sticky")
         if not self.even:
             parts.append("not the same on every route")
         return ", ".join(parts)
@@ -46,21 +52,30 @@ class Weights:
     @property
     def exposes(self) -> bool:
         """Return whether any request, or a copy of one, reaches the canary."""
-        return bool(self.canary or self.mirror or self.cohorts)
+        return bool(self.canary or self.mirror or self.cohorts or self.sticky)
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What the routes should do: the canary's share and mirrored share in percent, and its cohorts."""
+    """What the routes should do: the canary's share and mirrored share in percent, its cohorts, and sessions.
+
+    Sessions matter while both sides have a share; then at 100 % callers are rid of their cookies.
+    """
 
     canary: int = 0
     mirror: int = 0
     cohorts: tuple[Cohort, ...] = ()
+    sessions: Sessions | None = None
+
+    @property
+    def sticky(self) -> bool:
+        """Return whether callers stay on their side."""
+        return self.sessions is not None and 0 < self.canary < 100
 
     @property
     def weights(self) -> Weights:
         """Return what routes that do this show."""
-        return Weights(100 - self.canary, self.canary, self.mirror, len(self.cohorts))
+        return Weights(100 - self.canary, self.canary, self.mirror, len(self.cohorts), sticky=self.sticky)
 
 
 TO_PRIMARY = Routing()

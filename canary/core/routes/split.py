@@ -1,17 +1,20 @@
 """The weighted pair: destinations at the apex shared out between primary and canary, and back again.
 
 Works on the destinations of one route entry.  A user's destination at the apex becomes two, one per
-side; other destinations and other fields stay as they are.
+side; other destinations and other fields stay as they are.  While sessions are kept the primary's is
+several, one per cookie that it gives; they are read as one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from canary.core.names import Names, Role
 from canary.core.routes.hosts import Host, read_host
+from canary.core.routes.sessions import Sessions, sets_cookie, with_cookie, without_cookie
 
 Destination = dict[str, Any]
 
@@ -45,12 +48,29 @@ def weight_of(destination: Destination, alone: bool = False) -> int:
 
 def read_parts(route: Sequence[Destination], names: Names) -> tuple[Part, ...]:
     """Return the destinations of an entry, with each weighted pair as one."""
-    return tuple(_parts(list(route), names))
+    return tuple(_parts(gathered(route, names), names))
+
+
+def gathered(route: Sequence[Destination], names: Names) -> list[Destination]:
+    """Return an entry's destinations with those of one side in a row as one, without the cookies they give."""
+    found: list[Destination] = []
+    for one in route:
+        host = _host(one, names)
+        plain = without_cookie(one) if sets_cookie(one) else one
+        if host is None or host.side == "apex" or not found or _host(found[-1], names) != host:
+            found.append(plain)
+        else:
+            found[-1] = {**found[-1], "weight": weight_of(found[-1]) + weight_of(one)}
+    return found
+
+
+def _host(destination: Destination, names: Names) -> Host | None:
+    return read_host((destination.get("destination") or {}).get("host"), names)
 
 
 def _parts(route: list[Destination], names: Names) -> Iterator[Part]:
     alone = len(route) == 1
-    hosts = [read_host((one.get("destination") or {}).get("host"), names) for one in route]
+    hosts = [_host(one, names) for one in route]
     taken: set[int] = set()
     for index, (one, host) in enumerate(zip(route, hosts, strict=True)):
         if index in taken:
@@ -96,14 +116,39 @@ def split(route: Sequence[Destination], names: Names, canary: int) -> list[Desti
     return found
 
 
-def to_canary(route: Sequence[Destination], names: Names) -> list[Destination]:
-    """Return an entry's destinations with all that is ours at the canary."""
+def draw(route: Sequence[Destination], names: Names, sessions: Sessions, canary: int) -> list[Destination]:
+    """Return an entry's shared out destinations with a cookie in each answer that tells the caller's side.
+
+    The primary's share is drawn among those who follow at each later weight of the plan.
+    """
+    found: list[Destination] = []
+    for part in read_parts(route, names):
+        if part.host is None:
+            found.append(part.sides["apex"])
+            continue
+        primary = _side(part, names, "primary")
+        for low, high in pairwise((canary, *sessions.later(canary))):
+            share = share_of(part.total, high) - share_of(part.total, low)
+            cookie = sessions.setting(f"{sessions.primary_cookie}.{high}")
+            found.append({**with_cookie(primary, cookie), "weight": share})
+        share = share_of(part.total, canary)
+        cookie = sessions.setting(sessions.canary_cookie)
+        found.append({**with_cookie(_side(part, names, "canary"), cookie), "weight": share})
+    return found
+
+
+def to_side(route: Sequence[Destination], names: Names, side: Role, header: str = "") -> list[Destination]:
+    """Return an entry's destinations with all that is ours at one side, giving a cookie if there is one."""
     parts = read_parts(route, names)
     totals = _scaled([part.total for part in parts])
-    return [
-        {**(part.sides["apex"] if part.host is None else _side(part, names, "canary")), "weight": total}
-        for part, total in zip(parts, totals, strict=True)
-    ]
+    found: list[Destination] = []
+    for part, total in zip(parts, totals, strict=True):
+        if part.host is None:
+            found.append({**part.sides["apex"], "weight": total})
+            continue
+        ours = _side(part, names, side)
+        found.append({**(with_cookie(ours, header) if header else ours), "weight": total})
+    return found
 
 
 def join(route: Sequence[Destination], names: Names) -> list[Destination]:

@@ -1,0 +1,102 @@
+"""The http routes of session affinity: those for callers with a cookie, and the one that draws all others.
+
+They stand right before the touched route they were made from and are ours whole; that one keeps its pair,
+whose destinations give the cookies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from canary.core.names import Names, Role
+from canary.core.routes.cohorts import CannotJoinError, join_all
+from canary.core.routes.routing import Condition, Routing
+from canary.core.routes.sessions import (
+    Sessions,
+    find_other_cookie,
+    joining,
+    on_canary,
+    on_primary,
+    sets_cookie,
+)
+from canary.core.routes.split import draw, read_parts, to_side
+
+Entry = dict[str, Any]
+
+PREFIX = "canary-session-"
+STICKY: dict[str, Role] = {"stays": "canary", "joins": "canary", "waits": "primary"}
+"""Where callers with a cookie are sent, by what they do there."""
+ENDING = ("ends", "ended")
+"""Callers who are rid of the canary's cookie, and of the primary's."""
+_NAMES = tuple(f"{PREFIX}{kind}-" for kind in (*STICKY, *ENDING))
+
+
+def is_session(entry: Mapping[str, Any]) -> bool:
+    """Return whether this is a route of ours for callers with a cookie."""
+    return str(entry.get("name", "")).startswith(_NAMES)
+
+
+def with_sessions(shared: Entry, names: Names, routing: Routing, number: int) -> list[Entry]:
+    """Return a route shared out, after those for callers with a cookie; it draws the side of all others."""
+    sessions, weight = routing.sessions, routing.canary
+    if sessions is None or not weight or session_conflict(shared, sessions):
+        return [shared]
+    label = str(shared.get("name") or number + 1)
+    route, match = shared["route"], shared.get("match") or ()
+    found = [
+        {
+            **shared,
+            "name": f"{PREFIX}{kind}-{label}",
+            "match": join_all(match, (condition,)),
+            "route": to_side(route, names, side, header),
+        }
+        for kind, condition, side, header in _kinds(sessions, weight)
+    ]
+    last = {**shared, "route": draw(route, names, sessions, weight)} if routing.sticky else shared
+    return [*found, last]
+
+
+def session_conflict(entry: Mapping[str, Any], sessions: Sessions) -> str | None:
+    """Return why callers of a route cannot be told by cookies; None when they can."""
+    if field := find_other_cookie(entry):
+        return f"names set-cookie in {field}, the session's cookie has no place there"
+    try:
+        join_all(entry.get("match") or (), (on_canary(sessions),))
+    except CannotJoinError:
+        return "asks for header cookie itself, the session's cookie cannot be asked for beside it"
+    return None
+
+
+def read_sessions(
+    entries: Sequence[Mapping[str, Any]], touched: Sequence[Mapping[str, Any]], names: Names
+) -> tuple[bool, bool]:
+    """Return whether routes keep callers on their side, and whether all touched ones do so alike."""
+    sticky = [(kind, one) for one in entries if is_session(one) and (kind := _kind(one)) in STICKY]
+    drawing = [any(sets_cookie(d) for d in one.get("route") or ()) for one in touched]
+    whole = all(drawing) and len(sticky) == len(STICKY) * len(drawing)
+    right = all(_leads_to(one, names) == {STICKY[kind]} for kind, one in sticky)
+    shown = bool(sticky) or any(drawing)
+    return shown, not shown or (whole and right)
+
+
+def _kinds(sessions: Sessions, weight: int) -> Iterator[tuple[str, Condition, Role, str]]:
+    """Yield per route for callers with a cookie its kind, its condition, its side and the cookie it gives."""
+    if weight == 100:
+        cookies = ((on_canary(sessions), sessions.canary), (on_primary(sessions), sessions.primary))
+        for kind, (condition, name) in zip(ENDING, cookies, strict=True):
+            yield kind, condition, "canary", sessions.ending(name)
+        return
+    joined = sessions.setting(sessions.canary_cookie)
+    conditions = (on_canary(sessions), joining(sessions, weight), on_primary(sessions))
+    for (kind, side), condition, header in zip(STICKY.items(), conditions, ("", joined, ""), strict=True):
+        yield kind, condition, side, header
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    return str(entry["name"]).removeprefix(PREFIX).split("-")[0]
+
+
+def _leads_to(entry: Mapping[str, Any], names: Names) -> set[str]:
+    parts = read_parts(entry.get("route") or [], names)
+    return {side for part in parts if part.host is not None for side in part.sides}
