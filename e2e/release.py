@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from canary.core.routes.entries import is_added
 from e2e.recorder import Recorder, Row
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
@@ -181,9 +183,12 @@ class Release:
 
 
 def weights_of(route: Object) -> tuple[int, int]:
-    """Return the weights of a VirtualService's first route, primary and canary."""
-    by_host = {d["destination"]["host"]: d.get("weight", 0) for d in route["spec"]["http"][0]["route"]}
-    return by_host.get("catalog-primary", 0), by_host.get("catalog-canary", 0)
+    """Return the weights of a VirtualService's first route that is not for a cohort or a cookie, primary and canary."""
+    shared = next(one for one in route["spec"]["http"] if not is_added(one))
+    by_host: Counter[str] = Counter()
+    for one in shared["route"]:
+        by_host[one["destination"]["host"]] += one.get("weight", 0)
+    return by_host["catalog-primary"], by_host["catalog-canary"]
 
 
 def summary(status: Object) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from e2e.testbed.waiting import wait_until
 
@@ -20,7 +20,10 @@ MAX_REQUESTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One request with its outcome: status 0 means that no answer came, then `error` says why."""
+    """One request with its outcome: status 0 means that no answer came, then `error` says why.
+
+    `cookies` are those its visitor has afterwards.
+    """
 
     at: datetime
     latency: timedelta
@@ -28,6 +31,8 @@ class Answer:
     version: str
     error: str
     url: str
+    visitor: int
+    cookies: Mapping[str, str]
 
     @property
     def failed(self) -> bool:
@@ -66,6 +71,8 @@ class Rate:
     duration: timedelta = DEFAULT_DURATION
     max_requests: int = MAX_REQUESTS
     timeout: timedelta = timedelta(seconds=10)
+    visitors: int = 0
+    """Callers who take turns, each with cookies of its own; 0: nobody keeps cookies."""
 
     def arguments(self) -> list[str]:
         """Return the options of the client process."""
@@ -74,6 +81,7 @@ class Rate:
             f"--seconds={self.duration.total_seconds()}",
             f"--max-requests={self.max_requests}",
             f"--timeout={self.timeout.total_seconds()}",
+            f"--visitors={self.visitors}",
         ]
 
 
@@ -176,4 +184,6 @@ def _answer(record: dict[str, object]) -> Answer:
         version=str(record["version"]),
         error=str(record["error"]),
         url=str(record["url"]),
+        visitor=int(str(record["visitor"])),
+        cookies=cast("dict[str, str]", record["cookies"]),
     )

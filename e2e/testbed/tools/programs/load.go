@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/signal"
 	"strings"
@@ -34,6 +35,7 @@ type loadOptions struct {
 	seconds     float64
 	timeout     float64
 	maxRequests int
+	visitors    int
 	headers     headers
 }
 
@@ -56,11 +58,14 @@ type record struct {
 	Version string  `json:"version"`
 	Error   string  `json:"error"`
 	URL     string  `json:"url"`
+	// Visitor is who asked, and Cookies are what it has after the answer.
+	Visitor int               `json:"visitor"`
+	Cookies map[string]string `json:"cookies"`
 }
 
 // caller sends the requests of one load and writes a line for each.
 type caller struct {
-	client  *http.Client
+	clients []*http.Client
 	options loadOptions
 	resolve func() string
 	mutex   sync.Mutex
@@ -82,6 +87,7 @@ func runLoad(arguments []string) error {
 	flags.Float64Var(&options.seconds, "seconds", 1, "how long")
 	flags.Float64Var(&options.timeout, "timeout", 10, "seconds one request may take")
 	flags.IntVar(&options.maxRequests, "max-requests", 1, "how many at most")
+	flags.IntVar(&options.visitors, "visitors", 0, "callers who take turns, each with cookies of its own")
 	flags.Var(options.headers, "header", "NAME=VALUE")
 	_ = flags.Parse(arguments)
 
@@ -110,14 +116,22 @@ func runLoad(arguments []string) error {
 }
 
 func newCaller(options loadOptions, output io.Writer) *caller {
-	return &caller{
-		client: &http.Client{
-			Timeout: time.Duration(options.timeout * float64(time.Second)),
-			Transport: &http.Transport{
-				DisableKeepAlives: options.service != "", DisableCompression: true, MaxIdleConnsPerHost: maxInFlight,
-			},
+	transport := &http.Transport{
+		DisableKeepAlives: options.service != "", DisableCompression: true, MaxIdleConnsPerHost: maxInFlight,
+	}
+	clients := make([]*http.Client, max(1, options.visitors))
+	for visitor := range clients {
+		clients[visitor] = &http.Client{
+			Timeout:       time.Duration(options.timeout * float64(time.Second)),
+			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		}
+		if options.visitors > 0 {
+			clients[visitor].Jar, _ = cookiejar.New(nil)
+		}
+	}
+	return &caller{
+		clients: clients,
 		options: options,
 		resolve: func() string { return options.url },
 		output:  bufio.NewWriter(output),
@@ -141,7 +155,7 @@ func (c *caller) callUntil(stop context.Context) {
 		select {
 		case slots <- struct{}{}:
 			running.Go(func() {
-				c.call(c.resolve())
+				c.call(c.resolve(), number%len(c.clients))
 				<-slots
 			})
 		default: // Too many wait for an answer already.
@@ -149,9 +163,9 @@ func (c *caller) callUntil(stop context.Context) {
 	}
 }
 
-func (c *caller) call(url string) {
+func (c *caller) call(url string, visitor int) {
 	began := time.Now()
-	found := record{At: float64(began.UnixMicro()) / 1e6}
+	found := record{At: float64(began.UnixMicro()) / 1e6, Visitor: visitor, Cookies: map[string]string{}}
 	if url == "" {
 		found.Error = "no ready endpoint"
 	} else if err := c.ask(url, &found); err != nil {
@@ -177,7 +191,8 @@ func (c *caller) ask(url string, found *record) error {
 	if host := c.options.headers["Host"]; host != "" {
 		request.Host = host
 	}
-	answer, err := c.client.Do(request)
+	client := c.clients[found.Visitor]
+	answer, err := client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -186,5 +201,10 @@ func (c *caller) ask(url string, found *record) error {
 		return err
 	}
 	found.Status, found.Version = answer.StatusCode, answer.Header.Get("x-version")
+	if client.Jar != nil {
+		for _, one := range client.Jar.Cookies(request.URL) {
+			found.Cookies[one.Name] = one.Value
+		}
+	}
 	return nil
 }
