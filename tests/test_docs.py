@@ -243,6 +243,7 @@ def unadoptable() -> list[Snapshot]:
 
     ends = {"headers": {"x-group": {"exact": "staff"}}}
     cohort = {"stepWeight": ABSENT, "maxWeight": ABSENT, "iterations": 3, "match": [ends]}
+    cookie = {"spec.analysis.sessionAffinity": {"cookieName": "side"}}
     halves = [{"destination": {"host": "catalog", "subset": one}, "weight": 50} for one in ("v1", "v2")]
     nothing = {"metadata": {"name": "catalog", "namespace": NS}, "spec": {"hosts": ["catalog"], "http": []}}
     second = {"metadata": {"name": "more-routes", "namespace": NS}, "spec": {"hosts": ["catalog"]}}
@@ -256,6 +257,8 @@ def unadoptable() -> list[Snapshot]:
             {f"spec.analysis.{key}": value for key, value in cohort.items()},
             match=[{"headers": {"x-group": {"regex": "st.*"}}}],
         ),
+        world(cookie, match=[{"headers": {"cookie": {"regex": "beta=.*"}}}]),
+        world(cookie, headers={"response": {"set": {"Set-Cookie": "shop=1"}}}),
         replace(world(), neighbours=Neighbours(routes=(second,))),
         replace(world(), rules={"catalog-canary": taken}),
     ]
