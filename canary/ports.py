@@ -53,6 +53,12 @@ class Cluster(Protocol):
     def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
         """Return the objects of a type in a namespace from the cache, sorted by name."""
 
+    def mentioning(self, resource: Resource, name: str) -> Sequence[Object]:
+        """Return the objects of a type in any namespace that mention a host or Gateway, from an index."""
+
+    def sees(self, resource: Resource, namespace: str) -> bool:
+        """Return whether what the cache does not hold of a type in a namespace does not exist."""
+
     def subscribe(self, listener: Listener) -> None:
         """Call the listener on every later change of the cache."""
 

@@ -1,7 +1,7 @@
 """What is wrong with a Canary, in the words the API server uses for it too."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -9,14 +9,13 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from canary.api.canary import Canary, CanarySpec
-from canary.api.duration import parse_duration
-from canary.api.rules import Node, Refusal, broken, nodes, written
+from canary.api.rules import Node, Refusal, broken, written
 from canary.api.structural import ILL_FORMED, TOO_LARGE, TOO_SMALL, Schema, structural
 from canary.api.unsupported import UNSUPPORTED
 from canary.api.wire import PRESERVE
 from canary.api.wrong import WRONG
 
-__all__ = ["Refusal", "refusals", "warnings"]
+__all__ = ["Refusal", "refusals"]
 
 TYPES = {
     "int": "integer",
@@ -32,17 +31,6 @@ TYPES = {
 }
 # As in the API server: with one of these nothing else is looked at.
 NOT_BLOCKING = frozenset({"greater_than_equal", "less_than_equal", "form", "literal_error"})
-SHORTEST_WINDOW_SECONDS = 30
-FOREIGN = (
-    ("spec", "ingressRef"),
-    ("spec", "routeRef"),
-    ("spec", "upstreamRef"),
-    ("spec.service", "backendTimeout"),
-    ("spec.service", "gatewayRefs"),
-    ("spec.service", "mirror"),
-    ("spec.service", "meshName"),
-    ("spec.service", "backends"),
-)
 
 
 def refusals(raw: Node) -> tuple[Refusal, ...]:
@@ -55,94 +43,6 @@ def refusals(raw: Node) -> tuple[Refusal, ...]:
         found.extend(broken(rule, raw))
     found.extend(_unknown(raw["spec"], _spec_schema(), "spec"))
     return tuple(found)
-
-
-def warnings(raw: Node) -> tuple[str, ...]:
-    """Return what a Canary that can be run asks for in vain."""
-    if refusals(raw):
-        return ()
-    return tuple(sentence for finder in WARNINGS for sentence in finder(raw))
-
-
-def ceiling_beside_weights(raw: Node) -> Iterator[str]:
-    """Find a maxWeight that stepWeights overrule."""
-    analysis = raw["spec"]["analysis"]
-    if analysis.get("stepWeights") and analysis.get("maxWeight"):
-        yield (
-            f"spec.analysis.maxWeight is {analysis['maxWeight']} and is ignored: "
-            "the last entry of stepWeights is the maximum"
-        )
-
-
-def mirror_unused(raw: Node) -> Iterator[str]:
-    """Find a mirror that the plan does not use."""
-    analysis = raw["spec"]["analysis"]
-    if analysis.get("steps"):
-        for field in ("mirror", "mirrorWeight"):
-            if analysis.get(field):
-                yield f"spec.analysis.{field} is {written(analysis[field])} and is ignored: steps says when to mirror"
-    elif analysis.get("mirrorWeight") and not analysis.get("mirror"):
-        yield f"spec.analysis.mirrorWeight is {analysis['mirrorWeight']} and is ignored: mirror is not true"
-
-
-def revert_asked(raw: Node) -> Iterator[str]:
-    """Find the wish to revert on deletion."""
-    if raw["spec"].get("revertOnDeletion"):
-        yield "spec.revertOnDeletion is true and is ignored: deletion is always safe"
-
-
-def window_too_short(raw: Node) -> Iterator[str]:
-    """Find a window in which Prometheus may see no two samples."""
-    for path, metric in nodes(raw, "spec.analysis.metrics[]"):
-        inside = (metric.get("thresholdRange") or {}).get("interval")
-        window = metric.get("interval") or inside
-        if window and parse_duration(window).total_seconds() < SHORTEST_WINDOW_SECONDS:
-            yield (f'{path}.interval is "{window}": a window shorter than twice the scrape interval has no rate')
-
-
-def check_without_limits(raw: Node) -> Iterator[str]:
-    """Find a check that no value can fail."""
-    for path, metric in nodes(raw, "spec.analysis.metrics[]"):
-        bounds = metric.get("thresholdRange") or {}
-        if bounds.get("min") is None and bounds.get("max") is None and not metric.get("threshold"):
-            yield f"{path} ({metric['name']}) has neither min nor max: every value passes"
-
-
-def meant_for_others(raw: Node) -> Iterator[str]:
-    """Find fields of other providers than Istio."""
-    for at, field in FOREIGN:
-        for path, node in nodes(raw, at):
-            if node.get(field):
-                yield f"{path}.{field} is ignored: it has no effect with Istio"
-
-
-def sessions_unused(raw: Node) -> Iterator[str]:
-    """Find cookies in a plan that gives the canary no weight."""
-    analysis = raw["spec"]["analysis"]
-    weighs = any(step.get("setWeight") for step in analysis.get("steps") or ())
-    if analysis.get("sessionAffinity") and not (analysis.get("stepWeight") or analysis.get("stepWeights") or weighs):
-        yield "spec.analysis.sessionAffinity is ignored: the plan gives the canary no weight"
-
-
-def cookie_browsers_refuse(raw: Node) -> Iterator[str]:
-    """Find cookies that browsers do not keep, so that their callers would be drawn at each request."""
-    for path, affinity in nodes(raw, "spec.analysis.sessionAffinity"):
-        for field, asked in (("sameSite", affinity.get("sameSite") == "None"), ("partitioned", True)):
-            given = affinity.get(field) if asked else None
-            if given and not affinity.get("secure"):
-                yield f"{path}.{field} is {written(given)} without secure: browsers keep no such cookie; set secure"
-
-
-WARNINGS: tuple[Callable[[Node], Iterator[str]], ...] = (
-    ceiling_beside_weights,
-    mirror_unused,
-    revert_asked,
-    window_too_short,
-    check_without_limits,
-    sessions_unused,
-    cookie_browsers_refuse,
-    meant_for_others,
-)
 
 
 def _errors(raw: Node) -> list[ErrorDetails]:

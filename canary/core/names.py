@@ -34,6 +34,8 @@ DRAINED_FROM = PREFIX + "draining-since"
 ROLLED_BACK = PREFIX + "rolled-back"
 ROUTE_FIELDS = PREFIX + "route-fields"
 MANAGER = "canary-controller"
+ROOT_NAMESPACE = "istio-system"
+"""Where Istio looks for what holds in the whole mesh, as it is installed."""
 
 # A GitOps tool must not take what we made for something of its own that was deleted.
 NOT_PRUNED = {

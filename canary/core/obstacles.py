@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 from canary.api.status import CanaryStatus
 from canary.core.names import ALLOW_CANARY, ROLE_LABEL, is_ours, owner_of
-from canary.core.objects import Object, annotations_of
+from canary.core.objects import Object, annotations_of, labels_of
+from canary.core.obstacle import Finder, Obstacle
 from canary.core.routes.choice import refuse_adoption, routes_host
 from canary.core.routes.istio import refuse_generated
 from canary.core.routes.routing import TO_PRIMARY
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
 
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why nothing is done: a CamelCase reason and a sentence that names the object and the cure."""
-
-    reason: str
-    message: str
-
-
 CONTESTED_AFTER = 3
 """How often the same manager may undo us within ten minutes before we back off."""
-
-Finder = Callable[[View], Obstacle | None]
-
-
-def find_obstacle(view: View, finders: tuple[Finder, ...]) -> Obstacle | None:
-    """Return the first obstacle found, None when the way is clear."""
-    return next((found for finder in finders if (found := finder(view))), None)
 
 
 def spec_refused(view: View) -> Obstacle | None:
@@ -103,8 +88,7 @@ def target_in_ambient(view: View) -> Obstacle | None:
     """Find pods in ambient mode, whose traffic no sidecar can split."""
     if view.target is None:
         return None
-    labels = (view.target.template.get("metadata") or {}).get("labels") or {}
-    if labels.get("istio.io/dataplane-mode") != "ambient":
+    if view.target.pod_labels.get("istio.io/dataplane-mode") != "ambient":
         return None
     return Obstacle(
         "AmbientMode",
@@ -205,7 +189,7 @@ def foreign_service(view: View) -> Obstacle | None:
     target, names = view.target, view.snapshot.names
     if target is None:
         return None
-    labels = {**((target.template.get("metadata") or {}).get("labels") or {}), ROLE_LABEL: "canary"}
+    labels = {**target.pod_labels, ROLE_LABEL: "canary"}
     ours = {names.apex, names.service("primary").name, names.service("canary").name}
     for service in view.snapshot.neighbours.services:
         selector = (service.get("spec") or {}).get("selector") or {}
@@ -234,15 +218,36 @@ def apex_unusable(view: View) -> Obstacle | None:
             "PortMismatch",
             f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}; correct one of them",
         )
-    selector = {k: v for k, v in (body.get("selector") or {}).items() if k != ROLE_LABEL}
-    labels = (target.template.get("metadata") or {}).get("labels") or {}
-    if not selector or not selector.items() <= labels.items():
+    selector = _users_selector(apex)
+    if not selector or not selector.items() <= target.pod_labels.items():
         return Obstacle(
             "ApexSelectsOthers",
             f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its "
             "selector, or make the Canary again with another spec.service.name",
         )
     return None
+
+
+def workload_entry_selected(view: View) -> Obstacle | None:
+    """Find machines behind the user's apex Service, which our role in its selector would take out (R-VM-1)."""
+    apex = view.snapshot.apex
+    selector = _users_selector(apex) if apex is not None and not is_ours(apex) else {}
+    for entry in view.snapshot.surroundings.entries if selector else ():
+        # As Istio reads them: labels of the object go before those in its spec.
+        labels = {**((entry.get("spec") or {}).get("labels") or {}), **labels_of(entry)}
+        if selector.items() <= labels.items():
+            name = entry["metadata"]["name"]
+            return Obstacle(
+                "WorkloadEntrySelected",
+                f"Service {view.snapshot.names.apex} selects WorkloadEntry {name}, which a release would take out of "
+                "it; take the labels off that entry, or give the Service another selector",
+            )
+    return None
+
+
+def _users_selector(service: Object) -> dict[str, str]:
+    selector = (service.get("spec") or {}).get("selector") or {}
+    return {key: value for key, value in selector.items() if key != ROLE_LABEL}
 
 
 def contested(status: CanaryStatus, *fields: str) -> Obstacle | None:
@@ -269,6 +274,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     autoscaler_present,
     apex_unusable,
     foreign_service,
+    workload_entry_selected,
     replicas_unknown,
 )
 """Nothing is touched before these are out of the way."""
@@ -283,5 +289,6 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     route_unfit,
     autoscaler_present,
     foreign_service,
+    workload_entry_selected,
 )
 """No run starts before these are out of the way; what serves goes on serving."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from canary.api.canary import CanarySpec
 from canary.api.status import CanaryStatus
+from canary.api.warnings import Caution
 from canary.core.names import Names, Owner, Role
 from canary.core.objects import VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
 from canary.core.revisions import Revision
@@ -22,6 +23,28 @@ class Neighbours:
     routes: Sequence[Object] = ()
     rules: Sequence[Object] = ()
     autoscalers: Sequence[Object] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What others made that can spoil a release without standing in its way.
+
+    What cannot be seen (another namespace than those watched, a type nobody may read) is left out.
+    """
+
+    namespace: Object | None = None
+    routes: Sequence[Object] = ()
+    """VirtualServices of any namespace that name the apex or another host of the route."""
+    rules: Sequence[Object] = ()
+    """DestinationRules of any namespace for hosts of the three Services, wildcards among them."""
+    sidecars: Sequence[Object] = ()
+    """Sidecars of any namespace that list a host of the three Services."""
+    entries: Sequence[Object] = ()
+    """WorkloadEntries of the namespace."""
+    authentications: Sequence[Object] = ()
+    """PeerAuthentications of the namespace and of Istio's root namespace."""
+    absent_gateways: Sequence[str] = ()
+    """Gateways the route names that do not exist, as ``namespace/name``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +73,9 @@ class Snapshot:
     """DestinationRules that have the names of the two sides', by name."""
     revisions: tuple[Revision, ...]
     neighbours: Neighbours
+    surroundings: Surroundings = Surroundings()
+    cautions: tuple[Caution, ...] = ()
+    """What the spec asks for in vain."""
 
     @property
     def route_ref(self) -> Ref:

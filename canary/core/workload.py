@@ -46,6 +46,11 @@ class Workload:
         return template
 
     @property
+    def pod_labels(self) -> dict[str, str]:
+        """Return the labels of its pods."""
+        return (self.template.get("metadata") or {}).get("labels") or {}
+
+    @property
     def selector(self) -> dict[str, str]:
         """Return its matchLabels."""
         return self.raw["spec"]["selector"].get("matchLabels") or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from canary.api import status as wire_status
 from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
+from canary.api.warnings import Caution, warnings
 from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, owner_of
 from canary.core.objects import (
     AUTOSCALER,
@@ -31,8 +33,9 @@ from canary.core.objects import (
 )
 from canary.core.revisions import from_object
 from canary.core.routes.choice import choose_route
-from canary.core.snapshot import Neighbours, Snapshot
+from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
+from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
 
 OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONTROLLER_REVISION)
@@ -53,23 +56,26 @@ def observe(cluster: Cluster, key: CanaryKey) -> Snapshot | None:
 
 def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
     wanted = {name: part for name, part in raw.items() if name == "spec"}
-    spec, refused = _read(json.dumps({"metadata": {"name": key.name}, **wanted}))
-    target, apex = _points_at(raw)
+    spec, refused, cautions = _read(json.dumps({"metadata": {"name": key.name}, **wanted}))
+    target, apex = points_at(raw)
     drain = spec.analysis.drain_seconds if spec else _DEFAULT_DRAIN
     owner = Owner(key.group, key.name, raw["metadata"]["uid"], target, apex, drain)
-    return _assemble(cluster, key, raw, spec, refused, owner)
+    return replace(_assemble(cluster, key, raw, spec, refused, owner), cautions=cautions)
 
 
 @lru_cache(maxsize=1024)
-def _read(text: str) -> tuple[CanarySpec | None, tuple[str, ...]]:
-    """Return the spec in a Canary's JSON text, or what is wrong with it; most looks find the one of before."""
+def _read(text: str) -> tuple[CanarySpec | None, tuple[str, ...], tuple[Caution, ...]]:
+    """Return the spec in a Canary's JSON text, or what is wrong with it, and what it asks for in vain.
+
+    Most looks find the one of before.
+    """
     raw = json.loads(text)
     if refused := tuple(str(r) for r in refusals(raw)):
-        return None, refused
+        return None, refused, ()
     try:
-        return Canary.parse(raw).spec, ()
+        return Canary.parse(raw).spec, (), warnings(raw)
     except ValidationError as error:
-        return None, tuple(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return None, tuple(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()), ()
 
 
 def _left_behind(cluster: Cluster, key: CanaryKey) -> Owner | None:
@@ -92,6 +98,8 @@ def _assemble(
 ) -> Snapshot:
     names = Names(key.namespace, owner.target, owner.apex)
 
+    route = choose_route(cluster.list(VIRTUAL_SERVICE, key.namespace), names, owner)
+
     def workload(ref: Ref) -> Workload | None:
         found = cluster.get(ref)
         return Workload(found) if found is not None else None
@@ -110,10 +118,11 @@ def _assemble(
         apex=cluster.get(names.apex_ref),
         primary_service=cluster.get(names.service("primary")),
         canary_service=cluster.get(names.service("canary")),
-        route=choose_route(cluster.list(VIRTUAL_SERVICE, key.namespace), names, owner),
+        route=route,
         rules=_rules(cluster, names),
         revisions=_revisions(cluster, key),
         neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
+        surroundings=surroundings_of(cluster, names, spec, route) if raw is not None else Surroundings(),
     )
 
 
@@ -155,8 +164,9 @@ def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:
 
 def affected(cluster: Cluster, resource: Resource, before: Object | None, after: Object | None) -> Iterator[CanaryKey]:
     """Yield the Canaries that a change of one object may concern; some may come twice."""
+    yield from concerned(cluster, resource, before, after)
     obj = after or before
-    if obj is None:
+    if obj is None or resource in AROUND:
         return
     namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
     if resource in _GROUPS.values():
@@ -174,10 +184,10 @@ def affected(cluster: Cluster, resource: Resource, before: Object | None, after:
 
 def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None) -> bool:
     """Return whether an object may matter to a Canary, by its name or by what it points at."""
-    target, apex = _points_at(canary)
+    target, apex = points_at(canary)
     name = obj["metadata"]["name"]
     if resource in _GROUPS.values():
-        other_target, other_apex = _points_at(obj)
+        other_target, other_apex = points_at(obj)
         return target == other_target or apex == other_apex
     if resource == DEPLOYMENT:
         # By name and not by owner alone: an object of others may hold a name that is needed.
@@ -189,13 +199,6 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
     if resource == SERVICE:
         return _selection(before) != _selection(after)
     return resource in (VIRTUAL_SERVICE, DESTINATION_RULE, AUTOSCALER) and owner_of(obj) is None
-
-
-def _points_at(canary: Object) -> tuple[str, str]:
-    """Return the names of a Canary's target and apex."""
-    spec = canary.get("spec") or {}
-    target = str((spec.get("targetRef") or {}).get("name") or "")
-    return target, str((spec.get("service") or {}).get("name") or target)
 
 
 def _selection(service: Object | None) -> tuple[object, object]:

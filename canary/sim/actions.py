@@ -14,6 +14,7 @@ from canary.core.objects import (
     DESTINATION_RULE,
     SERVICE,
     VIRTUAL_SERVICE,
+    WORKLOAD_ENTRY,
     Ref,
     Resource,
 )
@@ -65,14 +66,17 @@ class Stage:
         return [*self.scenario.objects, dict(self.scenario.canary)]
 
     def obstacle(self, kind: str) -> dict[str, Any]:
-        """Return the manifest of an object that a Canary cannot live with."""
+        """Return the manifest of an object that a Canary cannot live with, or must warn of."""
         apex, target = self.scenario.apex, self.scenario.target.name
         selector = self.scenario.workload["spec"]["selector"]["matchLabels"]
+        past = {"route": [{"destination": {"host": apex}}]}
         specs: dict[str, tuple[Resource, dict[str, Any]]] = {
             "service": (SERVICE, {"selector": selector, "ports": [{"name": "http", "port": 80}]}),
             "autoscaler": (AUTOSCALER, {"scaleTargetRef": {"kind": "Deployment", "name": target}}),
             "rule": (DESTINATION_RULE, {"host": apex}),
             "route": (VIRTUAL_SERVICE, {"hosts": [apex], "gateways": ["elsewhere"], "http": []}),
+            "machine": (WORKLOAD_ENTRY, {"address": "10.0.0.9", "labels": selector}),
+            "bypass": (VIRTUAL_SERVICE, {"hosts": ["shop.io"], "gateways": ["edge"], "http": [past]}),
         }
         resource, spec = specs[kind]
         metadata = {"name": f"{apex}-in-the-way", "namespace": self.scenario.ref.namespace}

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from canary.adapters.kube.trim import trim
+from canary.core.mentions import mentions
 from canary.core.names import CANARY_LABEL, MANAGER
 from canary.core.objects import CONTROLLER_REVISION, Object, Ref, Resource, labels_of
 from canary.ports import ClusterError, Listener
@@ -67,9 +68,19 @@ class SimCluster:
         return self._cache.get(ref.resource, {}).get(ref)
 
     def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
-        """Return the objects of a type in a namespace from the cache, sorted by name."""
+        """Return the objects of a type in a namespace (all: "") from the cache, sorted by name."""
         found = self._cache.get(resource, {})
-        return tuple(found[ref] for ref in sorted(found) if ref.namespace == namespace)
+        return tuple(found[ref] for ref in sorted(found) if namespace in ("", ref.namespace))
+
+    def mentioning(self, resource: Resource, name: str) -> Sequence[Object]:
+        """Return the objects of a type in any namespace that mention a host or Gateway."""
+        found = self._cache.get(resource, {})
+        return tuple(found[ref] for ref in sorted(found) if name in mentions(resource, found[ref]))
+
+    def sees(self, resource: Resource, namespace: str) -> bool:
+        """Return whether what the cache does not hold of a type in a namespace does not exist."""
+        here = self._namespaces is None or namespace in self._namespaces
+        return here and resource not in self._unserved
 
     def everything(self) -> tuple[tuple[Resource, Object], ...]:
         """Return all that the cache holds, in a fixed order."""
@@ -241,5 +252,5 @@ class SimCluster:
     def _caches(self, ref: Ref, obj: Object) -> bool:
         """Return whether the cache holds an object: revisions of other controllers stay outside."""
         known = ref.resource != CONTROLLER_REVISION or CANARY_LABEL in labels_of(obj)
-        here = self._namespaces is None or ref.namespace in self._namespaces
+        here = self._namespaces is None or (ref.namespace or ref.name) in self._namespaces
         return known and here and ref.resource not in self._unserved

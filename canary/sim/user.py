@@ -12,9 +12,14 @@ from canary.core.objects import (
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
+    GATEWAY,
+    NAMESPACE,
     NATIVE_CANARY,
+    PEER_AUTHENTICATION,
     SERVICE,
+    SIDECAR,
     VIRTUAL_SERVICE,
+    WORKLOAD_ENTRY,
     Object,
     Ref,
     annotations_of,
@@ -27,6 +32,11 @@ RESTARTED = "kubectl.kubernetes.io/restartedAt"
 APPLY = "kubectl-client-side-apply"
 
 RESOURCES = (
+    GATEWAY,
+    NAMESPACE,
+    SIDECAR,
+    PEER_AUTHENTICATION,
+    WORKLOAD_ENTRY,
     AUTOSCALER,
     DEPLOYMENT,
     CONTROLLER_REVISION,
@@ -45,7 +55,8 @@ def ref_of_manifest(manifest: Object) -> Ref:
     """Return where a manifest belongs; KeyError for kinds the simulator does not know."""
     resource = BY_KIND[manifest["apiVersion"], manifest["kind"]]
     metadata = manifest["metadata"]
-    return Ref(resource, metadata.get("namespace", DEFAULT_NAMESPACE), metadata["name"])
+    namespace = "" if resource == NAMESPACE else metadata.get("namespace", DEFAULT_NAMESPACE)
+    return Ref(resource, namespace, metadata["name"])
 
 
 class User:

@@ -27,6 +27,8 @@ class ApiServer:
     objects: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
+    plain: bool = False
+    """Refuse streaming lists, and write null where there are no items."""
     url: str = ""
     version: int = 10
     _watches: list[tuple[str, web.StreamResponse, web.Request]] = field(default_factory=list)
@@ -57,19 +59,26 @@ class ApiServer:
         path, watching = request.path, "watch" in request.query
         self.asked["watch" if watching else "list", path] += 1
         status = self.refused.get(path, 200 if path in self.objects else 404)
+        if self.plain and "sendInitialEvents" in request.query:
+            status = 500
         if status != 200:
             return web.json_response({"kind": "Status", "message": f"told to answer {status}"}, status=status)
         if watching:
             return await self._watch(request)
+        items = self._selected(request)
+        return web.json_response(
+            {"metadata": {"resourceVersion": str(self.version)}, "items": items or (None if self.plain else [])}
+        )
+
+    def _selected(self, request: web.Request) -> list[dict[str, Any]]:
         wanted = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
-        items = [obj for obj in self.objects[path] if wanted in ("", obj["metadata"]["name"])]
-        return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
+        return [obj for obj in self.objects[request.path] if wanted in ("", obj["metadata"]["name"])]
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         if "sendInitialEvents" in request.query:
-            for obj in self.objects[request.path]:
+            for obj in self._selected(request):
                 await _send(response, "ADDED", obj)
             end = {"metadata": {"resourceVersion": str(self.version), "annotations": INITIAL_END}}
             await _send(response, "BOOKMARK", end)

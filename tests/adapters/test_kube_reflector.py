@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from canary.adapters.kube.paths import collection, definitions
 from canary.adapters.kube.patience import Patience
 from canary.adapters.kube.reflector import Reflector
 from canary.adapters.kube.watched import Watched
-from canary.core.objects import NATIVE_CANARY
+from canary.core.objects import NAMESPACE, NATIVE_CANARY
 from tests.adapters.api_server import ApiServer, crd, serving
 
 PATH = collection(NATIVE_CANARY)
 BRIEF = Patience(idle=0.4, stall=0.2, absent=0.3, poll=0.02, contact=0.25)
 LONG = Patience(idle=60, stall=60, absent=60, poll=0.02, contact=60)
+
+CANARIES = Watched(NATIVE_CANARY)
 
 World = tuple[ApiServer, KubeClient]
 
@@ -34,12 +37,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def following(client: KubeClient, patience: Patience) -> AsyncIterator[Reflector]:
-    """Run a reflector of Canaries."""
+async def following(
+    client: KubeClient, patience: Patience, watched: Watched = CANARIES, namespace: str = ""
+) -> AsyncIterator[Reflector]:
+    """Run a reflector, of Canaries if no other type is named."""
     reflector = Reflector(
         client,
-        Watched(NATIVE_CANARY),
-        "",
+        watched,
+        namespace,
         transform=lambda _, obj: dict(obj),
         listener=lambda *_: None,
         backoff=Backoff(first=0.01, longest=0.05),
@@ -202,3 +207,43 @@ async def test_silence_counts_from_the_last_word(world: World) -> None:
         asked = server.asked["watch", PATH]
         await eventually(lambda: server.asked["watch", PATH] > asked)
         assert reflector.trouble() is not None
+
+
+async def test_optional_type_nobody_may_read_is_left_out(world: World) -> None:
+    """Take it as empty and say so, ask again after a long time only, and follow it once the right is there."""
+    server, client = world
+    server.install(NATIVE_CANARY)
+    server.objects[PATH] = [canary("web")]
+    server.refused[PATH] = 403
+    async with following(client, LONG, Watched(NATIVE_CANARY, optional=True)) as reflector:
+        await eventually(reflector.synced.is_set)
+        assert (reflector.refused, reflector.absent, len(reflector.store)) == (True, False, 0)
+        assert reflector.trouble() == "403: told to answer 403"
+        asked = server.asked.copy()
+        await asyncio.sleep(0.1)
+        assert server.asked == asked
+    async with following(client, replace(BRIEF, refused=0.02), Watched(NATIVE_CANARY, optional=True)) as reflector:
+        await eventually(lambda: reflector.refused)
+        del server.refused[PATH]
+        await eventually(lambda: len(reflector.store) == 1)
+        assert (reflector.refused, reflector.trouble()) == (False, None)
+
+
+async def test_type_without_namespaces_is_followed_by_name(world: World) -> None:
+    """A controller for one namespace asks for that Namespace alone."""
+    server, client = world
+    shop, other = ({"metadata": {"name": name, "uid": name, "resourceVersion": "5"}} for name in ("shop", "other"))
+    server.objects[collection(NAMESPACE)] = [shop, other]
+    async with following(client, LONG, Watched(NAMESPACE, cluster_scoped=True), "shop") as reflector:
+        await eventually(lambda: len(reflector.store) == 1)
+        assert reflector.store.get("", "shop") is not None
+
+
+async def test_empty_list_of_bare_metadata_is_read(world: World) -> None:
+    """Take no items for none: the API server writes null where it converts an empty list."""
+    server, client = world
+    server.objects[PATH] = []
+    server.plain = True
+    async with following(client, BRIEF, Watched(NATIVE_CANARY, metadata_only=True)) as reflector:
+        await eventually(reflector.synced.is_set)
+        assert server.asked["list", PATH] == 1

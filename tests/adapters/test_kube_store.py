@@ -155,3 +155,29 @@ def test_every_interleaving_ends_at_the_truth(store: Store, seen: Seen, places: 
     assert store.get("shop", "web") == obj(9, uid="u2")
     versions = [after for _, after in seen if after]
     assert versions == sorted(set(versions))
+
+
+def test_index_finds_objects_by_what_they_name() -> None:
+    """Follow an object under every name it has had, also when a list replaces everything."""
+
+    def index(obj: Object) -> list[str]:
+        return list(obj["metadata"].get("labels") or ())
+
+    store = Store(lambda before, after: None, index)
+
+    def labelled(version: int, *names: str, name: str = "web") -> dict[str, Any]:
+        made = obj(version, name)
+        made["metadata"]["labels"] = dict.fromkeys(names, "")
+        return made
+
+    def found(name: str) -> list[str]:
+        return [one["metadata"]["name"] for one in store.mentioning(name)]
+
+    store.observe(labelled(5, "a", "b"))
+    store.observe(labelled(6, "a", name="api"))
+    assert (found("a"), found("b"), found("c")) == (["api", "web"], ["web"], [])
+    store.observe(labelled(7, "c"))
+    assert (found("a"), found("b"), found("c")) == (["api"], [], ["web"])
+    store.vanish(labelled(8, "a", name="api"))
+    store.replace([labelled(9, "b", name="new")], 9, store.newest)
+    assert [found(name) for name in ("a", "b", "c")] == [[], ["new"], []]

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.api.admission import refusals, warnings
+from canary.api.admission import refusals
 from canary.api.unsupported import UNSUPPORTED as UNSUPPORTED_RULES
 from canary.api.wrong import WRONG as WRONG_RULES
 from canary.api.wrong import nothing_at_once
 
-from .manifests import ABSENT, ACCEPTED, COHORT, COOKIES, UNSUPPORTED, WRONG, A, M, S, iterations, listing, steps
+from .manifests import ABSENT, ACCEPTED, COHORT, UNSUPPORTED, WRONG, A, M, S, iterations, listing, steps
 
 
 def _name(value: object) -> str | None:
@@ -140,53 +140,3 @@ def test_admission_rules_each_have_a_case() -> None:
     for rule in (*WRONG_RULES, *UNSUPPORTED_RULES):
         beginning = rule.message.split("{value}")[0]
         assert rule.find is nothing_at_once or any(said.startswith(beginning) for said in messages), rule
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({f"{A}.stepWeight": ABSENT, f"{A}.stepWeights": [1, 5]}, f"{A}.maxWeight is 50 and is ignored"),
-        ({f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: mirror is not true"),
-        ({**steps({"setWeight": 5}), f"{A}.mirror": True}, f"{A}.mirror is true and is ignored: steps says when"),
-        ({**steps({"setWeight": 5}), f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: steps says"),
-        ({"spec.revertOnDeletion": True}, "spec.revertOnDeletion is true and is ignored"),
-        (
-            {f"{M}.0.thresholdRange.interval": "10s"},
-            f'{M}[0].interval is "10s": a window shorter than twice the scrape interval has no rate',
-        ),
-        ({f"{M}.0.thresholdRange": ABSENT}, f"{M}[0] (request-success-rate) has neither min nor max"),
-        (
-            iterations(sessionAffinity={"cookieName": "a"}),
-            f"{A}.sessionAffinity is ignored: the plan gives the canary no weight",
-        ),
-        (
-            {f"{A}.sessionAffinity": {"cookieName": "a", "sameSite": "None"}},
-            f'{A}.sessionAffinity.sameSite is "None" without secure: browsers keep no such cookie; set secure',
-        ),
-        (
-            {f"{A}.sessionAffinity": {"cookieName": "a", "partitioned": True}},
-            f"{A}.sessionAffinity.partitioned is true without secure: browsers keep no such cookie; set secure",
-        ),
-        ({f"{S}.backendTimeout": "3s"}, f"{S}.backendTimeout is ignored"),
-    ],
-    ids=_name,
-)
-def test_admission_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words: str) -> None:
-    """Warn once of what has no effect."""
-    (warning,) = warnings(listing(changes))
-    assert warning.startswith(words)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {f"{A}.sessionAffinity": COOKIES},
-        {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
-        {f"{A}.mirrorWeight": 0},
-        steps({"mirror": {}}),
-    ],
-)
-def test_admission_has_no_warning_for_what_has_an_effect(changes: dict[str, Any]) -> None:
-    """Say nothing about listing 5.1, and nothing about a mirror that is used."""
-    assert warnings(listing(changes)) == ()

@@ -17,8 +17,11 @@ import pytest
 from canary.core.objects import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    DESTINATION_RULE,
     FLAGGER_CANARY,
+    GATEWAY,
     SERVICE,
+    SIDECAR,
     VIRTUAL_SERVICE,
     Object,
     Ref,
@@ -343,6 +346,35 @@ class ClusterContract:
             assert cluster.get(ref) == stored
         await asyncio.sleep(0.3)
         assert cluster.get(ref) == stored
+
+    async def test_objects_are_found_by_the_hosts_and_gateways_they_mention(
+        self, cluster: Cluster, stranger: Stranger, namespace: str
+    ) -> None:
+        """Follow what routes and Sidecars name as it changes, until they are gone."""
+        ref, host = Ref(VIRTUAL_SERVICE, namespace, "web"), f"web-canary.{namespace}.svc.cluster.local"
+        stored = await cluster.create(ref, route())
+        assert [one["metadata"]["name"] for one in cluster.mentioning(VIRTUAL_SERVICE, host)] == ["web"]
+        assert cluster.mentioning(DESTINATION_RULE, host) == cluster.mentioning(VIRTUAL_SERVICE, "web") == ()
+        elsewhere = {"spec": {"http": [{"route": [{"destination": {"host": "x"}}]}], "gateways": ["edge/g"]}}
+        await cluster.patch(ref, elsewhere, resource_version=rv(stored))
+        assert cluster.mentioning(VIRTUAL_SERVICE, host) == ()
+        assert len(cluster.mentioning(VIRTUAL_SERVICE, "edge/g")) == 1
+        caller = Ref(SIDECAR, namespace, "caller")
+        await stranger.create(caller, {"spec": {"egress": [{"hosts": [f"./{host}"]}]}})
+        await eventually(lambda: cluster.mentioning(SIDECAR, host))
+        await stranger.delete(caller)
+        await eventually(lambda: not cluster.mentioning(SIDECAR, host))
+
+    async def test_gateways_of_a_watched_namespace_are_seen(
+        self, cluster: Cluster, stranger: Stranger, namespace: str
+    ) -> None:
+        """Know that a Gateway that is not in the cache does not exist, and see it come."""
+        ref = Ref(GATEWAY, namespace, "edge")
+        assert cluster.sees(GATEWAY, namespace)
+        assert cluster.get(ref) is None
+        server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["shop.io"]}
+        await stranger.create(ref, {"spec": {"selector": {"istio": "edge"}, "servers": [server]}})
+        await eventually(lambda: cluster.get(ref))
 
     async def test_list_is_sorted_and_by_namespace(self, cluster: Cluster, namespace: str) -> None:
         """List one type in one namespace, by name."""

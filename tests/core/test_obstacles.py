@@ -12,7 +12,7 @@ from canary.api.status import Phase
 from canary.core.decide import decide, questions
 from canary.core.names import ALLOW_CANARY, OWNER
 from canary.core.objects import Object
-from canary.core.snapshot import Neighbours, Snapshot
+from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from tests.builders import (
     NOW,
     NS,
@@ -76,6 +76,18 @@ def stray(allow: str = "", **selector: str) -> Object:
     return made
 
 
+def users_apex(app: str, port: int) -> Object:
+    """Return a user's apex Service over other pods or with another port."""
+    return {**apex(adopted=False), "spec": {"selector": {"app": app}, "ports": [{"name": "http", "port": port}]}}
+
+
+def machine(**labels: str) -> Change:
+    """Put a WorkloadEntry into the namespace; labels of its metadata go before those of its spec."""
+    spec = {"address": "10.0.0.9", "labels": {"app": "catalog"}}
+    entry = {"metadata": {"name": "vm-1", "namespace": NS, "labels": labels}, "spec": spec}
+    return having(surroundings=Surroundings(entries=[entry]))
+
+
 AMBIENT = template(**{"istio.io/dataplane-mode": "ambient"})
 HOST = istio("VirtualService", "theirs", hosts=["catalog.istioinaction.svc.cluster.local"])
 
@@ -91,6 +103,7 @@ ANY_TIME: list[tuple[Change, str, str]] = [
     (having(target=deployment(pod=AMBIENT)), "AmbientMode", "pods of Deployment catalog are in ambient mode"),
     (beside(routes=[HOST]), "HostTaken", "VirtualService theirs routes host catalog too"),
     (beside(autoscalers=[scaler()]), "AutoscalerPresent", "HorizontalPodAutoscaler scaler scales Deployment catalog"),
+    (machine(), "WorkloadEntrySelected", "Service catalog selects WorkloadEntry vm-1, which a release would take out"),
     (beside(services=[stray()]), "ForeignService", 'annotate it canary.delivery/allow-canary: "true"'),
     (
         having(canary_service=service("catalog-canary", ours=False)),
@@ -124,12 +137,12 @@ BEFORE_ALONE: list[tuple[Change, str, str]] = [
         "Deployment catalog has 0 replicas and no wish is known; scale it up or annotate it canary.delivery/replicas",
     ),
     (
-        having(apex={**apex(adopted=False), "spec": {"selector": {"app": "catalog"}, "ports": [{"port": 8080}]}}),
+        having(apex=users_apex("catalog", 8080)),
         "PortMismatch",
         "Service catalog has ports 8080, spec.service.port is 80",
     ),
     (
-        having(apex={**apex(adopted=False), "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80}]}}),
+        having(apex=users_apex("shop", 80)),
         "ApexSelectsOthers",
         "Service catalog does not select the pods of Deployment catalog",
     ),
@@ -198,6 +211,7 @@ def test_refused_spec_is_told_in_words() -> None:
         beside(services=[stray("true"), stray(app="web"), service("bare", ours=False, selector={})]),
         beside(services=[stray(app="catalog", tier="x")]),
         having(apex=None),
+        machine(app="web"),
     ],
 )
 def test_neighbours_in_nobodys_way_are_no_obstacle(change: Change) -> None:

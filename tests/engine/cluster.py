@@ -8,6 +8,7 @@ from typing import Any
 
 from canary.core.actions import Event
 from canary.core.measurement import Measurement, Query
+from canary.core.mentions import mentions
 from canary.core.objects import CONTROLLER_REVISION, CanaryKey, Object, Ref, Resource, apply_merge_patch, ref_of
 from canary.core.snapshot import Snapshot
 from canary.ports import Conflict, Listener, NotFound
@@ -23,6 +24,7 @@ class FakeCluster:
         self.failing: dict[str, Exception] = {}
         self.calls: list[str] = []
         self.served = True
+        self.unseen: set[str] = set()
         self._version = 1000
 
     @classmethod
@@ -54,8 +56,18 @@ class FakeCluster:
     def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
         """Return the objects of a type."""
         return [
-            self.objects[ref] for ref in sorted(self.objects) if (ref.resource, ref.namespace) == (resource, namespace)
+            self.objects[ref]
+            for ref in sorted(self.objects)
+            if ref.resource == resource and namespace in ("", ref.namespace)
         ]
+
+    def mentioning(self, resource: Resource, name: str) -> Sequence[Object]:
+        """Return the objects of a type that mention a host or Gateway."""
+        return [one for one in self.list(resource, "") if name in mentions(resource, one)]
+
+    def sees(self, resource: Resource, namespace: str) -> bool:
+        """Return whether a type is watched: everywhere but in `unseen`."""
+        return namespace not in self.unseen
 
     def subscribe(self, listener: Listener) -> None:
         """Tell nobody."""

@@ -19,6 +19,7 @@ FAILURES = Path(__file__).parents[2] / "build" / "schedules"
 """Where a failing schedule is left for `canary simulate --schedule FILE`."""
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE", "ci") == "long"
+OBSTACLES = ("service", "autoscaler", "rule", "route", "machine", "bypass")
 TIMES = 20 if LONG else 1
 """How many times the examples of CI a long run draws."""
 
@@ -131,7 +132,7 @@ EDITS = st.one_of(
     action("erase_status"),
     action("undo", what=st.sampled_from(("route", "apex")), times=st.integers(1, 5)),
     action("kill_pods", role=st.sampled_from(("primary", "canary", "target")), count=st.sampled_from((None, 1))),
-    action("obstacle", kind=st.sampled_from(("service", "autoscaler", "rule", "route")), lasts=seconds(1, 60)),
+    action("obstacle", kind=st.sampled_from(OBSTACLES), lasts=seconds(1, 60)),
     action("proxies", share=st.sampled_from((0.2, 0.5, 1.0)), lasts=seconds(1, 40)),
     action(
         "behave",

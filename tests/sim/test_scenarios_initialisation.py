@@ -265,6 +265,7 @@ FOREIGN_SERVICE = service("catalog-canary", selector={"app": "other"})
         ("service", "ForeignService"),
         ("autoscaler", "AutoscalerPresent"),
         ("route", "HostTaken"),
+        ("machine", "WorkloadEntrySelected"),
         (FOREIGN_PRIMARY, "NameTaken"),
         (FOREIGN_SERVICE, "NameTaken"),
     ],

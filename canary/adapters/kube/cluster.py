@@ -14,7 +14,7 @@ from canary.adapters.kube.pack import all_whole, keep, whole
 from canary.adapters.kube.paths import collection, definition, kind_name, single
 from canary.adapters.kube.reflector import Reflector
 from canary.adapters.kube.trim import trim
-from canary.adapters.kube.watched import CANARIES, SHARED, Watched
+from canary.adapters.kube.watched import CANARIES, SHARED
 from canary.core.objects import Object, Ref, Resource
 from canary.ports import Listener, NotFound
 
@@ -31,7 +31,7 @@ class KubeCluster:
         self._reflectors = {
             (watched.resource, namespace): Reflector(client, watched, namespace, transform=keep, listener=self._changed)
             for watched in (*canaries, *SHARED)
-            for namespace in (("",) if watched.cluster_scoped else namespaces or ("",))
+            for namespace in (namespaces or ("",))
         }
 
     async def run(self) -> None:
@@ -51,7 +51,7 @@ class KubeCluster:
         """Return which caches cannot be relied on now, and why; of the Canaries' groups one may be missing."""
         canaries = [one for one in self._reflectors.values() if one.watched in CANARIES]
         served = any(not one.absent for one in canaries)
-        spared = [one for one in self._reflectors.values() if one.absent and _may_be_absent(one.watched, served)]
+        spared = [one for one in self._reflectors.values() if _may_be_missing(one, served)]
         return [
             {"kind": kind_name(one.resource), "namespace": one.namespace, "reason": trouble}
             for one in self._reflectors.values()
@@ -66,7 +66,7 @@ class KubeCluster:
 
     def get(self, ref: Ref) -> Object | None:
         """Return an object from the cache; None too for what is not watched."""
-        reflector = self._reflector(ref.resource, ref.namespace)
+        reflector = self._reflector(ref.resource, ref.namespace or ref.name)
         obj = reflector.store.get(ref.namespace, ref.name) if reflector else None
         return None if obj is None else whole(obj)
 
@@ -77,6 +77,16 @@ class KubeCluster:
             return all_whole(reflector.store.list(namespace)) if reflector else ()
         stores = [one.store for (kind, _), one in self._reflectors.items() if kind == resource]
         return all_whole(tuple(obj for store in stores for obj in store.list("")))
+
+    def mentioning(self, resource: Resource, name: str) -> Sequence[Object]:
+        """Return the objects of a type in any namespace that mention a host or Gateway, from an index."""
+        stores = [one.store for (kind, _), one in self._reflectors.items() if kind == resource]
+        return all_whole(tuple(obj for store in stores for obj in store.mentioning(name)))
+
+    def sees(self, resource: Resource, namespace: str) -> bool:
+        """Return whether what the cache does not hold of a type in a namespace does not exist."""
+        reflector = self._reflector(resource, namespace)
+        return reflector is not None and reflector.synced.is_set() and not (reflector.absent or reflector.refused)
 
     def subscribe(self, listener: Listener) -> None:
         """Call the listener on every later change of the cache."""
@@ -169,5 +179,7 @@ class KubeCluster:
                 _log.exception("listener_failed", resource=resource.plural)
 
 
-def _may_be_absent(watched: Watched, served: bool) -> bool:
-    return watched.optional or (watched in CANARIES and served)
+def _may_be_missing(reflector: Reflector, served: bool) -> bool:
+    if reflector.watched.optional:
+        return reflector.absent or reflector.refused
+    return reflector.absent and reflector.watched in CANARIES and served

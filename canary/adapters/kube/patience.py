@@ -13,6 +13,7 @@ class Patience:
     ``stall``: a streaming list that pauses waits for an etcd that cannot tell its progress: list instead.
     ``absent``: a type with objects that is answered 404 is believed gone then, as is one nobody may look up.
     ``poll``: the pause between two questions for a definition that nobody may watch.
+    ``refused``: the pause before an optional type nobody may read is asked for again.
     ``contact``: a cache that has not followed the server for longer is not to be relied on.
     """
 
@@ -21,6 +22,7 @@ class Patience:
     absent: float = 30.0
     poll: float = 5.0
     contact: float = 60.0
+    refused: float = 600.0
 
 
 PATIENCE = Patience()

@@ -19,6 +19,7 @@ from canary.adapters.kube.paths import collection, kind_name
 from canary.adapters.kube.patience import PATIENCE, Patience
 from canary.adapters.kube.store import Store
 from canary.adapters.kube.watched import Watched
+from canary.core.mentions import mentions
 from canary.core.objects import Object, Resource
 from canary.ports import ClusterError, NotFound, Refused, Retryable
 
@@ -46,12 +47,11 @@ class Reflector:
         backoff: Backoff | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
-        self.watched = watched
-        self.resource = resource = watched.resource
+        self.watched, self.resource = watched, (resource := watched.resource)
         self.namespace = namespace
-        self.store = Store(lambda before, after: listener(resource, before, after))
+        self.store = Store(lambda before, after: listener(resource, before, after), lambda obj: mentions(resource, obj))
         self.synced = asyncio.Event()
-        self.absent = False
+        self.absent = self.refused = False
         self._problem = "not listed yet"
         self._client = client
         self._definition = Definition(client, resource, patience)
@@ -72,7 +72,7 @@ class Reflector:
         """Return why the store cannot be relied on now; None when it can."""
         if self.absent:
             return f"not installed: no CustomResourceDefinition serves {self.resource.version}"
-        if not self.synced.is_set():
+        if self.refused or not self.synced.is_set():
             return self._problem
         silent = 0.0 if self._open else asyncio.get_running_loop().time() - self._heard
         return f"not followed for {silent:.0f} s: {self._problem}" if silent >= self._patience.contact else None
@@ -102,8 +102,10 @@ class Reflector:
         except Expired as fault:
             self._version = None
             return self._failed(fault)
+        except Forbidden as fault:
+            return self._do_without(fault) if self.watched.optional else self._failed(fault)
         except (Refused, ServerFault) as fault:
-            if isinstance(fault, Forbidden) or not self._listing_streams():
+            if not self._listing_streams():
                 return self._failed(fault)
             _log.debug("streaming_list_refused", resource=str(self), error=str(fault))
             self._streaming = False
@@ -136,6 +138,14 @@ class Reflector:
         tell = _log.debug if known else _log.warning
         tell("watch_interrupted", resource=str(self), error=str(fault), again_in=round(pause, 2))
         return pause
+
+    def _do_without(self, fault: Forbidden) -> float:
+        """Do without an optional type that nobody may read, and return for how long."""
+        if not self.refused:
+            _log.warning("type_not_read", resource=str(self), error=str(fault), effect="what rests on it is off")
+        self._empty()
+        self.absent, self.refused, self._problem = False, True, str(fault)
+        return self._patience.refused
 
     def _recovered(self) -> None:
         self._backoff.reset()
@@ -219,7 +229,8 @@ class Reflector:
             page = await self._client.read(
                 self._path, resource=self.resource.plural, verb="list", params=params, accept=accept
             )
-            listed += [self._transform(self.watched, item) for item in page["items"]]
+            # Of bare metadata "no items" is null.
+            listed += [self._transform(self.watched, item) for item in page["items"] or ()]
             if not (token := page["metadata"].get("continue")):
                 break
             params["continue"] = token
@@ -231,7 +242,7 @@ class Reflector:
         self.store.replace(listed, version, floor)
         self._version = version
         self._missed_since = None
-        self.absent = False
+        self.absent = self.refused = False
         self._arrived()
 
     async def _missed(self) -> bool:
@@ -268,10 +279,13 @@ class Reflector:
 
     @property
     def _path(self) -> str:
-        return collection(self.resource, self.namespace)
+        return collection(self.resource, "" if self.watched.cluster_scoped else self.namespace)
 
     def _selection(self) -> dict[str, str]:
-        return {"labelSelector": self.watched.label} if self.watched.label else {}
+        selection = {"labelSelector": self.watched.label} if self.watched.label else {}
+        if self.watched.cluster_scoped and self.namespace:
+            selection["fieldSelector"] = f"metadata.name={self.namespace}"
+        return selection
 
     def _params(self) -> dict[str, str]:
         # Lengths differ so that the watches of many controllers do not all return at once.

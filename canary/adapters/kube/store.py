@@ -8,6 +8,8 @@ from canary.core.objects import Object
 
 Change = Callable[[Object | None, Object | None], None]
 """Called with (object before, object after) on every change; None = absent."""
+Index = Callable[[Object], Iterable[str]]
+"""Return the names under which an object is looked up, besides its own."""
 
 _Key = tuple[str, str]
 
@@ -29,8 +31,10 @@ class Store:
     what is known changes nothing.
     """
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, index: Index = lambda _: ()) -> None:
         self._change = change
+        self._index = index
+        self._named: dict[str, set[_Key]] = {}
         self._objects: dict[str, dict[str, Object]] = {}
         self._sorted: dict[str, tuple[Object, ...]] = {}
         self._passed = 0  # the watch has told everything up to this version
@@ -62,6 +66,10 @@ class Store:
                 return ()
             self._sorted[namespace] = tuple(obj for _, obj in sorted(names.items()))
         return self._sorted[namespace]
+
+    def mentioning(self, name: str) -> Sequence[Object]:
+        """Return the objects that the index has under a name, sorted by namespace and name."""
+        return tuple(self._objects[namespace][own] for namespace, own in sorted(self._named.get(name, ())))
 
     def observe(self, obj: Object) -> None:
         """Take an object the watch tells to be there."""
@@ -134,6 +142,7 @@ class Store:
         before = self.get(namespace, name)
         self._objects.setdefault(namespace, {})[name] = obj
         self._sorted.pop(namespace, None)
+        self._reindex(key, before, obj)
         self._newest = max(self._newest, version_of(obj))
         self._change(before, obj)
 
@@ -145,4 +154,14 @@ class Store:
             self._objects.pop(namespace, None)
         self._sorted.pop(namespace, None)
         if before is not None:
+            self._reindex(key, before, None)
             self._change(before, None)
+
+    def _reindex(self, key: _Key, before: Object | None, after: Object | None) -> None:
+        old, new = (frozenset(self._index(obj)) if obj is not None else frozenset() for obj in (before, after))
+        for name in old - new:
+            self._named[name].discard(key)
+            if not self._named[name]:
+                del self._named[name]
+        for name in new - old:
+            self._named.setdefault(name, set()).add(key)

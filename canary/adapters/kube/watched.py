@@ -11,9 +11,14 @@ from canary.core.objects import (
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
+    GATEWAY,
+    NAMESPACE,
     NATIVE_CANARY,
+    PEER_AUTHENTICATION,
     SERVICE,
+    SIDECAR,
     VIRTUAL_SERVICE,
+    WORKLOAD_ENTRY,
     Object,
     Resource,
     labels_of,
@@ -26,7 +31,8 @@ class Watched:
 
     ``label``: only objects that carry it.  ``metadata_only``: bodies are neither sent nor kept.
     ``packed``: bodies are kept compressed, for types read by name of which a cluster has thousands.
-    ``cluster_scoped``: its objects have no namespace.  ``optional``: an add-on that may never be installed.
+    ``cluster_scoped``: its objects have no namespace; a controller for some namespaces follows those of their names.
+    ``optional``: it may be that it is never installed, or that nobody gives us the right to read it.
     """
 
     resource: Resource
@@ -52,4 +58,10 @@ SHARED = (
     Watched(VIRTUAL_SERVICE),
     Watched(DESTINATION_RULE),
     Watched(AUTOSCALER),
+    # Warnings rest on these alone.
+    Watched(GATEWAY, metadata_only=True, optional=True),
+    Watched(NAMESPACE, metadata_only=True, cluster_scoped=True, optional=True),
+    Watched(SIDECAR, optional=True),
+    Watched(PEER_AUTHENTICATION, optional=True),
+    Watched(WORKLOAD_ENTRY, optional=True),
 )

@@ -9,17 +9,11 @@ from canary.core.actions import Event
 from canary.core.advance.drift import count_drift, moved_since
 from canary.core.advance.initialise import handed_over
 from canary.core.advance.outcome import Advance, with_condition, without_condition
+from canary.core.advance.readiness import readiness
 from canary.core.advance.recover import going_back, promotion_failed
 from canary.core.advance.sessions import remember_cookies
 from canary.core.advance.waits import tell_waits
 from canary.core.moment import Change
-from canary.core.obstacles import (
-    BEFORE_A_RUN,
-    BEFORE_INITIALISATION,
-    Obstacle,
-    contested,
-    find_obstacle,
-)
 from canary.core.revisions import revision_id
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
 from canary.core.view import GRID_SLACK, IDLE, View
@@ -38,7 +32,7 @@ def record(view: View, advance: Advance) -> Advance:
     events += diverted
     status, waits = tell_waits(view, status)
     events += waits
-    status, told = _readiness(view, status)
+    status, told = readiness(view, status)
     events += told
     return Advance(_counted(view, status), tuple(events))
 
@@ -180,36 +174,6 @@ def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Eve
         status = with_condition(status, "TrafficDiverted", "False", "CanaryReady", message, view.now)
         return status, [Event("Undiverted", message)]
     return status, []
-
-
-def _readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
-    """Set condition Ready, with one event when it turns for the worse."""
-    finders = BEFORE_INITIALISATION if status.phase in (Phase.NONE, Phase.INITIALIZING) else BEFORE_A_RUN
-    obstacle = find_obstacle(view, finders) or _primary_in_trouble(view, status) or contested(status)
-    if obstacle is None:
-        initialised = status.phase not in (Phase.NONE, Phase.INITIALIZING)
-        if initialised:
-            return with_condition(status, "Ready", "True", "Served", "objects are in place", view.now), []
-        return with_condition(status, "Ready", "False", "Initializing", status.message or "", view.now), []
-    before = status.condition("Ready")
-    told = before is not None and (before.reason, before.message) == (obstacle.reason, obstacle.message)
-    status = with_condition(status, "Ready", "False", obstacle.reason, obstacle.message, view.now)
-    if status.phase in (Phase.NONE, Phase.INITIALIZING):
-        status = status.model_copy(update={"message": obstacle.message})
-    return status, [] if told else [Event(obstacle.reason, obstacle.message, "Warning")]
-
-
-def _primary_in_trouble(view: View, status: CanaryStatus) -> Obstacle | None:
-    if view.primary is None or status.revisions.primary is None:
-        return None
-    stays = status.phase is Phase.FAILED and view.primary.ready == 0 and view.weights not in (None, PRIMARY_ONLY)
-    if stays and not promotion_failed(view):
-        name = view.primary.ref.name
-        return Obstacle("PrimaryNotReady", f"Deployment {name} has no ready pod; weights stay until it has one")
-    if not view.primary.stuck:
-        return None
-    reason = "PromotionFailed" if status.phase is Phase.FAILED else "PrimaryNotReady"
-    return Obstacle(reason, status.message or f"Deployment {view.primary.ref.name} is not ready")
 
 
 def _counted(view: View, status: CanaryStatus) -> CanaryStatus:

@@ -7,7 +7,8 @@ from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, pending, revisions, row, without_condition
 from canary.core.advance.recover import going_back, promotion_failed, recover
 from canary.core.moment import Change
-from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED, find_obstacle
+from canary.core.obstacle import find_obstacle
+from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
 from canary.core.revisions import revision_id
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View

@@ -7,7 +7,8 @@ from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, row, saying
 from canary.core.names import owner_of
 from canary.core.objects import canonical
-from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle
+from canary.core.obstacle import find_obstacle
+from canary.core.obstacles import BEFORE_INITIALISATION
 from canary.core.revisions import revision_id
 from canary.core.routes.choice import is_marked
 from canary.core.routes.routing import PRIMARY_ONLY

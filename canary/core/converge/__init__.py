@@ -10,7 +10,8 @@ from canary.core.converge.pods import canary_actions, primary_actions, target_ac
 from canary.core.converge.policies import policy_actions
 from canary.core.converge.traffic import service_actions, traffic_actions, urgent_actions
 from canary.core.objects import DESTINATION_RULE, SERVICE
-from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle, taken_names
+from canary.core.obstacle import find_obstacle
+from canary.core.obstacles import BEFORE_INITIALISATION, taken_names
 from canary.core.revisions import to_object
 from canary.core.view import IDLE, View
 

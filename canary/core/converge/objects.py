@@ -6,13 +6,13 @@ from typing import Any
 
 from canary.core.names import OWNER, REVISION_LABEL, ROLE_LABEL, TARGET, WISH, Role, owned_metadata
 from canary.core.objects import DEPLOYMENT, SERVICE, Object, annotations_of, merge_patch
+from canary.core.protocols import prefixed
 from canary.core.revisions import Revision
 from canary.core.view import View
 from canary.core.workload import Workload
 
 _FOLLOWED = ("strategy", "minReadySeconds", "revisionHistoryLimit")
 _PORT_FIELDS = ("name", "port", "protocol", "targetPort", "appProtocol")
-_PROTOCOLS = ("http", "http2", "https", "grpc", "grpc-web", "tcp", "tls", "mongo", "mysql", "redis", "udp")
 
 
 def base_selector(view: View) -> dict[str, str]:
@@ -93,7 +93,7 @@ def wanted_ports(view: View) -> list[dict[str, Any]]:
     if ours or apex is None:
         service = spec.service
         port: dict[str, Any] = {
-            "name": _prefixed(service.port_name),
+            "name": prefixed(service.port_name),
             "port": service.port,
             "protocol": "TCP",
             "targetPort": service.pod_port,
@@ -103,17 +103,13 @@ def wanted_ports(view: View) -> list[dict[str, Any]]:
         return [port]
     ports = (apex.get("spec") or {}).get("ports") or []
     kept = [{k: p[k] for k in _PORT_FIELDS if k in p} for p in ports]
-    return [{**p, "name": _prefixed(p.get("name") or "http")} for p in kept]
+    return [{**p, "name": prefixed(p.get("name") or "http")} for p in kept]
 
 
 def _adopted(apex: Object) -> bool:
     from canary.core.names import CHANGED
 
     return CHANGED in annotations_of(apex)
-
-
-def _prefixed(name: str) -> str:
-    return name if name in _PROTOCOLS or name.split("-")[0] in _PROTOCOLS else f"http-{name}"
 
 
 def make_service(view: View, name: str, role: Role) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -9,6 +10,8 @@ from typing import Literal
 from canary.core.names import Names
 
 Side = Literal["apex", "primary", "canary"]
+SERVICES = ".svc.cluster.local"
+"""The domain of Services, behind name and namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,34 @@ def _hosts(names: Names) -> dict[str, Host]:
 
 def suffixes(namespace: str) -> tuple[str, ...]:
     """Return what may follow a Service's name in its host, seen from its own namespace."""
-    return ("", f".{namespace}", f".{namespace}.svc", f".{namespace}.svc.cluster.local")
+    return ("", f".{namespace}", f".{namespace}.svc", f".{namespace}{SERVICES}")
 
 
 def spellings(name: str, namespace: str) -> frozenset[str]:
     """Return every host that means the Service of this name and namespace, seen from there."""
     return frozenset(f"{name}{suffix}" for suffix in suffixes(namespace))
+
+
+def qualified(host: str, namespace: str) -> str:
+    """Return a host as Istio reads it in an object of a namespace: a bare name is a Service of that namespace."""
+    return host if "." in host or host.startswith("*") else f"{host}.{namespace}{SERVICES}"
+
+
+def service_of(host: str) -> tuple[str, str] | None:
+    """Return name and namespace of the Service a qualified host means; None for any other host."""
+    name, _, namespace = host.removesuffix(SERVICES).partition(".")
+    return (name, namespace) if host.endswith(SERVICES) and namespace and "." not in namespace else None
+
+
+@lru_cache(maxsize=4096)
+def covering(host: str) -> tuple[str, ...]:
+    """Return the wildcard hosts that take in a qualified one, the widest first."""
+    parts = host.split(".")[1:]
+    return ("*", *("*." + ".".join(parts[i:]) for i in reversed(range(len(parts)))))
+
+
+@lru_cache(maxsize=4096)
+def qualified_hosts(names: Names) -> Mapping[Side, str]:
+    """Return the qualified hosts of the three Services."""
+    sides: tuple[Side, ...] = ("apex", "primary", "canary")
+    return {side: qualified(Host(side, "").spelled(names, side), names.namespace) for side in sides}

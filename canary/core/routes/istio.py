@@ -33,7 +33,7 @@ ROUTE_NAME = "weighted"
 
 def make_route(spec: CanarySpec, names: Names, owner: Owner, routing: Routing) -> dict[str, Any]:
     """Return the VirtualService we make when the apex has none."""
-    managed = _managed(spec)
+    managed = route_fields(spec)
     metadata = owned_metadata(names.apex, names.namespace, owner)
     metadata["annotations"][ROUTE_FIELDS] = ",".join(managed)
     http, _ = rewrite([_generated(names, managed)], names, routing, ())
@@ -71,7 +71,7 @@ def rewrite_route(
 
 def refuse_generated(spec: CanarySpec, names: Names, plan: Sequence[Routing]) -> str | None:
     """Return why the route that a spec asks for cannot do what its plan asks for; None when it can."""
-    made = [_generated(names, _managed(spec))]
+    made = [_generated(names, route_fields(spec))]
     return next((why for one in plan if (why := find_conflict(made, names, one))), None)
 
 
@@ -132,7 +132,7 @@ def _our_entries(
     managed: dict[str, Any] = {}
     dropped: list[str] = list(MIRROR_FIELDS)
     if spec is not None:
-        managed = _managed(spec)
+        managed = route_fields(spec)
         dropped += [name for name in annotations.get(ROUTE_FIELDS, "").split(",") if name and name not in managed]
         annotations[ROUTE_FIELDS] = ",".join(managed)
     present = _find_generated(entries, names)
@@ -164,8 +164,8 @@ def _addressed(spec: CanarySpec) -> dict[str, Any]:
     return {"hosts": list(spec.hosts), "gateways": list(spec.service.route_gateways)}
 
 
-def _managed(spec: CanarySpec) -> dict[str, Any]:
-    """Return the http route fields that come from the spec."""
+def route_fields(spec: CanarySpec) -> dict[str, Any]:
+    """Return the http route fields that come from the spec, those named there alone."""
     service = spec.service
     fields = {
         "match": list(service.match) or None,

@@ -1,0 +1,118 @@
+"""What a Canary that can be run asks for in vain."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from canary.api.duration import parse_duration
+from canary.api.rules import Node, nodes, written
+
+SHORTEST_WINDOW_SECONDS = 30
+FOREIGN = (
+    ("spec", "ingressRef"),
+    ("spec", "routeRef"),
+    ("spec", "upstreamRef"),
+    ("spec.service", "backendTimeout"),
+    ("spec.service", "gatewayRefs"),
+    ("spec.service", "mirror"),
+    ("spec.service", "meshName"),
+    ("spec.service", "backends"),
+)
+_WITHOUT_CEILING = {
+    "stepWeights": "the last entry of stepWeights is the maximum; remove it",
+    "iterations": "iterations have no weights; remove it",
+    "steps": "steps say their weights themselves; remove it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """One warning: a CamelCase reason, and a sentence that names the object, the value and the cure."""
+
+    reason: str
+    message: str
+
+
+def warnings(raw: Node) -> tuple[Caution, ...]:
+    """Return what the Canary in `raw`, of which nothing is refused, asks for in vain."""
+    return tuple(Caution(reason, sentence) for reason, finder in WARNINGS for sentence in finder(raw))
+
+
+def ceiling_unused(raw: Node) -> Iterator[str]:
+    """Find a maxWeight in a plan that has no use for one."""
+    analysis = raw["spec"]["analysis"]
+    for field, why in _WITHOUT_CEILING.items():
+        if analysis.get(field) and analysis.get("maxWeight"):
+            yield f"spec.analysis.maxWeight is {analysis['maxWeight']} and is ignored: {why}"
+
+
+def mirror_unused(raw: Node) -> Iterator[str]:
+    """Find a mirror that the plan does not use."""
+    analysis = raw["spec"]["analysis"]
+    if analysis.get("steps"):
+        for field in ("mirror", "mirrorWeight"):
+            if analysis.get(field):
+                yield f"spec.analysis.{field} is {written(analysis[field])} and is ignored: steps says when to mirror"
+    elif analysis.get("mirrorWeight") and not analysis.get("mirror"):
+        yield f"spec.analysis.mirrorWeight is {analysis['mirrorWeight']} and is ignored: mirror is not true"
+
+
+def revert_asked(raw: Node) -> Iterator[str]:
+    """Find the wish to revert on deletion."""
+    if raw["spec"].get("revertOnDeletion"):
+        yield "spec.revertOnDeletion is true and is ignored: deletion is always safe; remove it"
+
+
+def window_too_short(raw: Node) -> Iterator[str]:
+    """Find a window in which Prometheus may see no two samples."""
+    for path, metric in nodes(raw, "spec.analysis.metrics[]"):
+        inside = (metric.get("thresholdRange") or {}).get("interval")
+        window = metric.get("interval") or inside
+        if window and parse_duration(window).total_seconds() < SHORTEST_WINDOW_SECONDS:
+            short = "a window shorter than twice the scrape interval has no rate; use 30s or more"
+            yield f'{path}.interval is "{window}": {short}'
+
+
+def check_without_limits(raw: Node) -> Iterator[str]:
+    """Find a check that no value can fail."""
+    for path, metric in nodes(raw, "spec.analysis.metrics[]"):
+        bounds = metric.get("thresholdRange") or {}
+        if bounds.get("min") is None and bounds.get("max") is None and not metric.get("threshold"):
+            yield f"{path} ({metric['name']}) has neither min nor max: every value passes; give it a thresholdRange"
+
+
+def meant_for_others(raw: Node) -> Iterator[str]:
+    """Find fields of other providers than Istio."""
+    for at, field in FOREIGN:
+        for path, node in nodes(raw, at):
+            if node.get(field):
+                yield f"{path}.{field} is ignored: it has no effect with Istio; remove it"
+
+
+def sessions_unused(raw: Node) -> Iterator[str]:
+    """Find cookies in a plan that gives the canary no weight."""
+    analysis = raw["spec"]["analysis"]
+    weighs = any(step.get("setWeight") for step in analysis.get("steps") or ())
+    if analysis.get("sessionAffinity") and not (analysis.get("stepWeight") or analysis.get("stepWeights") or weighs):
+        yield "spec.analysis.sessionAffinity is ignored: the plan gives the canary no weight; remove it"
+
+
+def cookie_browsers_refuse(raw: Node) -> Iterator[str]:
+    """Find cookies that browsers do not keep, so that their callers would be drawn at each request."""
+    for path, affinity in nodes(raw, "spec.analysis.sessionAffinity"):
+        for field, asked in (("sameSite", affinity.get("sameSite") == "None"), ("partitioned", True)):
+            given = affinity.get(field) if asked else None
+            if given and not affinity.get("secure"):
+                yield f"{path}.{field} is {written(given)} without secure: browsers keep no such cookie; set secure"
+
+
+WARNINGS: tuple[tuple[str, Callable[[Node], Iterator[str]]], ...] = (
+    ("FieldIgnored", ceiling_unused),
+    ("FieldIgnored", mirror_unused),
+    ("FieldIgnored", revert_asked),
+    ("FieldIgnored", sessions_unused),
+    ("FieldIgnored", meant_for_others),
+    ("CookieNotKept", cookie_browsers_refuse),
+    ("WindowTooShort", window_too_short),
+    ("CheckWithoutLimits", check_without_limits),
+)
+"""Each finder with the reason it is told under."""

@@ -1,0 +1,73 @@
+"""Condition Ready: whether the Canary is served, what stands in its way, and what may spoil a release."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from canary.api.status import CanaryStatus, Condition, ConditionStatus, Phase
+from canary.api.warnings import Caution
+from canary.core.actions import Event
+from canary.core.advance.outcome import with_condition
+from canary.core.advance.recover import promotion_failed
+from canary.core.obstacle import Obstacle, find_obstacle
+from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, contested
+from canary.core.routes.routing import PRIMARY_ONLY
+from canary.core.view import View
+from canary.core.warnings import find_warnings
+
+READY = "Ready"
+SERVED, IN_PLACE = "Served", "objects are in place"
+
+
+def readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
+    """Set condition Ready; one event tells of an obstacle or a warning that was not there before.
+
+    The condition names all warnings, and so is the memory of what was told, also for the next process.
+    """
+    begins = status.phase in (Phase.NONE, Phase.INITIALIZING)
+    finders = BEFORE_INITIALISATION if begins else BEFORE_A_RUN
+    obstacle = find_obstacle(view, finders) or _primary_in_trouble(view, status) or contested(status)
+    warnings = find_warnings(view)
+    before = status.condition(READY)
+    events = [Event(one.reason, one.message, "Warning") for one in _untold(obstacle, warnings, before)]
+    value, reason, said = _verdict(status, begins, obstacle)
+    if warnings and reason == SERVED:
+        reason = warnings[0].reason
+    message = ". ".join((said, *map(_in_words, warnings)))
+    if obstacle is not None and begins:
+        status = status.model_copy(update={"message": said})
+    return with_condition(status, READY, value, reason, message, view.now), events
+
+
+def _verdict(status: CanaryStatus, begins: bool, obstacle: Obstacle | None) -> tuple[ConditionStatus, str, str]:
+    if obstacle is not None:
+        return "False", obstacle.reason, obstacle.message
+    return ("False", "Initializing", status.message or "") if begins else ("True", SERVED, IN_PLACE)
+
+
+def _untold(
+    obstacle: Obstacle | None, warnings: Sequence[Caution], before: Condition | None
+) -> list[Obstacle | Caution]:
+    known = before.message if before is not None else ""
+    found: list[Obstacle | Caution] = [one for one in warnings if _in_words(one) not in known]
+    stays = before is not None and obstacle is not None and before.reason == obstacle.reason
+    if obstacle is not None and not (stays and known.startswith(obstacle.message)):
+        found.insert(0, obstacle)
+    return found
+
+
+def _in_words(warning: Caution) -> str:
+    return f"{warning.reason}: {warning.message}"
+
+
+def _primary_in_trouble(view: View, status: CanaryStatus) -> Obstacle | None:
+    if view.primary is None or status.revisions.primary is None:
+        return None
+    stays = status.phase is Phase.FAILED and view.primary.ready == 0 and view.weights not in (None, PRIMARY_ONLY)
+    if stays and not promotion_failed(view):
+        name = view.primary.ref.name
+        return Obstacle("PrimaryNotReady", f"Deployment {name} has no ready pod; weights stay until it has one")
+    if not view.primary.stuck:
+        return None
+    reason = "PromotionFailed" if status.phase is Phase.FAILED else "PrimaryNotReady"
+    return Obstacle(reason, status.message or f"Deployment {view.primary.ref.name} is not ready")

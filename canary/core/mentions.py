@@ -1,0 +1,90 @@
+"""Which hosts and Gateways an Istio object names: how objects of any namespace are found without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from canary.api.canary import CanarySpec
+from canary.core.objects import DESTINATION_RULE, SIDECAR, VIRTUAL_SERVICE, Object, Resource
+from canary.core.routes.hosts import qualified
+
+MESH = "mesh"
+"""The gateway that stands for all sidecars."""
+
+
+def mentions(resource: Resource, obj: Object) -> frozenset[str]:
+    """Return the qualified hosts an object names, and the Gateways as ``namespace/name``.
+
+    Of a VirtualService its hosts, gateways and destinations, of a DestinationRule its host, of a Sidecar
+    the hosts it lists; of other types nothing.
+    """
+    if resource == VIRTUAL_SERVICE:
+        return route_hosts(obj) | destinations(obj) | route_gateways(obj) - {MESH}
+    if resource == DESTINATION_RULE:
+        return frozenset({rule_host(obj)})
+    return frozenset(listed_hosts(obj)) if resource == SIDECAR else frozenset()
+
+
+def rule_host(rule: Object) -> str:
+    """Return the host that a DestinationRule speaks of."""
+    return qualified(str((rule.get("spec") or {}).get("host") or ""), rule["metadata"].get("namespace", ""))
+
+
+def route_hosts(route: Object) -> frozenset[str]:
+    """Return the hosts that a VirtualService is asked for."""
+    return _qualified((route.get("spec") or {}).get("hosts"), route)
+
+
+def route_gateways(route: Object) -> frozenset[str]:
+    """Return the gateways at which a VirtualService holds."""
+    return gateways_of((route.get("spec") or {}).get("gateways"), route["metadata"].get("namespace", ""))
+
+
+def wanted_hosts(route: Object | None, spec: CanarySpec | None, namespace: str) -> frozenset[str]:
+    """Return the qualified hosts of a Canary's route, as it is or as it will be made."""
+    if route is not None:
+        return route_hosts(route)
+    return frozenset(qualified(host, namespace) for host in (spec.hosts if spec else ()))
+
+
+def wanted_gateways(route: Object | None, spec: CanarySpec | None, namespace: str) -> frozenset[str]:
+    """Return the gateways of a Canary's route, as it is or as it will be made."""
+    if route is not None:
+        return route_gateways(route)
+    return gateways_of(spec.service.route_gateways if spec else (), namespace)
+
+
+def destinations(route: Object) -> frozenset[str]:
+    """Return the hosts that a VirtualService sends requests or connections to."""
+    spec = route.get("spec") or {}
+    entries = (one for kind in ("http", "tls", "tcp") for one in spec.get(kind) or ())
+    targets = (one.get("destination") or {} for entry in entries for one in entry.get("route") or ())
+    return _qualified((one.get("host") for one in targets), route)
+
+
+def gateways_of(names: Iterable[str] | None, namespace: str) -> frozenset[str]:
+    """Return gateways as ``namespace/name``, as named in an object of a namespace; without any, the mesh."""
+    return frozenset(_gateway(one, namespace) for one in names or (MESH,))
+
+
+def _gateway(name: str, namespace: str) -> str:
+    if name == MESH:
+        return name
+    place, slash, rest = name.partition("/")
+    if slash:
+        return f"{namespace}/{rest}" if place == "." else name
+    # The form of old: a name with its domain.
+    short, dot, domain = name.partition(".")
+    return f"{domain.partition('.')[0]}/{short}" if dot else f"{namespace}/{name}"
+
+
+def listed_hosts(sidecar: Object) -> Iterator[str]:
+    """Yield the hosts in the egress lists of a Sidecar, without the namespaces before them."""
+    for listener in (sidecar.get("spec") or {}).get("egress") or ():
+        for entry in listener.get("hosts") or ():
+            yield str(entry).partition("/")[2]
+
+
+def _qualified(hosts: Iterable[object] | None, obj: Object) -> frozenset[str]:
+    namespace = obj["metadata"].get("namespace", "")
+    return frozenset(qualified(str(host), namespace) for host in hosts or () if host)

@@ -1,0 +1,71 @@
+"""Pods that get no sidecar: no share is measured at them, and callers without one are not split.
+
+Told from labels alone, by the rules of Istio's injection; pods that run without one show in the metrics.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from canary.api.warnings import Caution
+from canary.core.objects import labels_of
+from canary.core.view import View
+
+INJECT = "sidecar.istio.io/inject"
+NAMESPACE_INJECTION = "istio-injection"
+REVISION = "istio.io/rev"
+INJECTION_LABELS = (NAMESPACE_INJECTION, REVISION)
+PROXY = "istio-proxy"
+
+
+def namespace_not_injected(view: View) -> Caution | None:
+    """Find a namespace whose pods Istio leaves alone (R-SCOPE-3, R-SCOPE-4)."""
+    namespace, template = view.snapshot.surroundings.namespace, _template(view)
+    if namespace is None or template is None or _has_proxy(template) or _refuses(template):
+        return None
+    labels, name = labels_of(namespace), namespace["metadata"]["name"]
+    injection = labels.get(NAMESPACE_INJECTION)
+    if injection == "enabled" or (injection is None and (REVISION in labels or _asks(template))):
+        return None
+    said = f"label {NAMESPACE_INJECTION}: {injection}" if injection else f"no label {NAMESPACE_INJECTION}"
+    return Caution(
+        "NamespaceNotInjected",
+        f"Namespace {name} has {said}: its pods get no sidecar, so no request is split by callers there and none "
+        f"is measured; label it {NAMESPACE_INJECTION}=enabled, or {REVISION} with a revision, and restart the pods",
+    )
+
+
+def pods_without_sidecar(view: View) -> Caution | None:
+    """Find a pod template that asks for no sidecar."""
+    template = _template(view)
+    if template is None or _has_proxy(template) or not (why := _refuses(template)):
+        return None
+    return Caution(
+        "NoSidecar",
+        f"pods of Deployment {view.snapshot.names.target} get no sidecar, their template has {why}: requests are "
+        "measured at callers with a sidecar alone; remove it",
+    )
+
+
+def _template(view: View) -> dict[str, Any] | None:
+    return view.target.template if view.target is not None else None
+
+
+def _has_proxy(template: dict[str, Any]) -> bool:
+    spec = template.get("spec") or {}
+    return any(one.get("name") == PROXY for kind in ("containers", "initContainers") for one in spec.get(kind) or ())
+
+
+def _refuses(template: dict[str, Any]) -> str:
+    """Return what in a template keeps Istio from injecting, empty when nothing does."""
+    metadata = template.get("metadata") or {}
+    for place in ("labels", "annotations"):
+        if (metadata.get(place) or {}).get(INJECT) == "false":
+            return f'{INJECT}: "false" among its {place}'
+    return "hostNetwork: true" if (template.get("spec") or {}).get("hostNetwork") else ""
+
+
+def _asks(template: dict[str, Any]) -> bool:
+    """Return whether a template asks for a sidecar in a namespace that says nothing."""
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    return labels.get(INJECT) == "true" or REVISION in labels

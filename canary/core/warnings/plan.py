@@ -1,0 +1,93 @@
+"""What a spec asks for that cannot do what it seems to: steps without requests, retries without time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from canary.api.warnings import Caution
+from canary.core.mentions import gateways_of, route_gateways, route_hosts
+from canary.core.names import is_ours
+from canary.core.routes.entries import touched
+from canary.core.routes.hosts import qualified
+from canary.core.routes.istio import route_fields
+from canary.core.view import View
+from canary.core.warnings.wording import listed
+
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def nothing_to_judge(view: View) -> Caution | None:
+    """Find a step that is judged although no request reaches the canary."""
+    spec = view.snapshot.spec
+    idle = [number for number, step in enumerate(view.plan.steps, 1) if not step.routing.weights.exposes]
+    waiting = [one.name for one in view.checks if spec and spec.analysis.on_no_data_for(one) == "Hold"]
+    failing = [one.name for one in view.checks if spec and spec.analysis.on_no_data_for(one) == "Fail"]
+    if not idle or not (waiting or failing):
+        return None
+    end, checks = ("fails there", failing) if failing else ("holds there for ever", waiting)
+    return Caution(
+        "NothingToJudge",
+        f"step {idle[0]} of the plan sends the canary no request, so every run {end} for want of data for "
+        f"{listed(checks)}; send it some before (mirror, match or a weight), or set onNoData to Pass",
+    )
+
+
+def retries_outlast_timeout(view: View) -> Caution | None:
+    """Find retries for which the time-out of the route leaves no time (R-RES-7)."""
+    for label, fields in _retried(view):
+        retries = fields.get("retries") or {}
+        attempts, each = retries.get("attempts") or 0, _seconds(retries.get("perTryTimeout"))
+        limit = _seconds(fields.get("timeout"))
+        if attempts and each and limit and attempts * each >= limit:
+            return Caution(
+                "RetriesOutlastTimeout",
+                f"{label}: {attempts} retries of {retries['perTryTimeout']} do not fit into timeout "
+                f"{fields['timeout']}, the last are cut off; raise the timeout above {attempts * each:g}s, or lower "
+                "retries.attempts or retries.perTryTimeout",
+            )
+    return None
+
+
+def route_fields_unused(view: View) -> Caution | None:
+    """Find fields of the spec that a VirtualService of the user's overrules."""
+    route, spec = view.snapshot.route, view.snapshot.spec
+    if route is None or spec is None or is_ours(route):
+        return None
+    unused = list(route_fields(spec))
+    namespace = view.snapshot.names.namespace
+    if not frozenset(qualified(host, namespace) for host in spec.service.hosts) <= route_hosts(route):
+        unused.append("hosts")
+    asked = gateways_of(spec.service.gateways, namespace)
+    written = "gateways" in spec.service.model_fields_set
+    if written and not asked <= route_gateways(route):
+        unused.append("gateways")
+    if not unused:
+        return None
+    name = route["metadata"]["name"]
+    fields = listed([f"spec.service.{field}" for field in unused])
+    are = "are" if len(unused) > 1 else "is"
+    return Caution(
+        "RouteFieldsUnused",
+        f"{fields} {are} not used, since VirtualService {name} is yours; write it there and remove it here",
+    )
+
+
+def _retried(view: View) -> Iterator[tuple[str, Any]]:
+    """Yield the routes to the service with the place their fields are written at."""
+    route, spec, names = view.snapshot.route, view.snapshot.spec, view.snapshot.names
+    if route is None or is_ours(route):
+        if spec is not None:
+            yield "spec.service", route_fields(spec)
+        return
+    for number, entry in enumerate(touched((route.get("spec") or {}).get("http") or (), names), 1):
+        yield f"VirtualService {route['metadata']['name']}, http route {entry.get('name') or number}", entry
+
+
+def _seconds(text: object) -> float:
+    """Return a duration as Istio writes it in seconds, 0 for none and for what is no duration."""
+    parts = _PART.findall(str(text or ""))
+    whole = "".join(amount + unit for amount, unit in parts) == str(text or "")
+    return sum(float(amount) * _SECONDS[unit] for amount, unit in parts) if whole else 0.0

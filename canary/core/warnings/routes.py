@@ -1,0 +1,135 @@
+"""Requests that do not pass the route: they are not split, and the analysis judges fewer than it seems."""
+
+from __future__ import annotations
+
+from canary.api.warnings import Caution
+from canary.core.mentions import destinations, route_gateways, route_hosts, wanted_gateways, wanted_hosts
+from canary.core.names import ROOT_NAMESPACE, is_ours
+from canary.core.objects import VIRTUAL_SERVICE, Object, ref_of
+from canary.core.routes.choice import routes_host
+from canary.core.routes.hosts import qualified_hosts
+from canary.core.view import View
+from canary.core.warnings.wording import listed, named
+
+
+def gateway_missing(view: View) -> Caution | None:
+    """Find a Gateway that the route names and nobody made (R-GW-2)."""
+    absent = view.snapshot.surroundings.absent_gateways
+    if not absent:
+        return None
+    are, it = ("do", "them") if len(absent) > 1 else ("does", "it")
+    return Caution(
+        "GatewayMissing",
+        f"Gateway {listed(absent)}, named in {_place(view, 'gateways')}, {are} not exist: no request comes in there; "
+        f"create {it}, or correct the name",
+    )
+
+
+def host_routed_twice(view: View) -> Caution | None:
+    """Find VirtualServices for one of the route's hosts at one of its gateways, which may take the requests."""
+    found = [one for one in _others(view) if _competes(one, view)]
+    if not found:
+        return None
+    shared = sorted(_hosts(view) & frozenset().union(*map(route_hosts, found)))
+    kind = VIRTUAL_SERVICE.kind
+    return Caution(
+        "HostRoutedTwice",
+        f"{named(found, kind)} {'route' if len(found) > 1 else 'routes'} host {listed(shared)} too: requests that "
+        f"follow it are not split; move its routes into {kind} {view.snapshot.route_ref.name} and delete it",
+    )
+
+
+def route_bypassed(view: View) -> Caution | None:
+    """Find VirtualServices that send requests straight to the apex (R-DARK-4)."""
+    names = view.snapshot.names
+    apex = qualified_hosts(names)["apex"]
+    found = [one for one in _others(view) if apex in destinations(one) and not _competes(one, view)]
+    if not found:
+        return None
+    gateways = sorted(frozenset().union(*(route_gateways(one) for one in found)))
+    return Caution(
+        "RouteBypassed",
+        f"{named(found, VIRTUAL_SERVICE.kind)} at gateway {listed(gateways)} {_verb(found, 'send')} requests straight "
+        f"to Service {names.apex}: none of them is split or reaches the canary; give {_place(view, 'gateways')} and "
+        f"{_place(view, 'hosts')} its gateway and hosts, and take the route out of it",
+    )
+
+
+def sidecar_hides_host(view: View) -> Caution | None:
+    """Find Sidecars that keep the apex from callers of its namespace, or list its sides without it (R-SCOPE-1).
+
+    Of a host that a Sidecar lists Istio adds the destinations of its route by itself.
+    """
+    hosts = qualified_hosts(view.snapshot.names)
+    found = [one for one in view.snapshot.surroundings.sidecars if _hides(one, view)]
+    if not found:
+        return None
+    wanted = f"{view.snapshot.names.namespace}/{hosts['apex']}"
+    return Caution(
+        "SidecarHidesHost",
+        f"{named(found, 'Sidecar')} {_verb(found, 'list')} egress hosts without {hosts['apex']}: requests of its "
+        f"pods reach the Service past the route and are not split; add {wanted} to spec.egress[].hosts",
+    )
+
+
+def _place(view: View, field: str) -> str:
+    """Return where a field of the route is written by its user."""
+    route = view.snapshot.route
+    if route is None or is_ours(route):
+        return f"spec.service.{field}"
+    return f"{field} of VirtualService {view.snapshot.route_ref.name}"
+
+
+def _others(view: View) -> list[Object]:
+    """Return the VirtualServices beside the Canary's own, but those that are an obstacle."""
+    ours, names = view.snapshot.route_ref, view.snapshot.names
+    found = ((ref_of(VIRTUAL_SERVICE, one), one) for one in view.snapshot.surroundings.routes)
+    return [
+        one for ref, one in found if ref != ours and not (ref.namespace == names.namespace and routes_host(one, names))
+    ]
+
+
+def _competes(route: Object, view: View) -> bool:
+    return bool(route_hosts(route) & _hosts(view) and route_gateways(route) & _gateways(view))
+
+
+def _hosts(view: View) -> frozenset[str]:
+    snapshot = view.snapshot
+    return wanted_hosts(snapshot.route, snapshot.spec, snapshot.names.namespace)
+
+
+def _gateways(view: View) -> frozenset[str]:
+    snapshot = view.snapshot
+    return wanted_gateways(snapshot.route, snapshot.spec, snapshot.names.namespace)
+
+
+def _hides(sidecar: Object, view: View) -> bool:
+    spec, place = sidecar.get("spec") or {}, sidecar["metadata"]["namespace"]
+    hosts, here = qualified_hosts(view.snapshot.names), view.snapshot.names.namespace
+    lists = [str(entry) for listener in spec.get("egress") or () for entry in listener.get("hosts") or ()]
+    if not lists:
+        return False
+    callers = here if place == ROOT_NAMESPACE else place
+    shown = {side for side, host in hosts.items() if any(_takes_in(one, host, here, callers) for one in lists)}
+    if "apex" in shown:
+        return False
+    return bool(shown) or (not spec.get("workloadSelector") and _holds_for_the_namespace(place, view))
+
+
+def _holds_for_the_namespace(place: str, view: View) -> bool:
+    """Return whether a Sidecar without selector is the one that holds where the Service lives."""
+    here = view.snapshot.names.namespace
+    others = (one for one in view.snapshot.surroundings.sidecars if one["metadata"]["namespace"] == here)
+    own = any(not (one.get("spec") or {}).get("workloadSelector") for one in others)
+    return place == here or (place == ROOT_NAMESPACE and not own)
+
+
+def _takes_in(entry: str, host: str, namespace: str, callers: str) -> bool:
+    """Return whether an entry of a Sidecar's list, for callers of a namespace, takes in a host of another one."""
+    where, _, pattern = entry.partition("/")
+    there = where == "*" or (callers if where == "." else where) == namespace
+    return there and (pattern in ("*", host) or (pattern.startswith("*.") and host.endswith(pattern[1:])))
+
+
+def _verb(found: list[Object], verb: str) -> str:
+    return verb if len(found) > 1 else f"{verb}s"

@@ -1,0 +1,139 @@
+"""What others made around a release: where it is found, and which Canaries a change of it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from canary.api.canary import CanarySpec
+from canary.core.mentions import MESH, mentions, wanted_gateways, wanted_hosts
+from canary.core.names import ROOT_NAMESPACE, Names, owner_of
+from canary.core.objects import (
+    DESTINATION_RULE,
+    FLAGGER_CANARY,
+    GATEWAY,
+    NAMESPACE,
+    NATIVE_CANARY,
+    PEER_AUTHENTICATION,
+    SIDECAR,
+    VIRTUAL_SERVICE,
+    WORKLOAD_ENTRY,
+    CanaryKey,
+    Object,
+    Ref,
+    Resource,
+    labels_of,
+    ref_of,
+)
+from canary.core.routes.hosts import covering, qualified_hosts, service_of
+from canary.core.snapshot import Surroundings
+from canary.core.warnings.injection import INJECTION_LABELS
+from canary.ports import Cluster
+
+AROUND = frozenset({GATEWAY, NAMESPACE, PEER_AUTHENTICATION, SIDECAR, WORKLOAD_ENTRY})
+"""Types of which a release only takes notice."""
+
+
+def surroundings_of(cluster: Cluster, names: Names, spec: CanarySpec | None, route: Object | None) -> Surroundings:
+    """Return what others made around a Canary, each found by name or index."""
+    here, hosts = names.namespace, qualified_hosts(names)
+    spoken = (*hosts.values(), *covering(hosts["apex"]))
+    asked = {hosts["apex"], *wanted_hosts(route, spec, here)}
+    sidecars = (*_in_force(cluster, SIDECAR, here), *_naming(cluster, SIDECAR, hosts.values()))
+    return Surroundings(
+        namespace=cluster.get(Ref(NAMESPACE, "", here)),
+        routes=_naming(cluster, VIRTUAL_SERVICE, sorted(asked)),
+        rules=_naming(cluster, DESTINATION_RULE, spoken),
+        sidecars=_distinct(SIDECAR, sidecars),
+        entries=cluster.list(WORKLOAD_ENTRY, here),
+        authentications=_in_force(cluster, PEER_AUTHENTICATION, here),
+        absent_gateways=tuple(_absent(cluster, wanted_gateways(route, spec, here))),
+    )
+
+
+def concerned(cluster: Cluster, resource: Resource, before: Object | None, after: Object | None) -> Iterator[CanaryKey]:
+    """Yield the Canaries that may take notice of a change; some may come twice."""
+    obj = after or before
+    if obj is None or not _notable(resource, before, after):
+        return
+    if resource == NAMESPACE:
+        yield from _canaries(cluster, obj["metadata"]["name"])
+        return
+    namespace = obj["metadata"]["namespace"]
+    if resource in (WORKLOAD_ENTRY, SIDECAR, PEER_AUTHENTICATION):
+        whole_mesh = namespace == ROOT_NAMESPACE and resource != WORKLOAD_ENTRY
+        yield from _canaries(cluster, "" if whole_mesh else namespace)
+    if resource == GATEWAY:
+        yield from _owners(cluster, f"{namespace}/{obj['metadata']['name']}")
+    named = frozenset().union(*(mentions(resource, one) for one in (before, after) if one is not None))
+    for host in sorted(named):
+        yield from _served(cluster, resource, host)
+
+
+def _notable(resource: Resource, before: Object | None, after: Object | None) -> bool:
+    """Return whether what is looked at moved; a Gateway is only looked for."""
+    if before is None or after is None:
+        return True
+    if resource == NAMESPACE:
+        return any(labels_of(before).get(key) != labels_of(after).get(key) for key in INJECTION_LABELS)
+    moved = before.get("spec") != after.get("spec")
+    return resource != GATEWAY and (moved or (resource == WORKLOAD_ENTRY and labels_of(before) != labels_of(after)))
+
+
+def _served(cluster: Cluster, resource: Resource, host: str) -> Iterator[CanaryKey]:
+    """Yield the Canaries for whose requests a host may be asked."""
+    service = service_of(host)
+    if host.startswith("*"):
+        # A rule for a wildcard; those of VirtualServices are looked up by nobody.
+        inside = service_of(host.replace("*", "any", 1))
+        rule = resource == DESTINATION_RULE
+        yield from _canaries(cluster, inside[1] if inside else "") if rule else ()
+    elif service is not None:
+        name, namespace = service
+        yield from _canaries(cluster, namespace, lambda apex: name in (apex, f"{apex}-primary", f"{apex}-canary"))
+    elif resource == VIRTUAL_SERVICE and "/" not in host:
+        yield from _owners(cluster, host)
+
+
+def _owners(cluster: Cluster, name: str) -> Iterator[CanaryKey]:
+    """Yield the Canaries whose routes name a host or a Gateway."""
+    for route in cluster.mentioning(VIRTUAL_SERVICE, name):
+        if (owner := owner_of(route)) is not None:
+            yield owner.key(route["metadata"]["namespace"])
+
+
+def _canaries(cluster: Cluster, namespace: str, wanted: Callable[[str], bool] | None = None) -> Iterator[CanaryKey]:
+    """Yield the Canaries of a namespace (all: ""), those with a wanted apex alone."""
+    for group in (NATIVE_CANARY, FLAGGER_CANARY):
+        for canary in cluster.list(group, namespace):
+            if wanted is None or wanted(points_at(canary)[1]):
+                yield CanaryKey(group.group, canary["metadata"]["namespace"], canary["metadata"]["name"])
+
+
+def points_at(canary: Object) -> tuple[str, str]:
+    """Return the names of a Canary's target and apex."""
+    spec = canary.get("spec") or {}
+    target = str((spec.get("targetRef") or {}).get("name") or "")
+    return target, str((spec.get("service") or {}).get("name") or target)
+
+
+def _in_force(cluster: Cluster, resource: Resource, namespace: str) -> tuple[Object, ...]:
+    """Return the objects of a namespace and of Istio's root namespace."""
+    return tuple(one for place in sorted({namespace, ROOT_NAMESPACE}) for one in cluster.list(resource, place))
+
+
+def _naming(cluster: Cluster, resource: Resource, names: Iterable[str]) -> tuple[Object, ...]:
+    return _distinct(resource, (one for name in names for one in cluster.mentioning(resource, name)))
+
+
+def _distinct(resource: Resource, objects: Iterable[Object]) -> tuple[Object, ...]:
+    found = {ref_of(resource, one): one for one in objects}
+    return tuple(found[ref] for ref in sorted(found))
+
+
+def _absent(cluster: Cluster, gateways: Iterable[str]) -> Iterator[str]:
+    """Yield the Gateways that surely do not exist."""
+    for gateway in sorted(gateways):
+        namespace, _, name = gateway.partition("/")
+        seen = gateway != MESH and cluster.sees(GATEWAY, namespace)
+        if seen and cluster.get(Ref(GATEWAY, namespace, name)) is None:
+            yield gateway

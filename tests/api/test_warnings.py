@@ -1,0 +1,64 @@
+"""What a Canary asks for in vain, and in which words it is told."""
+
+from typing import Any
+
+import pytest
+
+from canary.api.warnings import WARNINGS, warnings
+
+from .manifests import ABSENT, COOKIES, A, M, S, iterations, listing, steps
+
+PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({f"{A}.stepWeight": ABSENT, f"{A}.stepWeights": [1, 5]}, f"{A}.maxWeight is 50 and is ignored: the last"),
+        ({f"{A}.stepWeight": ABSENT, f"{A}.iterations": 3}, f"{A}.maxWeight is 50 and is ignored: iterations have no"),
+        (steps({"setWeight": 5}), f"{A}.maxWeight is 50 and is ignored: steps say their weights"),
+        ({f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: mirror is not true"),
+        ({**PLAN, f"{A}.mirror": True}, f"{A}.mirror is true and is ignored: steps says when"),
+        ({**PLAN, f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: steps says"),
+        ({"spec.revertOnDeletion": True}, "spec.revertOnDeletion is true and is ignored"),
+        (
+            {f"{M}.0.thresholdRange.interval": "10s"},
+            f'{M}[0].interval is "10s": a window shorter than twice the scrape interval has no rate',
+        ),
+        ({f"{M}.0.thresholdRange": ABSENT}, f"{M}[0] (request-success-rate) has neither min nor max"),
+        (
+            {**iterations(sessionAffinity={"cookieName": "a"}), f"{A}.maxWeight": ABSENT},
+            f"{A}.sessionAffinity is ignored: the plan gives the canary no weight",
+        ),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": "a", "sameSite": "None"}},
+            f'{A}.sessionAffinity.sameSite is "None" without secure: browsers keep no such cookie; set secure',
+        ),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": "a", "partitioned": True}},
+            f"{A}.sessionAffinity.partitioned is true without secure: browsers keep no such cookie; set secure",
+        ),
+        ({f"{S}.backendTimeout": "3s"}, f"{S}.backendTimeout is ignored"),
+    ],
+    ids=str,
+)
+def test_spec_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words: str) -> None:
+    """Warn once of what has no effect."""
+    (warning,) = warnings(listing(changes))
+    assert warning.message.startswith(words)
+    assert warning.reason in {reason for reason, _ in WARNINGS}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {f"{A}.sessionAffinity": COOKIES},
+        {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
+        {f"{A}.mirrorWeight": 0},
+        {**PLAN, **steps({"mirror": {}})},
+    ],
+)
+def test_spec_has_no_warning_for_what_has_an_effect(changes: dict[str, Any]) -> None:
+    """Say nothing about listing 5.1, and nothing about a mirror that is used."""
+    assert warnings(listing(changes)) == ()

@@ -1,0 +1,157 @@
+"""What is seen around a Canary, and whom a change of it concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from canary.core.names import ROOT_NAMESPACE
+from canary.core.objects import (
+    DESTINATION_RULE,
+    GATEWAY,
+    NAMESPACE,
+    NATIVE_CANARY,
+    PEER_AUTHENTICATION,
+    SIDECAR,
+    VIRTUAL_SERVICE,
+    WORKLOAD_ENTRY,
+    CanaryKey,
+    Object,
+    Ref,
+    Resource,
+    ref_of,
+)
+from canary.engine.observe import affected, observe
+from tests.builders import KEY, NS, canary_object, idle
+from tests.engine.cluster import FakeCluster
+
+FQDN = f"catalog.{NS}.svc.cluster.local"
+FAR = CanaryKey(NATIVE_CANARY.group, "far", "far")
+MINE, ALL, NOBODY = {KEY.name}, {KEY.name, "far"}, set[str]()
+
+
+def made(name: str, where: str = "web", labels: dict[str, str] | None = None, **spec: Any) -> Object:
+    """Return an object of others."""
+    return {"metadata": {"name": name, "namespace": where, "labels": labels or {}}, "spec": spec}
+
+
+def namespace(**labels: str) -> Object:
+    """Return the Canary's namespace."""
+    return {"metadata": {"name": NS, "labels": labels}}
+
+
+def cluster(*others: tuple[Resource, Object], **changes: Any) -> FakeCluster:
+    """Return a cluster with listing 5.1's Canary, one of another namespace, and objects of others."""
+    found = FakeCluster.of(idle(changes=changes))
+    apart = canary_object({"metadata.name": "far", "metadata.namespace": "far"})
+    found.objects[FAR.ref] = apart
+    found.objects |= {ref_of(resource, obj): obj for resource, obj in others}
+    return found
+
+
+def to(host: str, **more: Any) -> Object:
+    """Return a VirtualService of another namespace with a destination."""
+    return made("r", hosts=["shop.io"], http=[{"route": [{"destination": {"host": host}}]}], **more)
+
+
+RULE = made("x", host=FQDN)
+EGRESS = made("x", egress=[{"hosts": [f"*/{FQDN}"]}])
+ENTRY = made("vm", NS, labels={"a": "b"}, address="10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("resource", "before", "after", "expected"),
+    [
+        pytest.param(NAMESPACE, namespace(), namespace(**{"istio-injection": "enabled"}), MINE, id="namespace"),
+        pytest.param(NAMESPACE, namespace(), namespace(team="x"), NOBODY, id="other label of the namespace"),
+        pytest.param(WORKLOAD_ENTRY, ENTRY, made("vm", NS, labels={"a": "c"}), MINE, id="machine's labels"),
+        pytest.param(WORKLOAD_ENTRY, ENTRY, {**ENTRY, "status": {"x": 1}}, NOBODY, id="machine's health"),
+        pytest.param(WORKLOAD_ENTRY, None, made("vm"), NOBODY, id="machine elsewhere"),
+        pytest.param(PEER_AUTHENTICATION, None, made("p", NS), MINE, id="policy of the namespace"),
+        pytest.param(PEER_AUTHENTICATION, None, made("p", ROOT_NAMESPACE), ALL, id="policy of the mesh"),
+        pytest.param(PEER_AUTHENTICATION, None, made("p"), NOBODY, id="policy elsewhere"),
+        pytest.param(SIDECAR, None, made("s", NS), MINE, id="Sidecar of the namespace"),
+        pytest.param(SIDECAR, made("s", ROOT_NAMESPACE), None, ALL, id="Sidecar of the mesh"),
+        pytest.param(SIDECAR, EGRESS, made("x"), MINE, id="Sidecar of a caller"),
+        pytest.param(SIDECAR, None, made("x", egress=[{"hosts": ["./*"]}]), NOBODY, id="Sidecar elsewhere"),
+        pytest.param(VIRTUAL_SERVICE, None, to(FQDN), MINE, id="route straight to the apex"),
+        pytest.param(VIRTUAL_SERVICE, to(FQDN), to("cart"), MINE, id="route that leaves the apex"),
+        pytest.param(VIRTUAL_SERVICE, to(FQDN), {**to(FQDN), "status": {"x": 1}}, NOBODY, id="status of a route"),
+        pytest.param(VIRTUAL_SERVICE, None, to("catalog"), NOBODY, id="route to another catalog"),
+        pytest.param(DESTINATION_RULE, None, RULE, MINE, id="rule for the apex"),
+        pytest.param(
+            DESTINATION_RULE, None, made("x", host=f"*.{NS}.svc.cluster.local"), MINE, id="rule for all of it"
+        ),
+        pytest.param(DESTINATION_RULE, None, made("x", host="*.local"), ALL, id="rule for the mesh"),
+        pytest.param(DESTINATION_RULE, None, made("x", host="shop.io"), NOBODY, id="rule for others"),
+        pytest.param(GATEWAY, None, made("g", NS), MINE, id="Gateway of the route comes"),
+        pytest.param(GATEWAY, made("g", NS), made("g", NS, servers=[]), NOBODY, id="Gateway is edited"),
+        pytest.param(GATEWAY, None, made("g"), NOBODY, id="Gateway of others"),
+    ],
+)
+def test_change_around_wakes_whom_it_concerns(
+    resource: Resource, before: Object | None, after: Object | None, expected: set[str]
+) -> None:
+    """An edit of a foreign object wakes those it may spoil, and no other Canary of the cluster."""
+    found = cluster()
+    route = dict(found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")])
+    found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")] = {**route, "spec": {**route["spec"], "gateways": ["g"]}}
+    assert {key.name for key in affected(found, resource, before, after)} == expected
+
+
+def test_route_for_a_host_of_the_route_wakes_its_canary() -> None:
+    """A host outside the cluster leads to the Canary by the route that is asked for it."""
+    found = cluster()
+    route = dict(found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")])
+    found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")] = {**route, "spec": {**route["spec"], "hosts": ["shop.io"]}}
+    assert {key.name for key in affected(found, VIRTUAL_SERVICE, None, to("cart"))} == MINE
+
+
+def test_surroundings_are_found_wherever_they_are() -> None:
+    """Objects of other namespaces are found by the hosts they name, those of the root namespace always."""
+    theirs, wide = to(FQDN), made("wide", ROOT_NAMESPACE, host="*.local")
+    mesh, policy = made("mesh", ROOT_NAMESPACE), made("all", ROOT_NAMESPACE)
+    found = cluster(
+        (VIRTUAL_SERVICE, theirs),
+        (VIRTUAL_SERVICE, made("other", hosts=["cart"])),
+        (DESTINATION_RULE, RULE),
+        (DESTINATION_RULE, wide),
+        (DESTINATION_RULE, made("other", host="cart")),
+        (SIDECAR, EGRESS),
+        (SIDECAR, mesh),
+        (SIDECAR, made("other")),
+        (PEER_AUTHENTICATION, policy),
+        (WORKLOAD_ENTRY, ENTRY),
+    )
+    found.objects[Ref(NAMESPACE, "", NS)] = namespace()
+    seen = observe(found, KEY)
+    assert seen is not None
+    around = seen.surroundings
+    assert around.namespace == namespace()
+    assert theirs in around.routes
+    assert [one["metadata"]["name"] for one in around.routes] == ["catalog", "r"]
+    assert (around.rules, around.sidecars) == ((wide, RULE), (mesh, EGRESS))
+    assert (list(around.entries), around.authentications) == ([ENTRY], (policy,))
+    assert around.absent_gateways == ()
+
+
+def test_only_a_gateway_that_would_be_seen_is_missed() -> None:
+    """Of a namespace that nobody watches nothing can be said."""
+    named = {"spec.service.gateways": ["mesh", "here", "edge/public", "unseen/one"]}
+    found = cluster((GATEWAY, made("public", "edge")), **named)
+    del found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")]
+    found.unseen = {"unseen"}
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert seen.surroundings.absent_gateways == (f"{NS}/here",)
+
+
+def test_spec_is_read_with_what_it_asks_in_vain() -> None:
+    """The warnings of the spec come with it, and none with one that is refused."""
+    seen = observe(cluster(**{"spec.revertOnDeletion": True}), KEY)
+    assert seen is not None
+    assert [one.reason for one in seen.cautions] == ["FieldIgnored"]
+    refused = observe(cluster(**{"spec.revertOnDeletion": True, "spec.analysis.stepWeight": 500}), KEY)
+    assert refused is not None
+    assert (refused.cautions, refused.spec) == ((), None)
