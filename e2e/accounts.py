@@ -26,6 +26,13 @@ RIGHTS: tuple[tuple[str, list[str], list[str]], ...] = (
     ("networking.istio.io", ["destinationrules"], EVERYTHING),
     ("autoscaling", ["horizontalpodautoscalers"], READING),
 )
+"""What a controller cannot do without."""
+NOTICING: tuple[tuple[str, list[str], list[str]], ...] = (
+    ("", ["namespaces"], READING),
+    ("networking.istio.io", ["gateways", "sidecars", "workloadentries"], READING),
+    ("security.istio.io", ["peerauthentications"], READING),
+)
+"""What warnings rest on."""
 
 
 @dataclass
@@ -34,7 +41,7 @@ class Account:
 
     testbed: Testbed
     namespace: str
-    rights: tuple[tuple[str, list[str], list[str]], ...] = (*RIGHTS, DEFINITIONS)
+    rights: tuple[tuple[str, list[str], list[str]], ...] = (*RIGHTS, *NOTICING, DEFINITIONS)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def create(self) -> None:

@@ -191,7 +191,10 @@ def test_token_that_ends_and_cannot_be_renewed_is_warned_about(
 def test_controller_that_may_not_read_definitions_becomes_ready(
     testbed: Testbed, namespace: str, compat_crd: None, mount: Path
 ) -> None:
-    """Without that right a definition that is missing is believed missing after half a minute, with a warning."""
+    """Without that right a definition that is missing is believed missing after half a minute, with a warning.
+
+    The same holds for types on which warnings rest: one line each says that they are left out.
+    """
     account = Account(testbed, namespace, RIGHTS)
     account.create()
     put(mount / "token", account.token().text)
@@ -199,7 +202,16 @@ def test_controller_that_may_not_read_definitions_becomes_ready(
     try:
         controller.launch()
         wait_page(controller, "/readyz", 200, deadline=timedelta(seconds=50))
-        assert len([line for line in log_lines(controller) if line["event"] == "definitions_not_watched"]) == 1
+        lines = log_lines(controller)
+        assert len([line for line in lines if line["event"] == "definitions_not_watched"]) == 1
+        left_out = [line["resource"].split(" ")[0] for line in lines if line["event"] == "type_not_read"]
+        assert sorted(left_out) == [
+            "gateways.networking.istio.io",
+            "namespaces",
+            "peerauthentications.security.istio.io",
+            "sidecars.networking.istio.io",
+            "workloadentries.networking.istio.io",
+        ]
         serve(testbed, "served", namespace)
     finally:
         controller.stop()

@@ -58,7 +58,9 @@ def test_only_the_named_namespaces_are_served(testbed: Testbed, namespace: str, 
     assert status_of(testbed, there) == {}
     asked = requests_of_controller(testbed, since)
     # A definition belongs to no namespace; it is looked for because our own group is not installed here.
-    assert {entry.namespace for entry in asked if entry.resource != "customresourcedefinitions"} == {namespace}
+    apart = {"customresourcedefinitions", "namespaces"}
+    assert {entry.namespace for entry in asked if entry.resource not in apart} == {namespace}
+    assert {entry.name for entry in asked if entry.resource == "namespaces"} == {namespace}
     controller.stop()
     several = start(namespace, neighbour)
     wait_served(testbed, there)

@@ -19,10 +19,12 @@ from canary.api.admission import refusals
 from canary.api.canary import Canary
 from canary.api.status import Phase
 from canary.api.unsupported import UNSUPPORTED
+from canary.api.warnings import WARNINGS
 from canary.core.advance import TRANSITIONS
 from canary.core.names import Names
 from canary.core.objects import Object
-from canary.core.obstacles import BEFORE_INITIALISATION, find_obstacle
+from canary.core.obstacle import find_obstacle
+from canary.core.obstacles import BEFORE_INITIALISATION
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.policy import rule_spec
 from canary.core.routes.routing import TO_PRIMARY, Routing
@@ -35,6 +37,7 @@ from e2e.test_adoption import users_route, users_rule
 from e2e.test_strategy_pages import COHORTS, STRATEGIES, Row, manifest_of, rows_of, rows_shown, section, table
 from tests.api.manifests import ABSENT
 from tests.builders import NAMES, NOW, NS, canary_object, untouched
+from tests.core.test_warnings import FOUND
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -285,3 +288,15 @@ def test_reasons_of_waits_are_those_of_the_code() -> None:
     rows = table(ROOT / "docs/concepts.md", "Waits")
     assert len(rows) > 5
     assert [reason for reason, *_ in rows if reason.strip("`") not in texts] == []
+
+
+def test_warnings_page_names_every_reason_once() -> None:
+    """docs/warnings.md has one line for each warning of the code, and refusals that exist."""
+    warned, refused = (
+        re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)
+        for part in (ROOT / "docs/warnings.md").read_text().split("## Refusals")
+    )
+    known = [reason for _, reason, _ in FOUND] + [reason for reason, _ in WARNINGS]
+    assert sorted(warned) == sorted(set(known))
+    code = (ROOT / "canary/core/obstacles.py").read_text()
+    assert [reason for reason in refused if f'"{reason}"' not in code] == []
