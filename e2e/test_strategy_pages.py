@@ -20,6 +20,7 @@ from canary.core.names import Names
 from canary.core.routes.istio import read_weights
 from e2e.conftest import CRDS, install_crd, keep_artefacts
 from e2e.controller import Controller
+from e2e.findings import Analysis, findings
 from e2e.recorder import Recorder
 from e2e.release import MANIFESTS, Release, manifests, summary
 from e2e.testbed.kube import Object
@@ -154,7 +155,13 @@ def services(testbed: Testbed, both_groups: None) -> Iterator[dict[str, Release]
 
 
 @pytest.fixture(scope="module")
-def endings(testbed: Testbed, services: dict[str, Release]) -> dict[str, Ending]:
+def analysis(services: dict[str, Release]) -> Analysis:
+    """Return what is analyzed of all services while they are released."""
+    return Analysis(services)
+
+
+@pytest.fixture(scope="module")
+def endings(services: dict[str, Release], analysis: Analysis) -> dict[str, Ending]:
     """Release v2 of every service at once, each as its page says, and tell how it went."""
     _initialise(services)
     loads = {name: list(_callers(name, release)) for name, release in services.items()}
@@ -164,7 +171,8 @@ def endings(testbed: Testbed, services: dict[str, Release]) -> dict[str, Ending]
         for release in services.values():
             release.apply(release.deployment("v2", replicas=1))
         with suppress(DeadlineExceededError):
-            wait_until(lambda: all(map(_has_ended, services.values())), ENDED, "some go on", interval=A_LOOK)
+            wait_until(lambda: _have_ended(analysis), ENDED, "some go on", interval=A_LOOK)
+        analysis.look()
     return {name: _ending(name, release, loads[name]) for name, release in services.items()}
 
 
@@ -190,6 +198,11 @@ def _callers(name: str, release: Release) -> Iterator[Load]:
         yield release.testbed.load_mesh(release.namespace, client, "http://catalog/items", RATE, **headers)
 
 
+def _have_ended(analysis: Analysis) -> bool:
+    analysis.look()
+    return all(map(_has_ended, analysis.releases.values()))
+
+
 def _has_ended(release: Release) -> bool:
     return release.status.get("phase") in ("Succeeded", "Failed")
 
@@ -212,6 +225,25 @@ def test_release_of_a_page_succeeds_as_told(endings: dict[str, Ending], name: st
     assert ending.phase == "Succeeded", ending.summary
     assert ending.rows == [replace(row, at=0) for row in rows_shown(name)]
     assert_none_failed(*ending.loads)
+
+
+def test_no_phase_of_any_strategy_has_findings(endings: dict[str, Ending], analysis: Analysis) -> None:
+    """Whatever step a release is at, istioctl analyze has nothing against it, and it did look in every phase."""
+    assert analysis.found == []
+    phases = {name: {row.phase for row in ending.rows} for name, ending in endings.items()}
+    assert {name: missed for name in phases if (missed := phases[name] - analysis.seen[name])} == {}
+
+
+def test_analysis_has_something_against_a_host_that_does_not_exist(services: dict[str, Release]) -> None:
+    """The silence of the test above means something."""
+    release = services["weights"]
+    http = [{"route": [{"destination": {"host": "catalog-nobody"}}]}]
+    spec = {"hosts": ["elsewhere"], "http": http}
+    release.apply(
+        {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "odd"}, "spec": spec}
+    )
+    assert [one["code"] for one in findings(release)] == ["IST0101"]
+    release.kubectl("delete", "virtualservice", "odd")
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
