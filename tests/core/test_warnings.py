@@ -174,7 +174,7 @@ FOUND: list[tuple[Snapshot, str, str]] = [
     (
         around(
             {f"{S}.trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}},
-            rules=[no_tls("*.svc.cluster.local")],
+            rules=[no_tls("*.svc.cluster.local"), no_tls("*.local", NS)],
             authentications=[strict()],
         ),
         "TlsDisabled",
@@ -267,6 +267,10 @@ NOT_FOUND: list[Snapshot] = [
     around(
         {f"{S}.trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}},
         rules=[no_tls("*.local", ROOT_NAMESPACE)],
+        authentications=[strict()],
+    ),
+    around(
+        rules=[no_tls("*.local", ROOT_NAMESPACE), istio("own", NS, host="*.local", trafficPolicy={})],
         authentications=[strict()],
     ),
     port(name="http-web"),

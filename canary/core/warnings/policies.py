@@ -76,19 +76,26 @@ def _plain_source(view: View) -> str | None:
     carried = rule_spec(given, rule, snapshot.route, snapshot.names, "primary")
     if carried is not None and _is_plain(carried):
         return "spec.service.trafficPolicy" if given or rule is None else named([rule], RULE)
-    hosts = qualified_hosts(snapshot.names)
-    found = [one for one in snapshot.surroundings.rules if _is_plain(one.get("spec") or {})]
-    # Where no rule speaks of the sides' own hosts, one of the namespace or of the whole mesh does.
-    general = () if carried is not None else (ROOT_NAMESPACE, snapshot.names.namespace)
+    held = [one for one in _rules_in_force(view, carried is not None) if _is_plain(one.get("spec") or {})]
+    return named(held, RULE) if held else None
+
+
+def _rules_in_force(view: View, carried: bool) -> list[Object]:
+    """Return the rules of others for the hosts of the two sides, as Istio looks for them.
+
+    Those of the callers' namespaces come first, then the namespace's own, ours before a wildcard's, then the mesh's.
+    """
+    hosts, here = qualified_hosts(view.snapshot.names), view.snapshot.names.namespace
     sides = (hosts["primary"], hosts["canary"])
-    apart = (ROOT_NAMESPACE, snapshot.names.namespace)
-    held = [
-        one
-        for one in found
-        if (place := one["metadata"]["namespace"]) in general or place not in apart
+    found = [
+        (one["metadata"]["namespace"], one)
+        for one in view.snapshot.surroundings.rules
         if rule_host(one) in sides or rule_host(one).startswith("*")
     ]
-    return named(held, RULE) if held else None
+    apart = [one for place, one in found if place not in (here, ROOT_NAMESPACE)]
+    own = [one for place, one in found if place == here]
+    mesh = [one for place, one in found if place == ROOT_NAMESPACE]
+    return [*apart, *(() if carried else own or mesh)]
 
 
 def _is_plain(spec: Mapping[str, Any]) -> bool:
