@@ -3,7 +3,7 @@
 import asyncio
 import ipaddress
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from e2e.testbed import addresses
@@ -12,6 +12,8 @@ LINK_PREFIX = "veth"
 NAMESPACES = Path("/run/netns")
 
 _RUN_INSIDE = 'mount --bind "$0" /etc/hosts && exec "$@"'
+
+_MOUNT = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@"'
 
 
 class NetworkError(Exception):
@@ -45,6 +47,12 @@ def enter_command(namespace: str, hosts: Path) -> list[str]:
 def names_command(hosts: Path) -> list[str]:
     """Return the command prefix that runs a program with the names of a hosts file."""
     return ["unshare", "--mount", "--", "sh", "-c", _RUN_INSIDE, str(hosts)]
+
+
+def mount_command(mounts: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Return the command prefix that runs a program, in a place of its own, with folders mounted elsewhere."""
+    pairs = [str(path) for pair in mounts for path in pair]
+    return ["sh", "-c", _MOUNT, "mount", *pairs, "--"] if pairs else []
 
 
 class AddressPool:

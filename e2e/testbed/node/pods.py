@@ -14,6 +14,7 @@ from e2e.testbed.kube import STRATEGIC_MERGE_PATCH, ApiError, AsyncKubeClient, O
 from e2e.testbed.layout import VOLATILE
 from e2e.testbed.node import network, probes, status
 from e2e.testbed.node.bootstrap import Proxy, Role, Sockets, bootstrap
+from e2e.testbed.node.configuration import Configuration, ConfigurationError, mounts_of
 from e2e.testbed.node.containers import (
     Container,
     command_of,
@@ -121,7 +122,7 @@ class PodRunner:
         await network.create_namespace(self.uid, self.address)
         if self.has_proxy:
             await self._add_proxy()
-        self._containers += [self._container(item) for item in self._applications]
+        self._containers += [await self._configured(item) for item in self._applications]
         self._tasks = [asyncio.create_task(item.keep_running()) for item in self._containers]
         await self._keep_reporting()
 
@@ -187,10 +188,23 @@ class PodRunner:
         environment = {"ISTIO_META_WORKLOAD_NAME": workload, "ISTIO_META_NAMESPACE": self.namespace}
         return self._start_inside(PROXY_NAME, command, environment)
 
-    def _container(self, container: Object) -> Container:
+    async def _configured(self, container: Object) -> Container:
+        """Wait until all that a container takes from ConfigMaps and Secrets is there."""
+        configuration, told = Configuration(self._machine.kube, self.namespace), ""
+        while True:
+            try:
+                mounts = mounts_of(container, await configuration.write(self.pod, self._folder))
+                return self._container(container, await configuration.environment(container), mounts)
+            except ConfigurationError as error:
+                if str(error) != told:
+                    told = str(error)
+                    await self._patch(status.unconfigured_status(self.pod, told))
+            await asyncio.sleep(STARTING_INTERVAL.total_seconds())
+
+    def _container(self, container: Object, variables: dict[str, str], mounts: list[tuple[Path, Path]]) -> Container:
         own = {"POD_NAME": self.name, "POD_NAMESPACE": self.namespace, "POD_IP": self.address}
-        command = command_of(container["image"], self._machine.programs)
-        return self._start_inside(container["name"], command, environment_of(container, own))
+        command = [*network.mount_command(mounts), *command_of(container["image"], self._machine.programs)]
+        return self._start_inside(container["name"], command, environment_of(container, {**own, **variables}))
 
     def _start_inside(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Container:
         hosts = self._machine.hosts.path(self.namespace)

@@ -8,6 +8,7 @@ from e2e.testbed.kube import Object
 from e2e.testbed.node.containers import Container
 
 PULL_FAILED = "ImagePullBackOff"
+UNCONFIGURED = "CreateContainerConfigError"
 CRASHED = "CrashLoopBackOff"
 
 
@@ -18,10 +19,19 @@ def timestamp(moment: datetime | None = None) -> str:
 
 def pull_failed_status(pod: Object) -> Object:
     """Return the status of a pod with an image that nothing stands in for."""
+    messages = [f'Back-off pulling image "{container["image"]}"' for container in pod["spec"]["containers"]]
+    return _waiting_status(pod, PULL_FAILED, messages)
+
+
+def unconfigured_status(pod: Object, message: str) -> Object:
+    """Return the status of a pod that refers to configuration which is not there."""
+    return _waiting_status(pod, UNCONFIGURED, [message] * len(pod["spec"]["containers"]))
+
+
+def _waiting_status(pod: Object, reason: str, messages: Sequence[str]) -> Object:
     statuses = []
-    for container in pod["spec"]["containers"]:
-        message = f'Back-off pulling image "{container["image"]}"'
-        waiting = {"waiting": {"reason": PULL_FAILED, "message": message}}
+    for container, message in zip(pod["spec"]["containers"], messages, strict=True):
+        waiting = {"waiting": {"reason": reason, "message": message}}
         statuses.append({**_container(container), "state": waiting, "ready": False, "restartCount": 0})
     return {
         "phase": "Pending",

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -48,8 +49,15 @@ func serve(application, control http.Handler, defaultPort string) error {
 	return nil
 }
 
-// variable returns an environment variable, or its default when it is not set.
+// variable returns what the file holds that NAME_FILE names, else an environment variable, else its default.
 func variable(name, otherwise string) string {
+	if path, found := os.LookupEnv(name + "_FILE"); found {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			panic(err) // As an application that cannot start.
+		}
+		return strings.TrimSpace(string(content))
+	}
 	if value, found := os.LookupEnv(name); found {
 		return value
 	}
