@@ -24,6 +24,7 @@ _HELP = {
     "context": "context of the kubeconfig (default: its current one)",
     "namespaces": "namespaces to watch, separated by commas (default: all)",
     "flagger_compat": "serve Canaries of flagger.app as well",
+    "pin_secrets": "pin Secrets as ConfigMaps are; needs the right to read and write them (default: they stay live)",
     "log_level": "debug, info, warning or error (default: info)",
     "log_format": "json or console (default: json)",
     "http_host": "address of /healthz, /readyz and /metrics (default: 0.0.0.0)",
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     for name, text in _HELP.items():
         help_text = f"{text} [{variable(name)}]"
-        if name == "flagger_compat":
+        if name in ("flagger_compat", "pin_secrets"):
             parser.add_argument(flag(name), action=argparse.BooleanOptionalAction, help=help_text)
         else:
             parser.add_argument(flag(name), metavar="VALUE", help=help_text)

@@ -97,6 +97,7 @@ class Settings(BaseModel):
     metrics_server: Annotated[str, BeforeValidator(_url)]
     namespaces: Annotated[tuple[str, ...], BeforeValidator(_namespaces)] = ()
     flagger_compat: Annotated[bool, BeforeValidator(_switch)] = False
+    pin_secrets: Annotated[bool, BeforeValidator(_switch)] = False
     log_level: Annotated[str, BeforeValidator(_level)] = "info"
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_format)] = "json"
     http_host: str = Field(default="0.0.0.0", min_length=1)

@@ -17,9 +17,9 @@ from canary.adapters.kube.client import KubeClient
 from canary.adapters.kube.cluster import KubeCluster
 from canary.adapters.kube.events import KubeNotifier
 from canary.adapters.prometheus import PrometheusMeasurer
-from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, CanaryKey, Object, Resource
+from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Object, Resource
 from canary.engine.controller import Controller
-from canary.engine.observe import affected
+from canary.engine.observe import PINNED, affected
 from canary.engine.reconcile import Reconciler
 from canary.engine.telemetry import Telemetry, configure_logging
 from canary.engine.workqueue import WorkQueue
@@ -49,12 +49,13 @@ async def run(settings: Settings) -> int:
     client = await _connect(settings, telemetry)
     measurer = PrometheusMeasurer(settings.metrics_server, on_error=lambda _: telemetry.query_failed())
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
-    cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces)
+    cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
     queue: WorkQueue[CanaryKey] = WorkQueue()
     telemetry.watch_depth(lambda: len(queue))
     clock = SystemClock()
     notifier = KubeNotifier(client, clock)
-    reconciler = Reconciler(cluster, measurer, notifier, clock, groups, queue.wait_dirty, telemetry.left_alone)
+    pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED
+    reconciler = Reconciler(cluster, measurer, notifier, clock, groups, queue.wait_dirty, telemetry.left_alone, pinned)
     controller = Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
     try:

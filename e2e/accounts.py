@@ -24,6 +24,7 @@ RIGHTS: tuple[tuple[str, list[str], list[str]], ...] = (
     ("flagger.app", ["canaries", "canaries/status"], EVERYTHING),
     ("canary.delivery", ["canaries", "canaries/status"], EVERYTHING),
     ("networking.istio.io", ["destinationrules"], EVERYTHING),
+    ("", ["configmaps"], [*READING, "create", "delete"]),
     ("autoscaling", ["horizontalpodautoscalers"], READING),
 )
 """What a controller cannot do without."""

@@ -24,6 +24,7 @@ class Controller(Part):
         flagger_compat: bool = True,
         kubeconfig: Path | None = None,
         log_level: str = "debug",
+        flags: Sequence[str] = (),
     ) -> None:
         port = next(_ports)
         self.url = f"http://127.0.0.1:{port}"
@@ -36,6 +37,7 @@ class Controller(Part):
             "--http-host=127.0.0.1",
             f"--http-port={port}",
             *(["--flagger-compat"] if flagger_compat else []),
+            *flags,
         ]
         name = "-".join(("controller", *namespaces))[:80]
         super().__init__(

@@ -28,6 +28,7 @@ def test_defaults_fit_a_pod() -> None:
     assert settings.kubeconfig is None
     assert settings.namespaces == ()
     assert not settings.flagger_compat
+    assert not settings.pin_secrets
     assert settings.http_port == 8080
 
 
@@ -45,12 +46,14 @@ def test_values_are_read_as_people_write_them() -> None:
         "CANARY_METRICS_SERVER": "https://metrics.example.com/prefix/",
         "CANARY_NAMESPACES": "shop, blog,shop",
         "CANARY_FLAGGER_COMPAT": "TRUE",
+        "CANARY_PIN_SECRETS": "true",
         "CANARY_LOG_LEVEL": "WARNING",
     }
     settings = load({}, environ)
     assert settings.metrics_server == "https://metrics.example.com/prefix"
     assert settings.namespaces == ("shop", "blog")
     assert settings.flagger_compat
+    assert settings.pin_secrets
     assert settings.log_level == "warning"
 
 

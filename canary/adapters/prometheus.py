@@ -26,6 +26,7 @@ from canary.core.measurement import (
     LOOKBACK,
     Answer,
     CheckQuery,
+    ContentQuery,
     DrainQuery,
     GoneQuery,
     LabelsQuery,
@@ -114,7 +115,7 @@ class PrometheusMeasurer:
             case LabelsQuery():
                 selector = _selector("istio_requests_total", query.namespace, query.workload)
                 return SeriesAnswer(await self._run(selector, query.at, "vector"))
-            case TemplateQuery() | GoneQuery():
+            case TemplateQuery() | GoneQuery() | ContentQuery():
                 return Unavailable(f"{self._name} answers questions about metrics only")
             case _:
                 assert_never(query)

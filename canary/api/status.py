@@ -169,7 +169,9 @@ class CanaryStatus(WireModel):
     last_applied_spec: str | None = Field(None, description="Revision of the last run.")
     last_promoted_spec: str | None = Field(None, description="Revision last promoted.")
     last_transition_time: WholeSecond | None = Field(None, description="When the phase or weight changed.")
-    tracked_configs: dict[str, str] | None = Field(None, description="Configuration seen, to checksum.")
+    tracked_configs: dict[str, str] | None = Field(
+        None, description="ConfigMaps and Secrets the target refers to, to checksum; empty for one that is not pinned."
+    )
     session_affinity_cookie: str | None = Field(
         None, description="Cookie of callers of the canary, while it has a weight."
     )

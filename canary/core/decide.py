@@ -17,6 +17,7 @@ from canary.core.measurement import Measurement, Query, TemplateQuery
 from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
+from canary.core.pinning import content_awaited
 from canary.core.snapshot import Snapshot
 from canary.core.view import RUNNING, UNANSWERED_DRAINS, View
 
@@ -141,8 +142,8 @@ def _deadlines(view: View) -> list[datetime | None]:
 
 
 def _unanswered(view: View) -> list[datetime | None]:
-    """Ask again what the API server makes of the pinned template: no watch tells when it answers."""
-    return [view.now + ASK_AGAIN] if view.change is Change.UNKNOWN else []
+    """Ask again what the API server did not answer: no watch tells when it will."""
+    return [view.now + ASK_AGAIN] if view.change is Change.UNKNOWN or content_awaited(view) else []
 
 
 def _retries(view: View) -> list[datetime | None]:

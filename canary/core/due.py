@@ -19,6 +19,7 @@ from canary.core.measurement import (
 from canary.core.moment import Change
 from canary.core.names import Role
 from canary.core.objects import DEPLOYMENT
+from canary.core.pinning import content_questions
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY
 from canary.core.view import View
@@ -30,7 +31,7 @@ def due(view: View) -> tuple[Query, ...]:
     """Return the questions whose answers the next decision needs; empty when it needs none."""
     if view.snapshot.canary is None:
         return (GoneQuery(view.snapshot.key), *_give_back_question(view))
-    return (*_template_questions(view), *_drain_question(view), *_tick_questions(view))
+    return (*_template_questions(view), *content_questions(view), *_drain_question(view), *_tick_questions(view))
 
 
 def _template_questions(view: View) -> tuple[Query, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from canary.core.actions import Action, Decision, Delete, Patch
+from canary.core.actions import Action, Decision, Delete, Event, Patch
+from canary.core.configuration import kind_of
 from canary.core.converge.pods import route_guards
 from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, OWNER, ROLE_LABEL, TARGET, is_ours
 from canary.core.objects import (
@@ -20,6 +21,7 @@ from canary.core.objects import (
     merge_patch,
     ref_of,
 )
+from canary.core.pinning import what_was_not_promoted
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_PRIMARY
@@ -41,7 +43,8 @@ def give_back(view: View) -> Decision:
     for stage in (_canary_off_the_routes, _target_up, _canary_gone, _apex_back, _route_gone):
         actions, waits = stage(view, view.target)
         if actions or waits:
-            return Decision(status=None, actions=actions, requeue_after=RETRY, notes=(stage.__name__,))
+            events = _tell_unpromoted(view) if stage is _target_up and actions else ()
+            return Decision(status=None, actions=actions, events=events, requeue_after=RETRY, notes=(stage.__name__,))
     return _clear(view, view.target)
 
 
@@ -105,6 +108,13 @@ def _target_up(view: View, target: Workload) -> Stage:
         guards = route_guards(view) if "template" in spec and not target.empty else ()
         return (Patch(target.ref, {"spec": spec}, target.version, "give back: target up", guards),), True
     return (), not target.complete
+
+
+def _tell_unpromoted(view: View) -> tuple[Event, ...]:
+    """Say which configuration the target reads live that is not what production ran with."""
+    promoted = view.revision(view.primary.revision) if view.primary is not None else None
+    message = what_was_not_promoted(view, promoted) if promoted is not None else None
+    return (Event("ConfigNotPromoted", message, "Warning"),) if message else ()
 
 
 def _canary_gone(view: View, target: Workload) -> Stage:
@@ -200,6 +210,7 @@ def _deletes(view: View) -> tuple[Action, ...]:
     found += [(DEPLOYMENT, w.raw) for w in (view.candidate, view.primary) if w is not None]
     found += [(SERVICE, s) for s in (snapshot.canary_service, snapshot.primary_service) if s is not None]
     found += [(DESTINATION_RULE, rule) for rule in snapshot.rules.values()]
+    found += [(kind_of(copy), copy) for copy in snapshot.copies]
     found += [(CONTROLLER_REVISION, r.raw) for r in snapshot.revisions if r.raw is not None]
     return tuple(
         Delete(

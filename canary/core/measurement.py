@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from canary.core.objects import CanaryKey, Object
+from canary.core.objects import CanaryKey, Object, Ref
 
 LOOKBACK = timedelta(minutes=5)
 """How far before its window a series is read, to tell a newborn series from one that was there."""
@@ -81,7 +81,14 @@ class GoneQuery:
     key: CanaryKey
 
 
-Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery
+@dataclass(frozen=True, slots=True)
+class ContentQuery:
+    """Ask what a ConfigMap or Secret holds now, to copy it."""
+
+    ref: Ref
+
+
+Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery | ContentQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +114,20 @@ class GoneAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentAnswer:
+    """A ConfigMap or Secret as it is now, whole."""
+
+    content: Object
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """The question could not be answered; never a verdict about the canary."""
 
     reason: str
 
 
-Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | Unavailable
+Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | Unavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,10 @@ from enum import Enum
 from functools import cached_property
 
 from canary.api.status import CanaryStatus
+from canary.core.configuration import Copy, copies_of, digest_of
 from canary.core.measurement import (
+    ContentAnswer,
+    ContentQuery,
     GoneAnswer,
     GoneQuery,
     Measurement,
@@ -16,7 +19,7 @@ from canary.core.measurement import (
     TemplateQuery,
 )
 from canary.core.names import ROLE_LABEL
-from canary.core.objects import canonical
+from canary.core.objects import Object, Ref, canonical
 from canary.core.revisions import Revision, may_be_defaulted, pin, reconstruct, revision_id
 from canary.core.routes.istio import read_weights
 from canary.core.routes.routing import Weights
@@ -81,11 +84,48 @@ class Moment:
         if kept is not None or identity is None:
             return kept
         number = 1 + max((r.number for r in self.snapshot.revisions), default=0)
-        if self.target is not None and revision_id(self.target.template) == identity:
-            return pin(self.target, number)
+        if self.target is not None:
+            for pins in (self.snapshot.configuration.pins, {}):
+                if revision_id(self.target.template, pins) == identity:
+                    return pin(self.target, number, pins)
         if self.primary is not None and self.primary.revision == identity:
-            return reconstruct(self.primary, number)
+            return reconstruct(self.primary, number, self.snapshot.copies)
         return None
+
+    @cached_property
+    def shown(self) -> str:
+        """Return the name of what the target shows now: its template with the configuration it refers to."""
+        return revision_id(self.target.template, self.snapshot.configuration.pins) if self.target is not None else ""
+
+    @cached_property
+    def tracked_kinds(self) -> tuple[str, ...]:
+        """Return the kinds of configuration that matter: those the latest revision pins, of a new one all."""
+        known = self.candidate_revision if self.change is Change.SAME else None
+        return tuple(known.pins if known is not None else self.snapshot.configuration.pins)
+
+    def lacking(self, revision: Revision) -> tuple[Copy, ...]:
+        """Return the copies of a revision that are not there, of the kinds that are followed."""
+        followed = self.snapshot.configuration.pins
+        found = (one for one in copies_of(revision.pins, revision.id) if one.source.resource.kind in followed)
+        return tuple(one for one in found if not self.snapshot.holds(one))
+
+    def content(self, copy: Copy) -> Object | None:
+        """Return what a copy is to hold, as just read; None when it was not, or holds something else by now."""
+        ref = Ref(copy.source.resource, self.snapshot.key.namespace, copy.source.name)
+        for m in self.measurements:
+            if isinstance(m.query, ContentQuery) and m.query.ref == ref and isinstance(m.answer, ContentAnswer):
+                return m.answer.content if digest_of(m.answer.content) == copy.digest else None
+        return None
+
+    def is_incomplete(self, revision: Revision) -> bool:
+        """Return whether a revision is what the target shows while something it refers to is missing."""
+        missing = bool(self.snapshot.configuration.missing)
+        return missing and revision.raw is None and revision.id == self.shown
+
+    def is_pinned(self, revision: Revision) -> bool:
+        """Return whether all that pods of a revision read is there, or about to be."""
+        lacking = self.lacking(revision)
+        return not self.is_incomplete(revision) and all(self.content(one) is not None for one in lacking)
 
     @cached_property
     def promoted(self) -> Revision | None:
@@ -161,9 +201,9 @@ class Moment:
         if target is None or revisions.primary is None:
             return Change.SAME
         seen = self.status.target
-        if seen and (seen.uid, seen.generation) == (target.uid, target.generation):
+        if seen and (seen.uid, seen.generation) == (target.uid, target.generation) and self._still_configured:
             return Change.SAME
-        if revisions.pending and revision_id(target.template) == revisions.pending:
+        if revisions.pending and self.shown == revisions.pending:
             # After a failed promotion the former revision may be what waits: production runs it again.
             return Change.REVERTED if revisions.pending == revisions.primary else Change.NEW
         return self._compare(target)
@@ -176,13 +216,38 @@ class Moment:
             {
                 r.id: r
                 for r in known
-                if r is not None and self.target and may_be_defaulted(r.template, self.target.template)
+                if r is not None
+                and self.target
+                and self._configured(r)
+                and may_be_defaulted(r.template, self.target.template)
             }.values()
+        )
+
+    @property
+    def _still_configured(self) -> bool:
+        """Return whether a template that was judged before refers to what it did then."""
+        latest = self.candidate_revision
+        if latest is None:
+            # Never pinned as it was judged: its configuration was another before a copy could be made.
+            return not self.snapshot.configuration.tracked(self.snapshot.configuration.pins)
+        return self._configured(latest)
+
+    def _configured(self, revision: Revision) -> bool:
+        """Return whether the target's references come to what a revision pinned."""
+        return self.snapshot.configuration.matches(revision.pins)
+
+    def shows(self, revision: Revision | None) -> bool:
+        """Return whether the target shows a revision, template and configuration."""
+        return (
+            revision is not None
+            and self.target is not None
+            and self._configured(revision)
+            and canonical(revision.template) == canonical(self.target.template)
         )
 
     def _compare(self, target: Workload) -> Change:
         for revision in (self.candidate_revision, self.promoted):
-            if revision is not None and canonical(revision.template) == canonical(target.template):
+            if revision is not None and self.shows(revision):
                 return self._known(revision)
         for revision in self.doubtful_revisions:
             template = self._defaulted(revision.id)

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from canary.api.status import CanaryStatus
-from canary.core.names import ALLOW_CANARY, ROLE_LABEL, is_ours, owner_of
-from canary.core.objects import Object, annotations_of, labels_of
+from canary.core.names import is_ours, owner_of
+from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
+from canary.core.pinning import what_is_missing
 from canary.core.routes.choice import refuse_adoption, routes_host
 from canary.core.routes.istio import refuse_generated
 from canary.core.routes.routing import TO_PRIMARY
+from canary.core.service_obstacles import apex_unusable, foreign_service, workload_entry_selected
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
 
@@ -72,6 +74,12 @@ def target_missing(view: View) -> Obstacle | None:
         "TargetMissing",
         f"Deployment {name} not found; create it, or make the Canary again with another spec.targetRef.name",
     )
+
+
+def configuration_missing(view: View) -> Obstacle | None:
+    """Find a ConfigMap or Secret that pods of the target need to start, and that is not there."""
+    missing = what_is_missing(view)
+    return Obstacle("ConfigMissing", missing) if missing else None
 
 
 def target_unselectable(view: View) -> Obstacle | None:
@@ -143,6 +151,7 @@ def _needed_objects(snapshot: Snapshot) -> Iterator[Object]:
         snapshot.primary_service,
         snapshot.canary_service,
         *snapshot.rules.values(),
+        *snapshot.copies,
     )
     return (obj for obj in candidates if obj is not None)
 
@@ -184,72 +193,6 @@ def autoscaler_present(view: View) -> Obstacle | None:
     return None
 
 
-def foreign_service(view: View) -> Obstacle | None:
-    """Find a Service of others that would send live traffic to canary pods (I9)."""
-    target, names = view.target, view.snapshot.names
-    if target is None:
-        return None
-    labels = {**target.pod_labels, ROLE_LABEL: "canary"}
-    ours = {names.apex, names.service("primary").name, names.service("canary").name}
-    for service in view.snapshot.neighbours.services:
-        selector = (service.get("spec") or {}).get("selector") or {}
-        name = service["metadata"]["name"]
-        if not selector or name in ours or not selector.items() <= labels.items():
-            continue
-        if annotations_of(service).get(ALLOW_CANARY) != "true":
-            return Obstacle(
-                "ForeignService",
-                f'Service {name} selects the canary\'s pods; annotate it {ALLOW_CANARY}: "true" if it may',
-            )
-    return None
-
-
-def apex_unusable(view: View) -> Obstacle | None:
-    """Find an apex Service that does not carry the port of the spec, or selects other pods."""
-    apex, spec, target = view.snapshot.apex, view.snapshot.spec, view.target
-    if apex is None or spec is None or target is None:
-        return None
-    body = apex.get("spec") or {}
-    ports = [p.get("port") for p in body.get("ports") or []]
-    name = view.snapshot.names.apex
-    if spec.service.port not in ports:
-        listed = ", ".join(map(str, ports))
-        return Obstacle(
-            "PortMismatch",
-            f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}; correct one of them",
-        )
-    selector = _users_selector(apex)
-    if not selector or not selector.items() <= target.pod_labels.items():
-        return Obstacle(
-            "ApexSelectsOthers",
-            f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its "
-            "selector, or make the Canary again with another spec.service.name",
-        )
-    return None
-
-
-def workload_entry_selected(view: View) -> Obstacle | None:
-    """Find machines behind the user's apex Service, which our role in its selector would take out (R-VM-1)."""
-    apex = view.snapshot.apex
-    selector = _users_selector(apex) if apex is not None and not is_ours(apex) else {}
-    for entry in view.snapshot.surroundings.entries if selector else ():
-        # As Istio reads them: labels of the object go before those in its spec.
-        labels = {**((entry.get("spec") or {}).get("labels") or {}), **labels_of(entry)}
-        if selector.items() <= labels.items():
-            name = entry["metadata"]["name"]
-            return Obstacle(
-                "WorkloadEntrySelected",
-                f"Service {view.snapshot.names.apex} selects WorkloadEntry {name}, which a release would take out of "
-                "it; take the labels off that entry, or give the Service another selector",
-            )
-    return None
-
-
-def _users_selector(service: Object) -> dict[str, str]:
-    selector = (service.get("spec") or {}).get("selector") or {}
-    return {key: value for key, value in selector.items() if key != ROLE_LABEL}
-
-
 def contested(status: CanaryStatus, *fields: str) -> Obstacle | None:
     """Find a field (any, or one of those named) that another manager keeps taking from us."""
     for drift in status.drift:
@@ -267,6 +210,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     target_taken,
     name_taken,
     target_missing,
+    configuration_missing,
     target_unselectable,
     target_in_ambient,
     host_taken,
@@ -284,6 +228,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     target_taken,
     name_taken,
     target_missing,
+    configuration_missing,
     target_in_ambient,
     host_taken,
     route_unfit,

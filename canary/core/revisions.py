@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from canary.core.configuration import DIGEST, Pins, Source, copies_of, pinned_by, renamed
 from canary.core.names import REVISION_LABEL, ROLE_LABEL, Names, Owner, Role, is_ours, owned_metadata
 from canary.core.objects import CONTROLLER_REVISION, Object, canonical, labels_of
 from canary.core.workload import Workload
@@ -14,7 +15,7 @@ from canary.core.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A pinned template: the user's as read, and the templates of the two sides as written."""
+    """A pinned template and configuration: the user's as read, and the templates of the two sides as written."""
 
     id: str
     template: Object
@@ -22,35 +23,43 @@ class Revision:
     canary: Object
     number: int
     raw: Object | None = None
+    pins: Pins = field(default_factory=dict)
 
     def derived(self, role: Role) -> Object:
         """Return the template written for one side."""
         return self.primary if role == "primary" else self.canary
 
 
-def revision_id(template: Object) -> str:
-    """Return the name of a template: a short hash of its canonical JSON.  Never compared for change."""
-    return hashlib.sha256(canonical(template).encode()).hexdigest()[:10]
+def revision_id(template: Object, pins: Pins | None = None) -> str:
+    """Return the name of what is pinned: a short hash of its canonical JSON.  Never compared for change.
+
+    A template that refers to no configuration goes by its own hash.
+    """
+    held = {kind: names for kind, names in (pins or {}).items() if names}
+    content = {"template": template, "configuration": held} if held else template
+    return hashlib.sha256(canonical(content).encode()).hexdigest()[:10]
 
 
-def pin(target: Workload, number: int) -> Revision:
-    """Pin the target's present template."""
+def pin(target: Workload, number: int, pins: Pins | None = None) -> Revision:
+    """Pin the target's present template with the configuration it refers to."""
     template = target.template
-    identity = revision_id(template)
+    identity = revision_id(template, pins)
     return Revision(
         id=identity,
         template=template,
-        primary=derive(template, "primary", identity),
-        canary=derive(template, "canary", identity),
+        primary=derive(template, "primary", identity, pins),
+        canary=derive(template, "canary", identity, pins),
         number=number,
+        pins=pins or {},
     )
 
 
-def derive(template: Object, role: Role, revision: str) -> dict[str, Any]:
+def derive(template: Object, role: Role, revision: str, pins: Pins | None = None) -> dict[str, Any]:
     """Return the template of one side: the user's with all its labels, plus role and revision.
 
-    Anti-affinity and topology spread that select the template's own pods are narrowed to the role, or
-    the two sides would push each other off the nodes.
+    References to pinned configuration name the revision's copies instead.  Anti-affinity and topology
+    spread that select the template's own pods are narrowed to the role, or the two sides would push each
+    other off the nodes.
     """
     derived: dict[str, Any] = copy.deepcopy(dict(template))
     labels = dict((derived.get("metadata") or {}).get("labels") or {})
@@ -60,24 +69,30 @@ def derive(template: Object, role: Role, revision: str) -> dict[str, Any]:
     }
     for selector in _own_pod_selectors(derived.get("spec") or {}, labels):
         selector["matchLabels"] = {**(selector.get("matchLabels") or {}), ROLE_LABEL: role}
-    return derived
+    return renamed(derived, {one.source: one.name for one in copies_of(pins or {}, revision)})
 
 
-def reconstruct(primary: Workload, number: int) -> Revision:
+def reconstruct(primary: Workload, number: int, copies: tuple[Object, ...] = ()) -> Revision:
     """Return the revision a primary was written from, when its record was deleted by hand."""
-    template = copy.deepcopy(primary.template)
+    found = pinned_by(copies, primary.revision)
+    originals = {Source(one.resource, str(obj["metadata"]["name"])): one.name for one, obj in found.items()}
+    template = renamed(copy.deepcopy(primary.template), originals)
     for key in (ROLE_LABEL, REVISION_LABEL):
         template["metadata"]["labels"].pop(key, None)
     for selector in _own_pod_selectors(template.get("spec") or {}, primary.template["metadata"]["labels"]):
         if (selector.get("matchLabels") or {}).pop(ROLE_LABEL, None) and not selector["matchLabels"]:
             del selector["matchLabels"]
     identity = primary.revision
+    pins: dict[str, dict[str, str]] = {}
+    for source, obj in found.items():
+        pins.setdefault(source.resource.kind, {})[source.name] = str(obj[DIGEST])
     return Revision(
         id=identity,
         template=template,
         primary=primary.template,
-        canary=derive(template, "canary", identity),
+        canary=derive(template, "canary", identity, pins),
         number=number,
+        pins=pins,
     )
 
 
@@ -110,7 +125,12 @@ def to_object(revision: Revision, names: Names, owner: Owner) -> dict[str, Any]:
         "kind": CONTROLLER_REVISION.kind,
         "metadata": owned_metadata(ref.name, ref.namespace, owner, revision=revision.id),
         "revision": revision.number,
-        "data": {"template": revision.template, "primary": revision.primary, "canary": revision.canary},
+        "data": {
+            "template": revision.template,
+            "primary": revision.primary,
+            "canary": revision.canary,
+            "configuration": revision.pins,
+        },
     }
 
 
@@ -126,6 +146,7 @@ def from_object(obj: Object) -> Revision | None:
         canary=data["canary"],
         number=int(obj.get("revision") or 0),
         raw=obj,
+        pins=data.get("configuration") or {},
     )
 
 

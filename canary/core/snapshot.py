@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from canary.api.canary import CanarySpec
 from canary.api.status import CanaryStatus
 from canary.api.warnings import Caution
-from canary.core.names import Names, Owner, Role
+from canary.core.configuration import DIGEST, Configuration, Copy
+from canary.core.names import Names, Owner, Role, is_ours
 from canary.core.objects import VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
 from canary.core.revisions import Revision
 from canary.core.workload import Workload
@@ -73,6 +74,10 @@ class Snapshot:
     """DestinationRules that have the names of the two sides', by name."""
     revisions: tuple[Revision, ...]
     neighbours: Neighbours
+    configuration: Configuration = field(default_factory=Configuration)
+    """What the target's references come to; digests alone."""
+    copies: tuple[Object, ...] = ()
+    """The copies of configuration, and what else holds their names, as caches keep them."""
     surroundings: Surroundings = Surroundings()
     cautions: tuple[Caution, ...] = ()
     """What the spec asks for in vain."""
@@ -85,6 +90,11 @@ class Snapshot:
     def rule(self, role: Role) -> Object | None:
         """Return the DestinationRule that has the name of one side's."""
         return self.rules.get(self.names.rule(role).name)
+
+    def holds(self, copy: Copy) -> bool:
+        """Return whether a copy is there, with the content it should have."""
+        wanted = (copy.source.resource.kind, copy.name, copy.digest)
+        return any((one["kind"], one["metadata"]["name"], one[DIGEST]) == wanted for one in self.copies if is_ours(one))
 
     def find_revision(self, identity: str | None) -> Revision | None:
         """Return a kept revision by id, or None."""

@@ -6,6 +6,8 @@ import asyncio
 
 from canary.core.measurement import (
     Answer,
+    ContentAnswer,
+    ContentQuery,
     GoneAnswer,
     GoneQuery,
     Measurement,
@@ -28,6 +30,8 @@ async def _one(cluster: Cluster, measurer: Measurer, query: Query) -> Measuremen
         return Measurement(query, await _gone(cluster, query))
     if isinstance(query, TemplateQuery):
         return Measurement(query, await _template(cluster, query))
+    if isinstance(query, ContentQuery):
+        return Measurement(query, await _content(cluster, query))
     return await measurer.measure(query)
 
 
@@ -38,6 +42,14 @@ async def _gone(cluster: Cluster, query: GoneQuery) -> Answer:
     except ClusterError as error:
         return Unavailable(str(error))
     return GoneAnswer(gone)
+
+
+async def _content(cluster: Cluster, query: ContentQuery) -> Answer:
+    try:
+        found = await cluster.read(query.ref)
+    except ClusterError as error:
+        return Unavailable(str(error))
+    return ContentAnswer(found) if found is not None else Unavailable(f"{query.ref} not found")
 
 
 async def _template(cluster: Cluster, query: TemplateQuery) -> Answer:

@@ -14,14 +14,17 @@ from canary.api import status as wire_status
 from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
-from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, owner_of
+from canary.core.configuration import DIGEST, copies_of, is_tracked, look, tracking_key
+from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, is_ours, owner_of
 from canary.core.objects import (
     AUTOSCALER,
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
     NATIVE_CANARY,
+    SECRET,
     SERVICE,
     VIRTUAL_SERVICE,
     CanaryKey,
@@ -38,20 +41,37 @@ from canary.core.workload import Workload
 from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
 
-OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONTROLLER_REVISION)
+OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONTROLLER_REVISION, CONFIG_MAP, SECRET)
+PINNED = (CONFIG_MAP,)
+"""The kinds of configuration that revisions pin unless told otherwise."""
 _GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
 _DEFAULT_DRAIN = 15
 
 
-def observe(cluster: Cluster, key: CanaryKey) -> Snapshot | None:
+def observe(cluster: Cluster, key: CanaryKey, pinned: tuple[Resource, ...] = PINNED) -> Snapshot | None:
     """Return everything that concerns a Canary; None when there is neither it nor anything of its."""
     raw = cluster.get(key.ref)
     if raw is not None:
-        return _observe_present(cluster, key, raw)
+        return _configured(cluster, _observe_present(cluster, key, raw), pinned)
     owner = _left_behind(cluster, key)
     if owner is None:
         return None
-    return _assemble(cluster, key, None, None, (), owner)
+    return _configured(cluster, _assemble(cluster, key, None, None, (), owner), pinned)
+
+
+def _configured(cluster: Cluster, snapshot: Snapshot, pinned: tuple[Resource, ...]) -> Snapshot:
+    """Return a snapshot with what the target's references come to, and the copies made of that before."""
+    namespace = snapshot.key.namespace
+    template = snapshot.target.template if snapshot.target is not None else {}
+    needed = {one.name for r in snapshot.revisions for one in copies_of(r.pins, r.id)}
+    copies = tuple(
+        obj
+        for resource in (CONFIG_MAP, SECRET)
+        for obj in cluster.list(resource, namespace)
+        if obj["metadata"]["name"] in needed or (labels_of(obj).get(CANARY_LABEL) == snapshot.key.name and is_ours(obj))
+    )
+    configuration = look(template, pinned, lambda resource, name: cluster.get(Ref(resource, namespace, name)))
+    return replace(snapshot, configuration=configuration, copies=copies)
 
 
 def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
@@ -189,6 +209,8 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
     if resource in _GROUPS.values():
         other_target, other_apex = points_at(obj)
         return target == other_target or apex == other_apex
+    if resource in (CONFIG_MAP, SECRET):
+        return _held(before) != _held(after) and _refers_to(canary, resource, str(name))
     if resource == DEPLOYMENT:
         # By name and not by owner alone: an object of others may hold a name that is needed.
         names = Names(obj["metadata"]["namespace"], target, apex)
@@ -199,6 +221,20 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
     if resource == SERVICE:
         return _selection(before) != _selection(after)
     return resource in (VIRTUAL_SERVICE, DESTINATION_RULE, AUTOSCALER) and owner_of(obj) is None
+
+
+def _held(obj: Object | None) -> tuple[str, bool] | None:
+    """Return what a ConfigMap or Secret holds, and whether it is pinned."""
+    return (str(obj[DIGEST]), is_tracked(obj)) if obj is not None else None
+
+
+def _refers_to(canary: Object, resource: Resource, name: str) -> bool:
+    """Return whether a Canary's status says that its target refers to an object, or that a copy bears its name."""
+    status = canary.get("status") or {}
+    if tracking_key(resource, name) in (status.get("trackedConfigs") or {}):
+        return True
+    revision = (status.get("revision") or {}).get("candidate")
+    return bool(revision) and name.endswith(f"-{revision}")
 
 
 def _selection(service: Object | None) -> tuple[object, object]:

@@ -15,10 +15,10 @@ from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.advance.drift import DRIFTED
 from canary.core.decide import decide, is_foreign, questions
 from canary.core.measurement import Measurement, Query
-from canary.core.objects import CanaryKey, merge_patch
+from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.snapshot import Snapshot
 from canary.engine.measure import measure
-from canary.engine.observe import observe
+from canary.engine.observe import PINNED, observe
 from canary.ports import Clock, Cluster, ClusterError, Conflict, Measurer, NotFound, Notifier
 
 log = structlog.get_logger()
@@ -39,6 +39,7 @@ class Reconciler:
         groups: tuple[str, ...],
         interrupted: Callable[[CanaryKey], Awaitable[None]],
         left_alone: Callable[[CanaryKey, bool], None] = lambda key, alone: None,
+        pinned: tuple[Resource, ...] = PINNED,
     ) -> None:
         self._cluster = cluster
         self._measurer = measurer
@@ -47,6 +48,7 @@ class Reconciler:
         self._groups = groups
         self._interrupted = interrupted
         self._left_alone = left_alone
+        self._pinned = pinned
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
 
     async def reconcile(self, key: CanaryKey) -> timedelta | None:
@@ -56,14 +58,14 @@ class Reconciler:
         """
         if key.group not in self._groups:
             return None
-        snapshot = observe(self._cluster, key)
+        snapshot = observe(self._cluster, key, self._pinned)
         if snapshot is None:
             return None
         now = self._clock.now()
         measurements: tuple[Measurement, ...] = ()
         if queries := questions(snapshot, now):
             measurements = await self._measure(snapshot, queries, now)
-            snapshot = observe(self._cluster, key)
+            snapshot = observe(self._cluster, key, self._pinned)
             if snapshot is None:
                 return None
         # Not the time of the questions: what is read back now is in force from now on.
@@ -92,7 +94,7 @@ class Reconciler:
                     await asyncio.wait({asking, woken}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     woken.cancel()
-                fresh = None if asking.done() else observe(self._cluster, snapshot.key)
+                fresh = None if asking.done() else observe(self._cluster, snapshot.key, self._pinned)
                 if fresh is not None:
                     await self._protect(fresh, self._clock.now())
                     # The key stays dirty until this reconcile ends: look again at this pace.
@@ -134,6 +136,8 @@ class Reconciler:
             raise failed
         for action in decision.actions:
             await self._apply(snapshot.key, action)
+        if snapshot.canary is None and decision.events:
+            await self._notifier.notify(snapshot.key, snapshot.owner.uid, decision.events)
 
     async def _persist(self, snapshot: Snapshot, decision: Decision) -> None:
         """Write the status on the version it was decided on; then tell people."""

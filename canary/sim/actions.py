@@ -3,84 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from canary.core.configuration import OPT_OUT
 from canary.core.names import ROLE_LABEL
-from canary.core.objects import (
-    AUTOSCALER,
-    CONTROLLER_REVISION,
-    DESTINATION_RULE,
-    SERVICE,
-    VIRTUAL_SERVICE,
-    WORKLOAD_ENTRY,
-    Ref,
-    Resource,
-)
+from canary.core.objects import CONTROLLER_REVISION
 from canary.ports import ClusterError
 from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import PROPAGATION, Proxies
-from canary.sim.driver import Simulation
 from canary.sim.faults import ApiFault, MetricsFault, WatchFault
 from canary.sim.pods import version_of
-from canary.sim.scenario import Scenario
+from canary.sim.stage import Stage
 from canary.sim.user import User, ref_of_manifest
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Where actions happen."""
-
-    sim: Simulation
-    scenario: Scenario
-
-    def workload(self, role: str) -> Ref:
-        """Return the Deployment of a role; `target` is the user's own."""
-        target = self.scenario.target
-        return target if role == "target" else replace(target, name=f"{target.name}-{role}")
-
-    def named(self, what: str) -> Ref:
-        """Return the object a schedule calls target, primary, canary, apex, route, Canary or a Service."""
-        namespace, apex = self.scenario.ref.namespace, self.scenario.apex
-        known = {
-            "apex": Ref(SERVICE, namespace, apex),
-            "primary service": Ref(SERVICE, namespace, f"{apex}-primary"),
-            "canary service": Ref(SERVICE, namespace, f"{apex}-canary"),
-            "route": self.scenario.route,
-            "Canary": self.scenario.ref,
-        }
-        return known.get(what) or self.workload(what)
-
-    @property
-    def let_go(self) -> bool:
-        """Return whether there is no Canary, and the one there was has given the traffic back to the target."""
-        world = self.sim.world
-        selector = ((world.find(self.named("apex")) or {}).get("spec") or {}).get("selector") or {}
-        held = world.find(self.scenario.ref) or world.find(self.scenario.route)
-        return held is None and ROLE_LABEL not in selector
-
-    @property
-    def manifests(self) -> list[dict[str, Any]]:
-        """Return what was applied at first: Deployment, Service and Canary."""
-        return [*self.scenario.objects, dict(self.scenario.canary)]
-
-    def obstacle(self, kind: str) -> dict[str, Any]:
-        """Return the manifest of an object that a Canary cannot live with, or must warn of."""
-        apex, target = self.scenario.apex, self.scenario.target.name
-        selector = self.scenario.workload["spec"]["selector"]["matchLabels"]
-        past = {"route": [{"destination": {"host": apex}}]}
-        specs: dict[str, tuple[Resource, dict[str, Any]]] = {
-            "service": (SERVICE, {"selector": selector, "ports": [{"name": "http", "port": 80}]}),
-            "autoscaler": (AUTOSCALER, {"scaleTargetRef": {"kind": "Deployment", "name": target}}),
-            "rule": (DESTINATION_RULE, {"host": apex}),
-            "route": (VIRTUAL_SERVICE, {"hosts": [apex], "gateways": ["elsewhere"], "http": []}),
-            "machine": (WORKLOAD_ENTRY, {"address": "10.0.0.9", "labels": selector}),
-            "bypass": (VIRTUAL_SERVICE, {"hosts": ["shop.io"], "gateways": ["edge"], "http": [past]}),
-        }
-        resource, spec = specs[kind]
-        metadata = {"name": f"{apex}-in-the-way", "namespace": self.scenario.ref.namespace}
-        return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
 
 
 def _roll_out(stage: Stage, write: Callable[[], object]) -> None:
@@ -89,7 +24,8 @@ def _roll_out(stage: Stage, write: Callable[[], object]) -> None:
     write()
     target = stage.sim.world.find(stage.scenario.target)
     if own and target is not None:
-        stage.sim.dataplane.stable.add(version_of(target["spec"]["template"]))
+        found = stage.sim.world.configuration(stage.scenario.ref.namespace)
+        stage.sim.dataplane.stable.add(version_of(target["spec"]["template"], found))
 
 
 def template(stage: Stage, image: str) -> None:
@@ -157,6 +93,25 @@ def analysis(stage: Stage, **fields: Any) -> None:
     canary = stage.scenario.canary
     spec = {**canary["spec"], "analysis": {**canary["spec"]["analysis"], **fields}}
     stage.sim.user.apply({**canary, "spec": spec})
+
+
+def configure(stage: Stage, mode: str) -> None:
+    """Write another value into the ConfigMap that the Deployment reads, if it does."""
+    for manifest in stage.scenario.configuration:
+        stage.write_configuration({**manifest, "data": {"mode": mode}})
+
+
+def misplace_configuration(stage: Stage, lasts: float, mode: str = "one") -> None:
+    """Delete the ConfigMap and apply it again later."""
+    for manifest in stage.scenario.configuration:
+        stage.sim.user.delete(ref_of_manifest(manifest))
+        stage.sim.at(lasts, partial(stage.write_configuration, {**manifest, "data": {"mode": mode}}))
+
+
+def opt_out(stage: Stage, value: str | None) -> None:
+    """Set or remove the annotation by which a ConfigMap stays live."""
+    for manifest in stage.scenario.configuration:
+        User(stage.sim.world, "kubectl-annotate").annotate(ref_of_manifest(manifest), OPT_OUT[0], value)
 
 
 def obstacle(stage: Stage, kind: str, lasts: float) -> None:
@@ -259,6 +214,9 @@ ACTIONS: dict[str, Callable[..., None]] = {
         remake,
         delete_revisions,
         analysis,
+        configure,
+        misplace_configuration,
+        opt_out,
         obstacle,
         erase_status,
         kill_pods,

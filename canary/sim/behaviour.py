@@ -25,16 +25,16 @@ GOOD = Behaviour()
 
 
 class Behaviours:
-    """Find the behaviour of a pod by its Deployment and image, the most particular entry first."""
+    """Find the behaviour of a pod by its Deployment, image and configured mode, the most particular entry first."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Behaviour] = {}
+        self._known: dict[tuple[str, str, str], Behaviour] = {}
         self.healed: list[Callable[[], None]] = []
         """Called when all behave well again."""
 
-    def put(self, behaviour: Behaviour, *, image: str = "", deployment: str = "") -> None:
-        """Let pods of an image, of a Deployment or of both behave so from now on."""
-        self._known[deployment, image] = behaviour
+    def put(self, behaviour: Behaviour, *, image: str = "", deployment: str = "", mode: str = "") -> None:
+        """Let pods of an image, of a Deployment, in a mode or of all these behave so from now on."""
+        self._known[deployment, image, mode] = behaviour
 
     def heal(self) -> None:
         """Let all pods behave as a good application does from now on."""
@@ -42,11 +42,12 @@ class Behaviours:
         for observer in self.healed:
             observer()
 
-    def of(self, deployment: str, image: str) -> Behaviour:
-        """Return the behaviour of pods of a Deployment running an image."""
+    def of(self, deployment: str, image: str, mode: str = "") -> Behaviour:
+        """Return the behaviour of pods of a Deployment running an image in a mode."""
         if not self._known:
             return GOOD
-        for key in ((deployment, image), ("", image), (deployment, ""), ("", "")):
-            if key in self._known:
-                return self._known[key]
+        for configured in (mode, "") if mode else ("",):
+            for where, what in ((deployment, image), ("", image), (deployment, ""), ("", "")):
+                if (where, what, configured) in self._known:
+                    return self._known[where, what, configured]
         return GOOD

@@ -9,15 +9,22 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
+from canary.adapters.kube.digest import digested
 from canary.adapters.kube.trim import trim
 from canary.core.mentions import mentions
 from canary.core.names import CANARY_LABEL, MANAGER
-from canary.core.objects import CONTROLLER_REVISION, Object, Ref, Resource, labels_of
+from canary.core.objects import CONFIG_MAP, CONTROLLER_REVISION, SECRET, Object, Ref, Resource, labels_of
 from canary.ports import ClusterError, Listener
 from canary.sim.faults import ApiFault, Faults
 from canary.sim.world import Change, World
 
 T = TypeVar("T")
+
+
+def _kept(ref: Ref, obj: Object) -> Object:
+    """Return an object as caches keep it."""
+    kept = trim(ref.resource, obj)
+    return digested(kept) if ref.resource in (CONFIG_MAP, SECRET) else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +192,7 @@ class SimCluster:
         version = obj["metadata"]["resourceVersion"]
         self._take(ref, obj, int(version))
         held = self.get(ref)
-        return held if held and held["metadata"]["resourceVersion"] == version else trim(ref.resource, obj)
+        return held if held and held["metadata"]["resourceVersion"] == version else _kept(ref, obj)
 
     def _on_change(self, change: Change) -> None:
         if self._dead:
@@ -241,7 +248,7 @@ class SimCluster:
             after = None
             found.pop(ref, None)
         else:
-            after = found[ref] = trim(ref.resource, obj)
+            after = found[ref] = _kept(ref, obj)
         if before is not None or after is not None:
             self._tell(ref, before, after)
 

@@ -18,6 +18,7 @@ from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import Requests
 from canary.sim.driver import Simulation, simulate
 from canary.sim.faults import MetricsFault
+from canary.sim.manifests import configuration_of
 from canary.sim.report import Report, report_of
 from canary.sim.scenario import CANARY_API, Scenario, initialise, release
 
@@ -38,7 +39,7 @@ class WrongInput(Exception):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `canary simulate`."""
     parser.description = "Play a release in virtual time with an invented cluster and traffic."
-    parser.add_argument("files", nargs="*", metavar="FILE", help="YAML with a Canary; Deployment and Service if any")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="YAML with a Canary; other objects if any")
     parser.add_argument("--rps", type=options.rate, default=50.0, metavar="N", help="requests per second (50)")
     parser.add_argument("--canary-errors", type=options.percent, default=0.0, metavar="2%%")
     parser.add_argument("--canary-latency", type=options.latency, default=0.0, metavar="+300ms")
@@ -79,7 +80,9 @@ def _read(files: Sequence[str]) -> Scenario:
     if found := refusals(canaries[0]):
         raise WrongInput("; ".join(str(one) for one in found))
     given = [obj for obj in objects if obj.get("kind") in ("Deployment", "Service")]
-    return Scenario(canary=canaries[0], given=given)
+    scenario = Scenario(canary=canaries[0], given=given)
+    scenario.configuration = configuration_of(scenario.workload, (one for one in objects if "metadata" in one))
+    return scenario
 
 
 def _load(name: str) -> list[dict[str, Any]]:

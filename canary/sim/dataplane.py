@@ -184,7 +184,7 @@ class DataPlane:
         alive = [pod for pod in leg.pods if pod.answers]
         for _ in range(count if alive else 0):
             pod = self._random.choice(alive)
-            _, code, _, took = self._outcome(self._pods.behaviours.of(pod.deployment, pod.image))
+            _, code, _, took = self._outcome(self._pods.behaviour_of(pod))
             self._arrived(pod)
             for counter in self._counters(caller, pod, "", code, ""):
                 counter.add(took)
@@ -216,7 +216,7 @@ class DataPlane:
         )
 
     def _answer(self, caller: Caller, pod: Pod) -> None:
-        behaviour = self._pods.behaviours.of(pod.deployment, pod.image)
+        behaviour = self._pods.behaviour_of(pod)
         at_source, at_destination, flag, took = self._outcome(behaviour)
         self._arrived(pod)
         if at_source not in ("200", "0"):

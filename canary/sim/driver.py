@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, Object, Ref
+from canary.engine.observe import PINNED
 from canary.sim.behaviour import Behaviours
 from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run
 from canary.sim.cluster import Call, SimCluster
@@ -40,12 +41,14 @@ class Simulation:
         self.groups = groups
         self.namespaces: frozenset[str] | None = None
         """What the next controller watches; None: all namespaces."""
+        self.pinned = PINNED
+        """The kinds of configuration that the next controller pins."""
         self._random = Random(seed)
         self.faults = Faults()
         self.behaviours = Behaviours()
         self.history = History()
         self.world = World(self.loop.time, EPOCH)
-        self.pods = Pods(self.loop, self.behaviours)
+        self.pods = Pods(self.loop, self.behaviours, self.world.find)
         self.dataplane = DataPlane(
             self.loop, self.world, self.pods, self._stream("traffic"), scrape_interval=scrape_interval
         )
@@ -95,6 +98,7 @@ class Simulation:
             VirtualClock(self.loop),
             self.groups,
             self._fail,
+            self.pinned,
         )
         cluster.on_crash = lambda: self._crashed(process)
         self._running.append(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from canary.core.configuration import references
 from canary.core.objects import Object
 
 LISTING_5_1 = """\
@@ -93,6 +94,22 @@ def service(
     }
 
 
+def config_map(name: str = "catalog-config", *, namespace: str = "istioinaction", **data: str) -> dict[str, Any]:
+    """Return a ConfigMap as a user writes it."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def reading(manifest: Object, *names: str, kind: str = "configMap", optional: bool = False) -> dict[str, Any]:
+    """Return a Deployment manifest whose first container takes its environment from ConfigMaps or Secrets."""
+    spec = manifest["spec"]
+    pod = spec["template"]["spec"]
+    sources = [{f"{kind}Ref": {"name": name, **({"optional": True} if optional else {})}} for name in names]
+    containers = [{**pod["containers"][0], "envFrom": sources}, *pod["containers"][1:]]
+    template = {**spec["template"], "spec": {**pod, "containers": containers}}
+    return {**manifest, "spec": {**spec, "template": template}}
+
+
 def with_image(manifest: Object, image: str) -> dict[str, Any]:
     """Return a Deployment manifest whose first container runs another image."""
     spec = manifest["spec"]
@@ -122,3 +139,15 @@ def completed(canary: Object, given: Iterable[Object]) -> list[dict[str, Any]]:
         target_port=port,
     )
     return [workload, front]
+
+
+def configuration_of(workload: Object, given: Iterable[Object]) -> list[dict[str, Any]]:
+    """Return the ConfigMaps and Secrets a Deployment needs, invented when they are not among `given`."""
+    here = {(one.get("kind"), one["metadata"]["name"]): dict(one) for one in given if "name" in one["metadata"]}
+    found = []
+    for source, needed in sorted(references(workload["spec"]["template"]).items()):
+        metadata = {"name": source.name, "namespace": workload["metadata"].get("namespace", "default")}
+        invented = {"apiVersion": "v1", "kind": source.resource.kind, "metadata": metadata}
+        if (one := here.get((source.resource.kind, source.name))) or needed:
+            found.append(one or invented)
+    return found

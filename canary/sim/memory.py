@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canary.core.names import MANAGER, PREFIX, ROLE_LABEL, Role
-from canary.core.objects import DEPLOYMENT, Object, Ref, canonical
+from canary.core.objects import CONFIG_MAP, DEPLOYMENT, SECRET, Object, Ref, Resource, canonical
 from canary.sim.cluster import Call
 from canary.sim.history import state_of
 from canary.sim.pods import version_of
@@ -97,6 +97,8 @@ class Memory:
         """Templates that may enter the primary, as `code_of`."""
         self.promoted: set[str] = set()
         """Versions the primary was given."""
+        self.shapes: set[str] = set()
+        """The same whatever configuration they read."""
         self.target_had: dict[str, float] = {}
         """Until when the target held a version it holds no more."""
         self.candidate = ""
@@ -140,7 +142,8 @@ class Memory:
         elif not ours and change.ref.resource != DEPLOYMENT:
             self.route_written = False
         if change.ref == scene.names.target_ref and change.before:
-            self.target_had[version_of(change.before["spec"]["template"])] = change.at
+            self.target_had[scene.version_of(change.before)] = change.at
+        self._learn_configuration(scene, change)
         self._learn_pointers(scene, change)
         self._learn_primary(scene, change)
         self.look_at_pointers(scene, change.at)
@@ -171,6 +174,22 @@ class Memory:
         self.row, self.row_since, self.route_written = row, change.at, False
         self.row_interval = scene.interval
 
+    def _learn_configuration(self, scene: Scene, change: Change) -> None:
+        """Note what the target read before an edit, and what it reads when it is given back."""
+        target = scene.world.find(scene.names.target_ref)
+        if target is None:
+            return
+        if change.ref.resource in (CONFIG_MAP, SECRET) and change.before:
+            found, before = scene.world.configuration(scene.ref.namespace), change.before
+
+            def find(resource: Resource, name: str) -> Object | None:
+                return before if (resource, name) == (change.ref.resource, change.ref.name) else found(resource, name)
+
+            self.target_had[version_of(target["spec"]["template"], find)] = change.at
+        if scene.canary is None and version_of(target["spec"]["template"]) in self.shapes:
+            # The target's references are its user's: they are live again, whatever was promoted.
+            scene.dataplane.stable.add(scene.version_of(target))
+
     def _learn_pointers(self, scene: Scene, change: Change) -> None:
         """Tell the weights that the controller gave from callers that others let in to the canary."""
         under_another = change.ref == scene.ref and change.before is None
@@ -196,10 +215,11 @@ class Memory:
         after = change.after["spec"]["template"]
         if before != after:
             self.proven.add(code_of(after))
-            self.promoted.add(version_of(after))
+            self.promoted.add(scene.version_of(change.after))
+            self.shapes.add(version_of(after))
             if not before:
                 # Made from what production runs.
-                scene.dataplane.stable.add(version_of(after))
+                scene.dataplane.stable.add(scene.version_of(change.after))
 
     def look_at_pointers(self, scene: Scene, now: float) -> None:
         """Note since when each Deployment is free of traffic by the routes."""

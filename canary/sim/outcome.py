@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from canary.core.names import MANAGER, PREFIX, Role
 from canary.core.objects import annotations_of, labels_of
+from canary.sim.copies import unused_copy
 from canary.sim.driver import Simulation
 from canary.sim.memory import IDLE
 from canary.sim.pods import version_of
@@ -23,7 +24,7 @@ def wrong_at_rest(sim: Simulation, scenario: Scenario) -> str | None:
     if target is not None and sim.pods.of(target["metadata"]["uid"]):
         return "the target still has pods"
     serving: Role = "canary" if _promotion_failed(sim, scenario) else "primary"
-    return _not_serving(scene, serving)
+    return _not_serving(scene, serving) or unused_copy(scene)
 
 
 def _promotion_failed(sim: Simulation, scenario: Scenario) -> bool:
@@ -66,7 +67,8 @@ def _target_not_serving(sim: Simulation, scenario: Scenario) -> str | None:
     if _changed_since_deletion(sim, scenario):
         return None
     promoted = {one for memory in sim.checker.memories() for one in memory.promoted}
-    if version_of(target["spec"]["template"]) not in sim.dataplane.stable | promoted:
+    given = version_of(target["spec"]["template"], sim.world.configuration(scenario.ref.namespace))
+    if given not in sim.dataplane.stable | promoted:
         return "the target was given back with a template that is not production's"
     return None
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from canary.core.configuration import Find, Source, digest_of, references, renamed
 from canary.core.names import PREFIX
-from canary.core.objects import Object, canonical
-from canary.sim.behaviour import Behaviours
+from canary.core.objects import Object, Ref, Resource, canonical
+from canary.sim.behaviour import Behaviour, Behaviours
 
 GRACE = 0.5
 """Seconds a terminating pod goes on answering."""
+
+RETRY = 1.0
+"""Seconds until the kubelet looks again for configuration that is missing."""
 
 RESTART_DELAY = 5.0
 """Seconds a crashed container waits before it starts again, doubled each time up to five minutes."""
@@ -31,6 +36,8 @@ class Pod:
     labels: Mapping[str, str]
     image: str
     version: str
+    mode: str
+    """What its configuration says under the key `mode`."""
     created: float
     ready_since: float | None = None
     terminating: bool = False
@@ -49,11 +56,25 @@ class Pod:
         return self.ready_since is not None and not self.gone
 
 
-def version_of(template: Mapping[str, Any]) -> str:
-    """Return a short name for what a user's pod template says, the same for the clones made of it."""
-    metadata = template.get("metadata") or {}
+def nothing(resource: Resource, name: str) -> Object | None:
+    """Find no configuration."""
+    return None
+
+
+def version_of(template: Mapping[str, Any], find: Find = nothing) -> str:
+    """Return a short name for what a user's pod template says and reads, the same for the clones made of it.
+
+    What it reads is found by name; without a way to find it, versions of one template with any
+    configuration are the same.
+    """
+    read = references(template)
+    if read:
+        contents = {one: digest_of(found) if (found := find(one.resource, one.name)) else "-" for one in read}
+        template = renamed(deepcopy(dict(template)), contents)
+    metadata, pod = template.get("metadata") or {}, template.get("spec") or {}
     user = {
-        "containers": list((template.get("spec") or {}).get("containers") or ()),
+        "containers": list(pod.get("containers") or ()),
+        **({"volumes": pod["volumes"]} if pod.get("volumes") else {}),
         "labels": _foreign(metadata.get("labels")),
         "annotations": _foreign(metadata.get("annotations")),
     }
@@ -72,8 +93,14 @@ def hash_of(template: Mapping[str, Any]) -> str:
 class Pods:
     """Keep all pods, tell observers before and after each change."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, behaviours: Behaviours) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        behaviours: Behaviours,
+        find: Callable[[Ref], Object | None] = lambda ref: None,
+    ) -> None:
         self._loop = loop
+        self._find = find
         self.behaviours = behaviours
         self._pods: list[Pod] = []
         self._count = 0
@@ -113,6 +140,12 @@ class Pods:
         self._count += 1
         digest = hash_of(template)
         image = template["spec"]["containers"][0].get("image", "")
+
+        def find(resource: Resource, name: str) -> Object | None:
+            return self._find(Ref(resource, meta["namespace"], name))
+
+        read = [found for one in references(template) if (found := find(one.resource, one.name))]
+        modes = [str((found.get("data") or {}).get("mode", "")) for found in read]
         pod = Pod(
             name=f"{meta['name']}-{digest}-{self._count:05d}",
             namespace=meta["namespace"],
@@ -121,12 +154,26 @@ class Pods:
             hash=digest,
             labels={**(template["metadata"].get("labels") or {}), "pod-template-hash": digest},
             image=image,
-            version=version_of(template),
+            version=version_of(template, find),
+            mode=next((mode for mode in modes if mode), ""),
             created=self._loop.time(),
         )
         self._change(pod, lambda: self._pods.append(pod))
-        self._await_ready(pod)
+        self._await_configuration(pod, [one for one, needed in references(template).items() if needed])
         return pod
+
+    def behaviour_of(self, pod: Pod) -> Behaviour:
+        """Return how a pod behaves."""
+        return self.behaviours.of(pod.deployment, pod.image, pod.mode)
+
+    def _await_configuration(self, pod: Pod, needed: list[Source]) -> None:
+        """Start the containers once all they need is there, as the kubelet does."""
+        if pod.gone:
+            return
+        if all(self._find(Ref(one.resource, pod.namespace, one.name)) for one in needed):
+            self._await_ready(pod)
+        else:
+            self._loop.call_later(RETRY, self._await_configuration, pod, needed)
 
     def end(self, pod: Pod) -> None:
         """Terminate a pod gracefully: out of the endpoints now, gone after its grace time."""
@@ -147,7 +194,7 @@ class Pods:
         self._remove(pod)
 
     def _await_ready(self, pod: Pod) -> None:
-        delay = self.behaviours.of(pod.deployment, pod.image).ready_after
+        delay = self.behaviour_of(pod).ready_after
         if delay is None:
             self._sick.append(pod)
         else:
@@ -162,7 +209,7 @@ class Pods:
         if pod.gone:
             return
         self._change(pod, lambda: setattr(pod, "ready_since", self._loop.time()))
-        crash = self.behaviours.of(pod.deployment, pod.image).crash_after
+        crash = self.behaviour_of(pod).crash_after
         if crash is not None:
             self._loop.call_later(crash, self._crash, pod)
 

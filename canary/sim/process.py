@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from canary.core.objects import CanaryKey, Object, Resource
 from canary.engine.controller import Controller
-from canary.engine.observe import affected
+from canary.engine.observe import PINNED, affected
 from canary.engine.reconcile import Reconciler
 from canary.engine.workqueue import WorkQueue
 from canary.ports import Clock, ClusterError, Measurer, Notifier
@@ -26,11 +26,14 @@ class Process:
         clock: Clock,
         groups: tuple[str, ...],
         on_fault: Callable[[Exception], None],
+        pinned: tuple[Resource, ...] = PINNED,
     ) -> None:
         self.cluster = cluster
         self._on_fault = on_fault
         self._queue: WorkQueue[CanaryKey] = WorkQueue()
-        self._reconciler = Reconciler(cluster, measurer, notifier, clock, groups, interrupted=self._queue.wait_dirty)
+        self._reconciler = Reconciler(
+            cluster, measurer, notifier, clock, groups, interrupted=self._queue.wait_dirty, pinned=pinned
+        )
         controller = Controller(self._queue, self._reconcile)
         for resource, obj in cluster.everything():
             self._wake(resource, None, obj)

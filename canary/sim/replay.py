@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from canary.core.objects import SERVICE, Ref
-from canary.sim.actions import ACTIONS, Stage, act
+from canary.sim.actions import ACTIONS, act
 from canary.sim.driver import Simulation, simulate
+from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
 from canary.sim.scenario import Scenario, initialise, listing_5_1, own_route, release, serve
+from canary.sim.stage import Stage
 
 QUIET = 330.0
 """Seconds without any change after which a system is at rest; retries of a contested field come before."""
@@ -51,6 +53,8 @@ class Schedule:
     analysis: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
     """Fields of the spec beside its analysis."""
+    configured: bool = False
+    """Whether the Deployment reads a ConfigMap."""
     adopted: bool = False
     """Whether the user has a VirtualService of their own."""
     entries: list[Entry] = field(default_factory=list)
@@ -65,7 +69,11 @@ class Schedule:
         canary = listing_5_1(**self.analysis)
         canary["spec"] |= self.spec
         routes = (own_route(canary),) if self.adopted else ()
-        return Scenario(canary, rps=self.rps, replicas=self.replicas, routes=routes, staff=True)
+        scenario = Scenario(canary, rps=self.rps, replicas=self.replicas, routes=routes, staff=True)
+        if self.configured:
+            scenario.given = [reading(scenario.workload, "catalog-config")]
+            scenario.configuration = [config_map(mode="one")]
+        return scenario
 
 
 def parse(text: str) -> Schedule:

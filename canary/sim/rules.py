@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from canary.core.names import Role
 from canary.core.objects import SERVICE, Ref
+from canary.sim.copies import clone_without_copy, used_copy_deleted
 from canary.sim.evidence import (
     STALE,
     anyone_ready,
@@ -19,7 +20,6 @@ from canary.sim.evidence import (
 )
 from canary.sim.history import state_of
 from canary.sim.memory import IDLE, PROPAGATED, RUNNING, Memory, code_of
-from canary.sim.pods import version_of
 from canary.sim.routing import reach_of, weights_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
@@ -162,20 +162,20 @@ def unproven_template(scene: Scene, memory: Memory, change: Change) -> str | Non
     template = change.after["spec"]["template"]
     if change.before and change.before["spec"]["template"] == template:
         return None
-    handed_over = scene.apex_role() and memory.proven
+    handed_over = scene.apex_role() == "primary" and memory.proven
     if scene.phase in ("", "Initializing") and not handed_over and _was_production(scene, memory, change):
         return None
     if code_of(template) not in memory.proven:
-        return f"the primary got template {version_of(template)}, which nobody analysed"
+        return f"the primary got version {scene.version('primary')}, which nobody analysed"
     return None
 
 
 def _was_production(scene: Scene, memory: Memory, change: Change) -> bool:
     """Return whether a clone gets what the target held when the controller last could see it."""
-    written = version_of((change.after or {})["spec"]["template"])
+    written = scene.version_of(change.after or {})
     target = scene.world.find(scene.names.target_ref)
     had = memory.target_had.get(written, float("-inf"))
-    now = target is not None and version_of(target["spec"]["template"]) == written
+    now = target is not None and scene.version_of(target) == written
     return now or change.at - had <= STALE or blurred(scene, had)
 
 
@@ -284,6 +284,8 @@ WRITE_RULES: tuple[tuple[str, Rule], ...] = (
     ("I3", shrunk_while_requested),
     ("I8", primary_below_its_size),
     ("I10", unproven_template),
+    ("I10", clone_without_copy),
+    ("I10", used_copy_deleted),
     ("I12", weights_off_100),
     ("I12", route_written_twice),
     ("I14", premature_success),

@@ -68,6 +68,8 @@ class Scenario:
     replicas: int | None = None
     routes: Sequence[Object] = ()
     """VirtualServices that stood there before."""
+    configuration: Sequence[Object] = ()
+    """ConfigMaps that the Deployment reads."""
     staff: bool = False
     """Whether there are callers with the header of the staff, in the mesh."""
 
@@ -116,11 +118,12 @@ class Scenario:
 
 async def serve(sim: Simulation, scenario: Scenario) -> None:
     """Apply the application and let callers with and without sidecar call it."""
-    for manifest in (*scenario.objects, *scenario.routes):
+    for manifest in (*scenario.configuration, *scenario.objects, *scenario.routes):
         sim.user.apply(manifest)
     workload = sim.world.find(scenario.target)
     assert workload is not None
-    sim.dataplane.stable.add(version_of(workload["spec"]["template"]))
+    found = sim.world.configuration(scenario.ref.namespace)
+    sim.dataplane.stable.add(version_of(workload["spec"]["template"], found))
     await sim.until(lambda: any(pod.ready for pod in sim.pods.all()), 600, "a ready pod")
     await sim.rest(1)
     for mesh in (True, False):

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from canary.api.duration import parse_duration
 from canary.core.names import ROLE_LABEL, Names, Role
-from canary.core.objects import DEPLOYMENT, SERVICE, Object, Ref
+from canary.core.objects import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, Object, Ref
 from canary.sim.dataplane import DataPlane
 from canary.sim.faults import Faults
 from canary.sim.history import state_of
@@ -97,7 +97,11 @@ class Scene:
     def version(self, role: Role) -> str:
         """Return what one side's template runs, empty when the side does not exist."""
         found = self.workload(role)
-        return version_of(found["spec"]["template"]) if found else ""
+        return self.version_of(found) if found else ""
+
+    def version_of(self, workload: Object) -> str:
+        """Return what a Deployment's template says and reads now."""
+        return version_of(workload["spec"]["template"], self.world.configuration(self.ref.namespace))
 
     def endpoints(self, service: Ref) -> list[Pod]:
         """Return the ready pods behind a Service."""
@@ -132,7 +136,8 @@ class Scene:
     def concerns(self, ref: Ref) -> bool:
         """Return whether an object belongs to this Canary by its name."""
         return ref.namespace == self.ref.namespace and (
-            ref in (self.ref, self.names.apex_ref, self.names.route_ref)
+            ref.resource in (CONFIG_MAP, SECRET)
+            or ref in (self.ref, self.names.apex_ref, self.names.route_ref)
             or ref in (self.names.service("primary"), self.names.service("canary"))
             or (ref.resource == DEPLOYMENT and ref in self.deployments())
         )

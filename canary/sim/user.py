@@ -8,6 +8,7 @@ from typing import Any
 
 from canary.core.objects import (
     AUTOSCALER,
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
@@ -16,6 +17,7 @@ from canary.core.objects import (
     NAMESPACE,
     NATIVE_CANARY,
     PEER_AUTHENTICATION,
+    SECRET,
     SERVICE,
     SIDECAR,
     VIRTUAL_SERVICE,
@@ -45,6 +47,8 @@ RESOURCES = (
     DESTINATION_RULE,
     NATIVE_CANARY,
     FLAGGER_CANARY,
+    CONFIG_MAP,
+    SECRET,
 )
 BY_KIND = {(one.api_version, one.kind): one for one in RESOURCES}
 

@@ -84,6 +84,10 @@ class World:
         """Return the object as it truly is, or None."""
         return self._objects.get(ref)
 
+    def configuration(self, namespace: str) -> Callable[[Resource, str], Object | None]:
+        """Return what finds the configuration of a namespace by kind and name."""
+        return lambda resource, name: self._objects.get(Ref(resource, namespace, name))
+
     def select(self, resource: Resource, namespace: str | None = None) -> list[Object]:
         """Return the objects of a type, sorted by namespace and name."""
         return [obj for _, obj in self.items(resource, namespace)]

@@ -9,9 +9,9 @@ from typing import Any
 from canary.adapters.kube.pack import keep, whole
 from canary.adapters.kube.trim import trim
 from canary.adapters.kube.watched import Watched
-from canary.core.objects import DEPLOYMENT, SERVICE, Resource
+from canary.core.configuration import DIGEST, digest_of
+from canary.core.objects import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE
 
-CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 PACKED = Watched(DEPLOYMENT, packed=True)
 MOST = 2500
 """Bytes of memory for a Deployment of 3,400 bytes of JSON; open it takes nearly 10,000."""
@@ -73,6 +73,33 @@ def test_metadata_alone_is_kept_where_bodies_are_not_asked_for() -> None:
     """Drop the body that an answer to a write of ours carries."""
     kept = keep(Watched(CONFIG_MAP, metadata_only=True), {"metadata": {"name": "web"}, "data": {"key": "value"}})
     assert kept == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "web"}}
+
+
+def test_configuration_is_kept_by_its_digest_and_what_says_how_it_is_taken() -> None:
+    """Foreign labels and annotations go, ours and those that opt out stay; a Secret keeps its type."""
+    marks = {"canary.delivery/owner": "x", "flagger.app/config-tracking": "disabled"}
+    metadata = {"name": "a", "namespace": "b", "uid": "c", "resourceVersion": "1", "generation": 1}
+    labels = {"canary.delivery/canary": "x"}
+    body = {
+        "metadata": {
+            **metadata,
+            "labels": {**labels, "app": "x"},
+            "annotations": {**marks, "example.com/x": "y" * 999},
+        },
+        "data": {"key": "dmFsdWU="},
+        "type": "Opaque",
+    }
+    assert keep(Watched(SECRET, digested=True), body) == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            **{name: value for name, value in metadata.items() if name != "generation"},
+            "labels": labels,
+            "annotations": marks,
+        },
+        "type": "Opaque",
+        DIGEST: digest_of(body),
+    }
 
 
 def test_deployments_cost_little() -> None:

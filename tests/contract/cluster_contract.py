@@ -14,7 +14,9 @@ from typing import Any, Protocol
 
 import pytest
 
+from canary.core.configuration import DIGEST, digest_of
 from canary.core.objects import (
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
@@ -391,6 +393,25 @@ class ClusterContract:
         ref = Ref(CONTROLLER_REVISION, namespace, "ours")
         await eventually(lambda: cluster.get(ref))
         assert cluster.list(CONTROLLER_REVISION, namespace) == (cluster.get(ref),)
+
+    async def test_configuration_is_cached_as_its_digest_and_read_whole(
+        self, cluster: Cluster, stranger: Stranger, namespace: str
+    ) -> None:
+        """Caches keep no content, but tell when it changes; a read gives all of it."""
+        ref = Ref(CONFIG_MAP, namespace, "settings")
+        body = {"metadata": {"annotations": {"example.com/note": "x"}}, "data": {"a": "1"}, "binaryData": {"b": "AAE="}}
+        await stranger.create(ref, body)
+        await eventually(lambda: cluster.get(ref) is not None)
+        first = cluster.get(ref) or {}
+        assert (first[DIGEST], "data" in first, "binaryData" in first) == (digest_of(body), False, False)
+        assert first["metadata"].get("annotations", {}) == {}
+        found = await cluster.read(ref) or {}
+        assert (found["data"], found["binaryData"]) == (body["data"], body["binaryData"])
+        assert (cluster.get(ref) or {})[DIGEST] == first[DIGEST]
+        await stranger.patch(ref, {"data": {"a": "2"}})
+        await eventually(lambda: (cluster.get(ref) or {})[DIGEST] != first[DIGEST])
+        made = await cluster.create(Ref(CONFIG_MAP, namespace, "copy"), {"metadata": {}, "immutable": True, "data": {}})
+        assert made[DIGEST] == digest_of({})
 
     async def test_dry_run_returns_defaults_and_stores_nothing(
         self, cluster: Cluster, namespace: str, seen: Seen

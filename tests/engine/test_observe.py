@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from canary.api.status import Phase
+from canary.core.configuration import DIGEST
 from canary.core.names import ALLOW_CANARY, OWNER
 from canary.core.objects import (
     AUTOSCALER,
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
@@ -22,6 +25,7 @@ from canary.core.objects import (
     Ref,
     Resource,
 )
+from canary.core.revisions import pin, to_object
 from canary.engine.observe import affected, observe
 from tests.builders import (
     KEY,
@@ -37,6 +41,7 @@ from tests.builders import (
     route,
     running,
     service,
+    template,
 )
 from tests.engine.cluster import FakeCluster
 
@@ -93,6 +98,52 @@ def test_change_wakes_whom_it_concerns(
 ) -> None:
     """Everything a decision rests on wakes its Canary, and nothing else does."""
     assert concerned(resource, before, after) == expected
+
+
+def config_map(digest: str = "1", name: str = "settings", **annotations: str) -> Object:
+    """Return a ConfigMap as caches keep it."""
+    metadata = {"name": name, "namespace": NS, "annotations": annotations}
+    return {"kind": "ConfigMap", "metadata": metadata, DIGEST: digest}
+
+
+OPTED_OUT = config_map(**{"flagger.app/config-tracking": "disabled"})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wakes"),
+    [
+        pytest.param(config_map(), config_map("2"), True, id="edited"),
+        pytest.param(None, config_map(), True, id="comes"),
+        pytest.param(config_map(), None, True, id="goes"),
+        pytest.param(config_map(), OPTED_OUT, True, id="opted out"),
+        pytest.param(config_map(), config_map(note="x"), False, id="annotated"),
+        pytest.param(None, config_map(name="other"), False, id="not referred to"),
+        pytest.param(None, config_map(name="other-rev"), True, id="holds the name of a copy"),
+    ],
+)
+def test_configuration_wakes_who_refers_to_it(before: Object | None, after: Object | None, wakes: bool) -> None:
+    """The status says what the target refers to; content and opting out count, other metadata does not."""
+    found = cluster()
+    status = {"trackedConfigs": {"configmap/settings": "1"}, "revision": {"candidate": "rev"}}
+    found.objects[NATIVE.ref] = {**found.objects[NATIVE.ref], "status": status}
+    assert list(affected(found, CONFIG_MAP, before, after)) == ([NATIVE] if wakes else [])
+
+
+def test_configuration_is_seen_with_its_copies() -> None:
+    """What the target refers to, our copies, and what else holds a name that a revision needs."""
+    pod = template()
+    pod["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "settings"}}]
+    record = to_object(pin(deployment(pod=pod), 1, {"ConfigMap": {"settings": "1"}}), NAMES, OWNER_MARK)
+    world = cluster()
+    revision = record["metadata"]["labels"]["canary.delivery/revision"]
+    held = config_map("2", f"settings-{revision}")
+    for obj in (config_map(), config_map("9", "unrelated"), held):
+        world.objects[Ref(CONFIG_MAP, NS, obj["metadata"]["name"])] = obj
+    world.objects[Ref(CONTROLLER_REVISION, NS, record["metadata"]["name"])] = record
+    world.objects[NAMES.target_ref] = deployment(pod=pod).raw
+    seen = observe(world, KEY)
+    assert seen is not None
+    assert (seen.configuration.pins, seen.copies) == ({"ConfigMap": {"settings": "1"}}, (held,))
 
 
 def test_canary_wakes_itself_and_its_rivals() -> None:

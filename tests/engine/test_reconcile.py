@@ -251,6 +251,7 @@ async def test_rolled_primary_of_a_green_world_is_observed_whole() -> None:
     world = finalising(primary=rolled(), route=route(0))
     seen = observe(FakeCluster.of(world), KEY)
     assert seen is not None
-    seen_alone = replace(seen, neighbours=world.neighbours, surroundings=Surroundings(), revisions=())
-    assert seen_alone == replace(world, revisions=())
+    assert seen.configuration.pins == {"ConfigMap": {}}
+    alone = replace(seen, neighbours=world.neighbours, surroundings=Surroundings(), revisions=())
+    assert alone == replace(world, revisions=(), configuration=seen.configuration)
     assert [(r.id, r.template) for r in seen.revisions] == [(r.id, r.template) for r in kept(V1, V2)]

@@ -144,6 +144,12 @@ EDITS = st.one_of(
 )
 """What may cost requests, but never a rule and never a system that serves in the end."""
 
+CONFIGURATION = action("configure", mode=st.sampled_from(("one", "two", "three")))
+CONFIGURATION_EDITS = st.one_of(
+    action("misplace_configuration", lasts=seconds(0.1, 60), mode=st.sampled_from(("one", "two"))),
+    action("opt_out", value=st.sampled_from(("disabled", None))),
+)
+
 COHORT = {"headers": {"x-group": {"exact": "staff"}}}
 COOKIE = {"cookieName": "flagger-cookie"}
 ANALYSES = st.fixed_dictionaries(
@@ -181,6 +187,12 @@ def strategies(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, 
     plan, spec = draw(st.sampled_from(PLANS))
     no_plan = {"stepWeight": None, "maxWeight": None}
     return replace(schedule, analysis={**schedule.analysis, **no_plan, **plan}, spec=spec, adopted=draw(st.booleans()))
+
+
+@st.composite
+def configurations(draw: st.DrawFn, *actions: st.SearchStrategy[tuple[str, dict[str, Any]]], **how: Any) -> Schedule:
+    """Draw a release of an application that reads a ConfigMap, which is edited in it."""
+    return replace(draw(schedules(st.one_of(CONFIGURATION, *actions), **how)), configured=True)
 
 
 @st.composite

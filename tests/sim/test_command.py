@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from canary.cli import main
-from canary.sim.manifests import LISTING_5_1
+from canary.sim.manifests import LISTING_5_1, config_map, deployment, reading
 from tests.sim.test_release import TIMELINE
 
 
@@ -42,6 +43,16 @@ def test_listing_5_1_has_exactly_the_rows_of_the_design(listing: str, capsys: py
     assert report.keys() == {"rows", "verdict", "reason", "requests"}
     assert report["requests"]["sent"] == pytest.approx(50 * 360, rel=0.05)
     assert report["requests"]["failed"] == report["requests"]["harmed"] == 0
+
+
+@pytest.mark.parametrize("maps", [(), (config_map(mode="one"),)])
+def test_deployment_reads_configuration_given_or_invented(
+    listing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], maps: tuple[Any, ...]
+) -> None:
+    """What pods need to start is there, whether the files hold it or not."""
+    path = tmp_path / "configured.yaml"
+    path.write_text(yaml.safe_dump_all([reading(deployment(), "catalog-config"), *maps]))
+    assert rows(result(capsys, listing, str(path))) == TIMELINE
 
 
 def test_bad_canary_fails(listing: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from canary.core.names import MANAGER, ROLE_LABEL
-from canary.core.objects import DEPLOYMENT, SERVICE, Object, Ref
+from canary.core.names import MANAGER, REVISION_LABEL, ROLE_LABEL
+from canary.core.objects import CONFIG_MAP, DEPLOYMENT, SERVICE, Object, Ref
 from canary.sim.driver import Simulation, simulate
 from canary.sim.invariants import InvariantError
+from canary.sim.manifests import config_map, reading
+from canary.sim.outcome import wrong_at_rest
 from canary.sim.scenario import Scenario, initialise, release
 
 NAMESPACE = "istioinaction"
@@ -38,11 +41,11 @@ def write(sim: Simulation, ref: Ref, body: Any, subresource: str = "") -> None:
     sim.world.patch(ref, body, writer=MANAGER, resource_version=version, subresource=subresource)
 
 
-def rogue(act: Callable[[Simulation], None], *, weight: int = 0) -> str:
+def rogue(act: Callable[[Simulation], None], *, weight: int = 0, scenario: Scenario = SCENARIO) -> str:
     """Let a controller come to a weight, die, and something else write in its name; return what is found."""
 
     async def story(sim: Simulation) -> None:
-        await initialise(sim, SCENARIO)
+        await initialise(sim, scenario)
         if weight:
             await release(sim, SCENARIO, "catalog:v2")
             await sim.until_weight(weight, 600)
@@ -234,3 +237,55 @@ def test_a_restart_that_writes() -> None:
 
     with pytest.raises(InvariantError, match=r"^I5 "):
         simulate(story)
+
+
+def configured() -> Scenario:
+    """Return the scenario with a Deployment that reads a ConfigMap."""
+    workload = reading(SCENARIO.workload, "catalog-config")
+    return Scenario(given=[workload], configuration=[config_map(mode="one")])
+
+
+def copy_read_by(sim: Simulation, ref: Ref) -> Ref:
+    """Return the copy that a Deployment's pods read."""
+    found = sim.world.find(ref)
+    assert found is not None
+    container = found["spec"]["template"]["spec"]["containers"][0]
+    return Ref(CONFIG_MAP, NAMESPACE, container["envFrom"][0]["configMapRef"]["name"])
+
+
+def test_copy_deleted_while_it_is_read() -> None:
+    """I10: the configuration of production goes while its pods need it."""
+
+    def act(sim: Simulation) -> None:
+        ref = copy_read_by(sim, PRIMARY)
+        metadata = (sim.world.find(ref) or {})["metadata"]
+        sim.world.delete(ref, writer=MANAGER, uid=metadata["uid"], resource_version=metadata["resourceVersion"])
+
+    assert rogue(act, scenario=configured()).startswith("I10 ")
+
+
+def test_clone_made_without_its_copy() -> None:
+    """I10: a primary that refers to a copy which nobody made."""
+
+    def act(sim: Simulation) -> None:
+        template = deepcopy((sim.world.find(PRIMARY) or {})["spec"]["template"])
+        template["metadata"]["labels"][REVISION_LABEL] = "other"
+        template["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": "catalog-config-other"}}]
+        write(sim, PRIMARY, {"spec": {"template": template}})
+
+    assert "ConfigMap catalog-config-other, which does not exist" in all_of(act)
+
+
+def test_copy_left_behind() -> None:
+    """A copy of a revision that nothing needs is found at rest."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = configured()
+        await initialise(sim, scenario)
+        sim.kill_controller()
+        stray = config_map("catalog-config-old")
+        stray["metadata"]["labels"] = {REVISION_LABEL: "old"}
+        sim.user.apply(stray)
+        assert "catalog-config-old is still there" in (wrong_at_rest(sim, scenario) or "")
+
+    simulate(story)

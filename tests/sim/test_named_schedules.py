@@ -46,6 +46,19 @@ NAMED = {
     "primary_deleted_in_finalising_comes_back_with_what_was_promoted": schedule(
         (318, "delete", {"what": "primary"}), seed=129, replicas=3, analysis={"drainSeconds": 5}
     ),
+    # The configuration of a target that serves was edited back and forth; an edit of the apex Service's
+    # selector by hand counted as the hand-over, after which the primary may not be written.
+    "configuration_edited_before_the_hand_over_is_followed": schedule(
+        (0.0, "configure", {"mode": "two"}),
+        (0.0, "erase_status", {}),
+        (0.0, "selector", {"role": "canary"}),
+        (0.1, "configure", {"mode": "one"}),
+        disturbed="initialisation",
+        configured=True,
+        replicas=1,
+        rps=4.0,
+        analysis={"interval": "5s", "stepWeight": 20, "drainSeconds": 1, "threshold": 1},
+    ),
     # The routes were not read live before the canary shrank and the clones were deleted (I21).
     "give_back_reads_the_routes_before_it_takes_pods_away": schedule(
         (12, "delete", {"what": "Canary"}), replicas=1, rps=12.0, analysis=QUICK

@@ -9,10 +9,11 @@ import pytest
 
 from canary.core.names import ROLE_LABEL
 from canary.core.objects import CONTROLLER_REVISION, Ref
-from canary.sim.actions import Stage, undo
+from canary.sim.actions import undo
 from canary.sim.driver import Simulation, simulate
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.scenario import Scenario, initialise, release
+from canary.sim.stage import Stage
 from canary.sim.user import User
 from tests.sim.stories import (
     APEX,

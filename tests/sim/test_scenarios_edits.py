@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from canary.core.names import ROLE_LABEL
-from canary.sim.actions import Stage, undo
+from canary.sim.actions import undo
 from canary.sim.behaviour import Behaviour
 from canary.sim.driver import Simulation, simulate
 from canary.sim.faults import MetricsFault
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.scenario import Scenario, initialise, release
+from canary.sim.stage import Stage
 from canary.sim.user import User
 from tests.sim.stories import (
     APEX,

@@ -9,12 +9,12 @@ import pytest
 
 from canary.core.names import MANAGER
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, Ref
-from canary.sim.actions import Stage
 from canary.sim.driver import Simulation, simulate
 from canary.sim.manifests import deployment, service
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.routing import Caller
 from canary.sim.scenario import Scenario, initialise, listing_5_1, release, serve
+from canary.sim.stage import Stage
 from canary.sim.user import ref_of_manifest
 from tests.sim.stories import (
     APEX,

@@ -13,7 +13,18 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from canary.sim.replay import Schedule, play, watch
-from tests.sim.schedules import CHANGES, EDITS, WAY, drawn, kept, parts, schedules, strategies
+from tests.sim.schedules import (
+    CHANGES,
+    CONFIGURATION_EDITS,
+    EDITS,
+    WAY,
+    configurations,
+    drawn,
+    kept,
+    parts,
+    schedules,
+    strategies,
+)
 
 QUIET_CHANGES = st.one_of(WAY, CHANGES)
 ANYTHING = st.one_of(WAY, CHANGES, EDITS)
@@ -80,6 +91,45 @@ def test_any_strategy_harms_nobody_on_a_bad_way(part: int) -> None:
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(3)
+def test_edits_of_configuration_harm_nobody_on_a_bad_way(part: int) -> None:
+    """A ConfigMap edited in a release, among faults of the way and users' changes: no request fails."""
+    name = f"configuration-way-{part}"
+
+    @drawn(configurations(WAY, CHANGES), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(3)
+def test_edits_of_configuration_end_in_a_serving_system(part: int) -> None:
+    """The same with edits of every kind, the ConfigMap deleted or opted out among them."""
+    name = f"configuration-{part}"
+
+    @drawn(configurations(WAY, CHANGES, EDITS, CONFIGURATION_EDITS), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_edits_of_configuration_in_an_initialisation_end_in_a_serving_system(part: int) -> None:
+    """The same while production moves to the primary."""
+    name = f"configuration-initialisation-{part}"
+
+    @drawn(configurations(ANYTHING, CONFIGURATION_EDITS, disturbed="initialisation", until=40.0), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
 
     holds()
 

@@ -14,7 +14,7 @@ from canary.adapters.kube.pack import all_whole, keep, whole
 from canary.adapters.kube.paths import collection, definition, kind_name, single
 from canary.adapters.kube.reflector import Reflector
 from canary.adapters.kube.trim import trim
-from canary.adapters.kube.watched import CANARIES, SHARED
+from canary.adapters.kube.watched import CANARIES, SECRETS, SHARED
 from canary.core.objects import Object, Ref, Resource
 from canary.ports import Listener, NotFound
 
@@ -24,13 +24,16 @@ _log = structlog.get_logger(__name__)
 class KubeCluster:
     """Read from caches of the watched namespaces (none named: all) and write to the API server."""
 
-    def __init__(self, client: KubeClient, *, groups: Iterable[str], namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self, client: KubeClient, *, groups: Iterable[str], namespaces: Sequence[str] = (), secrets: bool = False
+    ) -> None:
         self._client = client
         self._listeners: list[Listener] = []
         canaries = [watched for watched in CANARIES if watched.resource.group in set(groups)]
+        shared = (*SHARED, SECRETS) if secrets else SHARED
         self._reflectors = {
             (watched.resource, namespace): Reflector(client, watched, namespace, transform=keep, listener=self._changed)
-            for watched in (*canaries, *SHARED)
+            for watched in (*canaries, *shared)
             for namespace in (namespaces or ("",))
         }
 
@@ -93,12 +96,14 @@ class KubeCluster:
         self._listeners.append(listener)
 
     async def read(self, ref: Ref) -> Object | None:
-        """Read an object live, into the cache as well; None when it does not exist."""
+        """Read an object live, whole, and into the cache as it keeps it; None when it does not exist."""
         try:
             obj = await self._client.read(single(ref), resource=ref.resource.plural)
         except NotFound:
             return None
-        return self._put(ref, obj)
+        kept = self._put(ref, obj)
+        reflector = self._reflector(ref.resource, ref.namespace)
+        return trim(ref.resource, obj) if reflector and reflector.watched.digested else kept
 
     async def create(self, ref: Ref, body: Object) -> Object:
         """Create an object and return it as stored."""

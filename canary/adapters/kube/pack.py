@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from canary.adapters.kube.digest import digested
 from canary.adapters.kube.share import Sharing
 from canary.adapters.kube.trim import trim
 from canary.adapters.kube.watched import Watched
@@ -45,6 +46,8 @@ class Packed(Mapping[str, Any]):
 def keep(watched: Watched, obj: Object) -> Object:
     """Return an object as a cache keeps it: trimmed; packed, or what repeats kept but once."""
     kept = trim(watched.resource, obj)
+    if watched.digested:
+        return digested(kept)
     if watched.metadata_only:
         kept = {name: kept[name] for name in ("apiVersion", "kind", "metadata")}
     # Types that are not packed are looked through by each decision in their namespace.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from canary.core.names import CANARY_LABEL
 from canary.core.objects import (
     AUTOSCALER,
+    CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
@@ -15,6 +16,7 @@ from canary.core.objects import (
     NAMESPACE,
     NATIVE_CANARY,
     PEER_AUTHENTICATION,
+    SECRET,
     SERVICE,
     SIDECAR,
     VIRTUAL_SERVICE,
@@ -30,7 +32,8 @@ class Watched:
     """One type and how it is followed.
 
     ``label``: only objects that carry it.  ``metadata_only``: bodies are neither sent nor kept.
-    ``packed``: bodies are kept compressed, for types read by name of which a cluster has thousands.
+    ``digested``: of bodies a digest is kept, to see changes by.  ``packed``: bodies are kept compressed,
+    for types read by name of which a cluster has thousands.
     ``cluster_scoped``: its objects have no namespace; a controller for some namespaces follows those of their names.
     ``optional``: it may be that it is never installed, or that nobody gives us the right to read it.
     """
@@ -38,6 +41,7 @@ class Watched:
     resource: Resource
     label: str = ""
     metadata_only: bool = False
+    digested: bool = False
     packed: bool = False
     cluster_scoped: bool = False
     optional: bool = False
@@ -58,6 +62,7 @@ SHARED = (
     Watched(VIRTUAL_SERVICE),
     Watched(DESTINATION_RULE),
     Watched(AUTOSCALER),
+    Watched(CONFIG_MAP, digested=True),
     # Warnings rest on these alone.
     Watched(GATEWAY, metadata_only=True, optional=True),
     Watched(NAMESPACE, metadata_only=True, cluster_scoped=True, optional=True),
@@ -65,3 +70,6 @@ SHARED = (
     Watched(PEER_AUTHENTICATION, optional=True),
     Watched(WORKLOAD_ENTRY, optional=True),
 )
+
+SECRETS = Watched(SECRET, digested=True)
+"""Followed when the user allows it."""

@@ -14,7 +14,6 @@ from canary.core.advance.recover import going_back, promotion_failed
 from canary.core.advance.sessions import remember_cookies
 from canary.core.advance.waits import tell_waits
 from canary.core.moment import Change
-from canary.core.revisions import revision_id
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
 from canary.core.view import GRID_SLACK, IDLE, View
 from canary.core.workload import Workload
@@ -32,6 +31,7 @@ def record(view: View, advance: Advance) -> Advance:
     events += diverted
     status, waits = tell_waits(view, status)
     events += waits
+    status = _tracked(view, status)
     status, told = readiness(view, status)
     events += told
     return Advance(_counted(view, status), tuple(events))
@@ -49,6 +49,12 @@ def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
     return status.model_copy(update={"target": TargetSeen(uid=target.uid, generation=target.generation)})
 
 
+def _tracked(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Record what the target's references come to; a change of any of them wakes the Canary."""
+    tracked = view.snapshot.configuration.tracked(view.tracked_kinds)
+    return status.model_copy(update={"tracked_configs": tracked or None})
+
+
 def _wished(view: View, status: CanaryStatus) -> CanaryStatus:
     """Remember the wish: the target that named it goes back to 0, in a run too (section 2)."""
     if status.replicas is None or view.wish == status.replicas.desired:
@@ -62,7 +68,7 @@ def _answered(view: View, status: CanaryStatus, target: Workload) -> bool:
         # Nothing was compared: a world taken up may hold a target that differs.
         return False
     if view.change is Change.NEW:
-        return status.revisions.candidate == revision_id(target.template)
+        return status.revisions.candidate == view.shown
     ended = status.phase is Phase.INITIALIZED and status.revisions.pending is None
     return view.change is Change.SAME or (view.change is Change.REVERTED and ended)
 

@@ -9,10 +9,8 @@ from canary.core.advance.recover import going_back, promotion_failed, recover
 from canary.core.moment import Change
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
-from canary.core.revisions import revision_id
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
-from canary.core.workload import Workload
 
 
 def idle(view: View) -> Advance:
@@ -23,20 +21,19 @@ def idle(view: View) -> Advance:
     if view.change is Change.REVERTED:
         return _answer_revert(view)
     if view.change is Change.NEW and view.target is not None:
-        return _answer_change(view, view.target)
+        return _answer_change(view)
     return Advance(status)
 
 
-def _answer_change(view: View, target: Workload) -> Advance:
-    identity = revision_id(target.template)
+def _answer_change(view: View) -> Advance:
     if view.suspended:
-        return Advance(pending(view, identity, SUSPENDED))
+        return Advance(pending(view, view.shown, SUSPENDED))
     obstacle = find_obstacle(view, BEFORE_A_RUN)
     if obstacle is not None:
-        return Advance(pending(view, identity, obstacle.message))
+        return Advance(pending(view, view.shown, obstacle.message))
     if view.weights is not None and view.weights != PRIMARY_ONLY:
-        return Advance(pending(view, identity, "waits until all traffic is back on the primary"))
-    return start_run(view, target)
+        return Advance(pending(view, view.shown, "waits until all traffic is back on the primary"))
+    return start_run(view)
 
 
 def _answer_revert(view: View) -> Advance:
@@ -50,9 +47,9 @@ def _answer_revert(view: View) -> Advance:
     return Advance(pending(view, promoted, why))
 
 
-def start_run(view: View, target: Workload, restarted: bool = False) -> Advance:
-    """Begin a run of the target's present template at weight 0."""
-    identity = revision_id(target.template)
+def start_run(view: View, restarted: bool = False) -> Advance:
+    """Begin a run of what the target shows at weight 0."""
+    identity = view.shown
     message = f"New revision {identity} detected, canary analysis {'restarted' if restarted else 'started'}"
     step = StepStatus(
         index=0,

@@ -6,10 +6,8 @@ from canary.api.status import CanaryStatus, Phase, Replicas, Revisions, TargetSe
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, row, saying
 from canary.core.names import owner_of
-from canary.core.objects import canonical
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_INITIALISATION
-from canary.core.revisions import revision_id
 from canary.core.routes.choice import is_marked
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
@@ -80,7 +78,7 @@ def _pin_first(view: View, target: Workload) -> Advance:
     status = _begun(view)
     if not target.complete:
         return Advance(saying(status, f"Waiting for the rollout of Deployment {target.ref.name} to finish"))
-    identity = revision_id(target.template)
+    identity = view.shown
     status = status.model_copy(
         update={
             "revision": Revisions(primary=identity, candidate=identity),
@@ -95,9 +93,7 @@ def _pin_first(view: View, target: Workload) -> Advance:
 
 def _build(view: View, target: Workload) -> Advance:
     status = view.status
-    promoted = view.promoted
-    moved = promoted is None or canonical(promoted.template) != canonical(target.template)
-    if moved and not hand_over_begun(view):
+    if not view.shows(view.promoted) and not hand_over_begun(view):
         return _pin_first(view, target)
     primary = view.snapshot.names.workload("primary").name
     if view.primary is not None and view.primary.stuck:
@@ -121,5 +117,5 @@ def ready_to_hand_over(view: View) -> bool:
         return False
     if hand_over_begun(view):
         return True
-    same = view.primary.revision == promoted.id and canonical(promoted.template) == canonical(target.template)
+    same = view.primary.revision == promoted.id and view.shows(promoted)
     return same and target.complete and view.primary.available >= target.available

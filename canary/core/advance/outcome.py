@@ -9,7 +9,6 @@ from typing import Any
 from canary.api.status import CanaryStatus, Condition, ConditionStatus, Phase, Revisions
 from canary.core.actions import Event
 from canary.core.moment import Change
-from canary.core.revisions import revision_id
 from canary.core.view import View
 
 _PROMOTED: dict[Phase, ConditionStatus] = {
@@ -91,7 +90,7 @@ def remember_newer(view: View) -> CanaryStatus:
     """Return the status that remembers a template which must wait for the end of this run."""
     if view.change not in (Change.NEW, Change.REVERTED) or view.target is None:
         return view.status
-    identity = revision_id(view.target.template)
+    identity = view.shown
     if view.status.revisions.pending == identity:
         return view.status
     return pending(view, identity, f"revision {view.status.revisions.candidate} is being promoted")

@@ -11,6 +11,7 @@ from canary.core.advance.outcome import with_condition
 from canary.core.advance.recover import promotion_failed
 from canary.core.obstacle import Obstacle, find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, contested
+from canary.core.pinning import what_cannot_be_copied
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
 from canary.core.warnings import find_warnings
@@ -26,7 +27,12 @@ def readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Even
     """
     begins = status.phase in (Phase.NONE, Phase.INITIALIZING)
     finders = BEFORE_INITIALISATION if begins else BEFORE_A_RUN
-    obstacle = find_obstacle(view, finders) or _primary_in_trouble(view, status) or contested(status)
+    obstacle = (
+        find_obstacle(view, finders)
+        or _primary_in_trouble(view, status)
+        or _not_copied(view, status)
+        or contested(status)
+    )
     warnings = find_warnings(view)
     before = status.condition(READY)
     events = [Event(one.reason, one.message, "Warning") for one in _untold(obstacle, warnings, before)]
@@ -58,6 +64,11 @@ def _untold(
 
 def _in_words(warning: Caution) -> str:
     return f"{warning.reason}: {warning.message}"
+
+
+def _not_copied(view: View, status: CanaryStatus) -> Obstacle | None:
+    message = what_cannot_be_copied(view.with_status(status))
+    return Obstacle("ConfigNotPinned", message) if message else None
 
 
 def _primary_in_trouble(view: View, status: CanaryStatus) -> Obstacle | None:

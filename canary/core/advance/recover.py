@@ -6,7 +6,6 @@ from canary.api.status import Phase, Progress
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, pending, remember_newer, row, with_condition
 from canary.core.moment import Change
-from canary.core.revisions import revision_id
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY
 from canary.core.view import View
 
@@ -62,7 +61,7 @@ def recover(view: View) -> Advance:
     candidate, former = status.revisions.candidate, status.revisions.primary
     doing = f"goes back to revision {former}" if going_back(view) or refused else f"tries revision {candidate} again"
     why = f"the primary {doing} after its failed promotion, all traffic stays on the canary until it is ready"
-    status = pending(view, revision_id(target.template), why)
+    status = pending(view, view.shown, why)
     progress = status.progress
     if progress is None or progress.role not in (RETRYING, FALLING_BACK, FAILED_CHECKS):
         progress = Progress(role=RETRYING, since=view.now, available=0)

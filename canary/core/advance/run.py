@@ -10,9 +10,10 @@ from canary.core.advance.idle import end_reverted, start_run
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import Verdict, hold, judge_tick
 from canary.core.moment import Change
-from canary.core.obstacles import SUSPENDED, contested, foreign_service
+from canary.core.obstacles import SUSPENDED, contested
 from canary.core.plan import Step
 from canary.core.routes.marks import read_roll_back
+from canary.core.service_obstacles import foreign_service
 from canary.core.view import GRID_SLACK, View
 
 
@@ -28,7 +29,7 @@ def progressing(view: View) -> Advance:
     if view.change is Change.REVERTED:
         return end_reverted(view)
     if view.change is Change.NEW and view.target is not None:
-        return start_run(view, view.target, restarted=True)
+        return start_run(view, restarted=True)
     if fought := contested(view.status, "route", "selector"):
         return roll_back(view, view.status, fought.reason, fought.message)
     if view.suspended:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from canary.api.status import Phase
 from canary.core.actions import Action, Create, Delete
+from canary.core.configuration import copy_object, kind_of
 from canary.core.converge.pods import canary_actions, primary_actions, target_actions
 from canary.core.converge.policies import policy_actions
 from canary.core.converge.traffic import service_actions, traffic_actions, urgent_actions
-from canary.core.objects import DESTINATION_RULE, SERVICE
+from canary.core.names import REVISION_LABEL
+from canary.core.objects import CONTROLLER_REVISION, DESTINATION_RULE, SERVICE, labels_of, ref_of
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_INITIALISATION, taken_names
+from canary.core.pinning import owed_copies
 from canary.core.revisions import to_object
 from canary.core.view import IDLE, View
 
@@ -35,13 +38,14 @@ def converge(view: View) -> Gap:
     urgent = urgent_actions(view, traffic)
     rest = (
         *_keep_revisions(view),
+        *_keep_copies(view),
         *primary_actions(view),
         *service_actions(view),
         *policy_actions(view),
         *(a for a in traffic if a not in urgent),
         *canary_actions(view),
         *target_actions(view),
-        *_drop_revisions(view),
+        *_drop_unused(view),
     )
     if phase is Phase.INITIALIZING and view.primary is None:
         # Services follow once the primary exists; a target that moves meanwhile leaves no trace of them.
@@ -58,26 +62,41 @@ def _ours(view: View, actions: tuple[Action, ...]) -> tuple[Action, ...]:
 def _keep_revisions(view: View) -> tuple[Action, ...]:
     """Return the writes that pin the revisions in use; they come before anything made from them."""
     needed = (view.promoted, view.candidate_revision)
-    missing = {r.id: r for r in needed if r is not None and r.raw is None}
+    missing = {r.id: r for r in needed if r is not None and r.raw is None and not view.is_incomplete(r)}
     names, owner = view.snapshot.names, view.snapshot.owner
     return tuple(Create(names.revision(r.id), to_object(r, names, owner), f"revision {r.id}") for r in missing.values())
 
 
-def _drop_revisions(view: View) -> tuple[Action, ...]:
-    """Return the deletes of revisions that nothing needs any more."""
+def _keep_copies(view: View) -> tuple[Action, ...]:
+    """Return the writes that pin the configuration of the revisions in use."""
+    namespace, owner = view.snapshot.names.namespace, view.snapshot.owner
+    return tuple(
+        Create(
+            one.ref(namespace),
+            copy_object(one, content, namespace, owner, revision.id),
+            f"{one.source} as of revision {revision.id}",
+        )
+        for revision, one in owed_copies(view)
+        if (content := view.content(one)) is not None
+    )
+
+
+def _drop_unused(view: View) -> tuple[Action, ...]:
+    """Return the deletes of revisions, and copies of theirs, that nothing needs any more."""
     if view.status.phase not in IDLE:
         return ()
     known = view.status.revisions
     keep = {known.primary, known.candidate, known.previous, known.pending}
     clones = {w.revision for w in (view.primary, view.candidate) if w is not None}
-    names = view.snapshot.names
+    found = [(CONTROLLER_REVISION, r.raw) for r in view.snapshot.revisions if r.raw is not None]
+    found += [(kind_of(one), one) for one in view.snapshot.copies]
     return tuple(
         Delete(
-            names.revision(r.id),
-            r.raw["metadata"]["uid"],
-            r.raw["metadata"]["resourceVersion"],
-            f"revision {r.id} is not needed any more",
+            ref_of(resource, obj),
+            obj["metadata"]["uid"],
+            obj["metadata"]["resourceVersion"],
+            f"revision {labels_of(obj).get(REVISION_LABEL)} is not needed any more",
         )
-        for r in view.snapshot.revisions
-        if r.raw is not None and r.id not in keep | clones
+        for resource, obj in found
+        if labels_of(obj).get(REVISION_LABEL) not in keep | clones
     )

@@ -8,8 +8,8 @@ from canary.core.advance.initialise import hand_over_begun
 from canary.core.converge.objects import clone_patch, make_clone
 from canary.core.converge.wanted import wanted_canary_size, wanted_primary
 from canary.core.names import WISH
-from canary.core.obstacles import foreign_service
 from canary.core.revisions import Revision
+from canary.core.service_obstacles import foreign_service
 from canary.core.view import IDLE, RUNNING, View
 from canary.core.workload import Workload
 
@@ -24,6 +24,9 @@ def route_guards(view: View) -> tuple[Guard, ...]:
 def primary_actions(view: View) -> tuple[Action, ...]:
     """Return the writes on the primary: made, kept at the wished size, and rolled when its turn has come."""
     revision = wanted_primary(view)
+    if revision is not None and not view.is_pinned(revision):
+        # Its pods could not start.
+        revision = None
     ref = view.snapshot.names.workload("primary")
     wish = _wished_size(view)
     if view.primary is None:
@@ -69,6 +72,8 @@ def canary_actions(view: View) -> tuple[Action, ...]:
         body = {"spec": {"replicas": 0}}
         return (Patch(ref, body, candidate.version, "canary to 0", route_guards(view)),)
     if revision is None or (not view.canary_has_pods and foreign_service(view) is not None):
+        return ()
+    if (candidate is None or candidate.revision != revision.id) and not view.is_pinned(revision):
         return ()
     if candidate is None:
         return (Create(ref, make_clone(view, "canary", revision, size), f"canary with revision {revision.id}"),)

@@ -1,0 +1,74 @@
+"""Obstacles about what Services select: pods and machines that are not the release's."""
+
+from __future__ import annotations
+
+from canary.core.names import ALLOW_CANARY, ROLE_LABEL, is_ours
+from canary.core.objects import Object, annotations_of, labels_of
+from canary.core.obstacle import Obstacle
+from canary.core.view import View
+
+
+def foreign_service(view: View) -> Obstacle | None:
+    """Find a Service of others that would send live traffic to canary pods (I9)."""
+    target, names = view.target, view.snapshot.names
+    if target is None:
+        return None
+    labels = {**target.pod_labels, ROLE_LABEL: "canary"}
+    ours = {names.apex, names.service("primary").name, names.service("canary").name}
+    for service in view.snapshot.neighbours.services:
+        selector = (service.get("spec") or {}).get("selector") or {}
+        name = service["metadata"]["name"]
+        if not selector or name in ours or not selector.items() <= labels.items():
+            continue
+        if annotations_of(service).get(ALLOW_CANARY) != "true":
+            return Obstacle(
+                "ForeignService",
+                f'Service {name} selects the canary\'s pods; annotate it {ALLOW_CANARY}: "true" if it may',
+            )
+    return None
+
+
+def apex_unusable(view: View) -> Obstacle | None:
+    """Find an apex Service that does not carry the port of the spec, or selects other pods."""
+    apex, spec, target = view.snapshot.apex, view.snapshot.spec, view.target
+    if apex is None or spec is None or target is None:
+        return None
+    body = apex.get("spec") or {}
+    ports = [p.get("port") for p in body.get("ports") or []]
+    name = view.snapshot.names.apex
+    if spec.service.port not in ports:
+        listed = ", ".join(map(str, ports))
+        return Obstacle(
+            "PortMismatch",
+            f"Service {name} has ports {listed}, spec.service.port is {spec.service.port}; correct one of them",
+        )
+    selector = _users_selector(apex)
+    if not selector or not selector.items() <= target.pod_labels.items():
+        return Obstacle(
+            "ApexSelectsOthers",
+            f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its "
+            "selector, or make the Canary again with another spec.service.name",
+        )
+    return None
+
+
+def workload_entry_selected(view: View) -> Obstacle | None:
+    """Find machines behind the user's apex Service, which our role in its selector would take out (R-VM-1)."""
+    apex = view.snapshot.apex
+    selector = _users_selector(apex) if apex is not None and not is_ours(apex) else {}
+    for entry in view.snapshot.surroundings.entries if selector else ():
+        # As Istio reads them: labels of the object go before those in its spec.
+        labels = {**((entry.get("spec") or {}).get("labels") or {}), **labels_of(entry)}
+        if selector.items() <= labels.items():
+            name = entry["metadata"]["name"]
+            return Obstacle(
+                "WorkloadEntrySelected",
+                f"Service {view.snapshot.names.apex} selects WorkloadEntry {name}, which a release would take out of "
+                "it; take the labels off that entry, or give the Service another selector",
+            )
+    return None
+
+
+def _users_selector(service: Object) -> dict[str, str]:
+    selector = (service.get("spec") or {}).get("selector") or {}
+    return {key: value for key, value in selector.items() if key != ROLE_LABEL}

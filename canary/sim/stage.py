@@ -1,0 +1,85 @@
+"""Where the things of a schedule happen: a simulation, and the names that a schedule has for its objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from canary.core.names import ROLE_LABEL
+from canary.core.objects import (
+    AUTOSCALER,
+    DESTINATION_RULE,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    WORKLOAD_ENTRY,
+    Ref,
+    Resource,
+)
+from canary.sim.driver import Simulation
+from canary.sim.pods import version_of
+from canary.sim.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where actions happen."""
+
+    sim: Simulation
+    scenario: Scenario
+
+    def workload(self, role: str) -> Ref:
+        """Return the Deployment of a role; `target` is the user's own."""
+        target = self.scenario.target
+        return target if role == "target" else replace(target, name=f"{target.name}-{role}")
+
+    def named(self, what: str) -> Ref:
+        """Return the object a schedule calls target, primary, canary, apex, route, Canary or a Service."""
+        namespace, apex = self.scenario.ref.namespace, self.scenario.apex
+        known = {
+            "apex": Ref(SERVICE, namespace, apex),
+            "primary service": Ref(SERVICE, namespace, f"{apex}-primary"),
+            "canary service": Ref(SERVICE, namespace, f"{apex}-canary"),
+            "route": self.scenario.route,
+            "Canary": self.scenario.ref,
+        }
+        return known.get(what) or self.workload(what)
+
+    @property
+    def let_go(self) -> bool:
+        """Return whether there is no Canary, and the one there was has given the traffic back to the target."""
+        world = self.sim.world
+        selector = ((world.find(self.named("apex")) or {}).get("spec") or {}).get("selector") or {}
+        held = world.find(self.scenario.ref) or world.find(self.scenario.route)
+        return held is None and ROLE_LABEL not in selector
+
+    def write_configuration(self, manifest: dict[str, Any]) -> None:
+        """Apply a ConfigMap; pods of a target that carries production read what it says from now on."""
+        world, namespace = self.sim.world, self.scenario.ref.namespace
+        self.sim.user.apply(manifest)
+        selector = ((world.find(self.named("apex")) or {}).get("spec") or {}).get("selector") or {}
+        target = world.find(self.scenario.target)
+        if target is not None and (ROLE_LABEL not in selector or world.find(self.scenario.ref) is None):
+            version = version_of(target["spec"]["template"], world.configuration(namespace))
+            self.sim.dataplane.stable.add(version)
+
+    @property
+    def manifests(self) -> list[dict[str, Any]]:
+        """Return what was applied at first: Deployment, Service and Canary."""
+        return [*self.scenario.objects, dict(self.scenario.canary)]
+
+    def obstacle(self, kind: str) -> dict[str, Any]:
+        """Return the manifest of an object that a Canary cannot live with, or must warn of."""
+        apex, target = self.scenario.apex, self.scenario.target.name
+        selector = self.scenario.workload["spec"]["selector"]["matchLabels"]
+        past = {"route": [{"destination": {"host": apex}}]}
+        specs: dict[str, tuple[Resource, dict[str, Any]]] = {
+            "service": (SERVICE, {"selector": selector, "ports": [{"name": "http", "port": 80}]}),
+            "autoscaler": (AUTOSCALER, {"scaleTargetRef": {"kind": "Deployment", "name": target}}),
+            "rule": (DESTINATION_RULE, {"host": apex}),
+            "route": (VIRTUAL_SERVICE, {"hosts": [apex], "gateways": ["elsewhere"], "http": []}),
+            "machine": (WORKLOAD_ENTRY, {"address": "10.0.0.9", "labels": selector}),
+            "bypass": (VIRTUAL_SERVICE, {"hosts": ["shop.io"], "gateways": ["edge"], "http": [past]}),
+        }
+        resource, spec = specs[kind]
+        metadata = {"name": f"{apex}-in-the-way", "namespace": self.scenario.ref.namespace}
+        return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
