@@ -65,6 +65,9 @@ class Cluster(Protocol):
     async def read(self, ref: Ref) -> Object | None:
         """Read an object live from the API server; None when it does not exist."""
 
+    async def select(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        """Read the objects of a type in a namespace that carry all labels live from the API server."""
+
     async def create(self, ref: Ref, body: Object) -> Object:
         """Create an object and return it as stored."""
 

@@ -25,6 +25,7 @@ RIGHTS: tuple[tuple[str, list[str], list[str]], ...] = (
     ("canary.delivery", ["canaries", "canaries/status"], EVERYTHING),
     ("networking.istio.io", ["destinationrules"], EVERYTHING),
     ("", ["configmaps"], [*READING, "create", "delete"]),
+    ("", ["pods"], ["list"]),
     ("autoscaling", ["horizontalpodautoscalers"], READING),
 )
 """What a controller cannot do without."""

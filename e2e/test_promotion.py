@@ -4,6 +4,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from e2e.release import Release
+from e2e.testbed.node.tags import Tags
 from e2e.timeline import (
     Moment,
     assert_capacity_precedes_weight,
@@ -79,3 +80,22 @@ def assert_recovered(history: list[Moment]) -> None:
     tried = next(m for m in history if version_of(m.deployments["catalog-canary"]) == "v3")
     assert (tried.weights, tried.apex_role) == ((100, 0), "primary"), str(tried)
     assert [m.weights for m in weight_changes(history)] == [(0, 100), (100, 0), (50, 50)]
+
+
+def test_tag_that_moves_during_the_run_keeps_traffic_on_what_was_judged(release: Release) -> None:
+    """The primary is whole but runs another build: it gets no request before it runs a revision that was judged."""
+    release.set_up(stepWeight=50)
+    with release.load(rps=15) as loads:
+        release.apply(release.deployment("v2"))
+        release.wait_for("Progressing", 50, within=LONG)
+        release.testbed.wait_ready(release.namespace, "catalog-canary", size=2)
+        Tags(release.testbed.layout.tags).move("testbed/catalog:latest")
+        release.wait_for("Failed", within=LONG)
+        told = release.condition("Progressing")
+        assert told["reason"] == "ImageMoved"
+        assert "testbed/catalog:latest@build-1 in container catalog, which was not judged" in told["message"]
+        assert release.weights == (0, 100)
+        release.apply(release.deployment("v3"))
+        release.wait_for("Succeeded", within=LONG)
+    assert_none_failed(*loads)
+    assert version_of(release.get("deployment", "catalog-primary")) == "v3"

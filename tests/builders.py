@@ -32,6 +32,8 @@ from canary.core.measurement import (
     GoneQuery,
     LabelsQuery,
     Measurement,
+    PodsAnswer,
+    PodsQuery,
     Query,
     Series,
     SeriesAnswer,
@@ -40,7 +42,7 @@ from canary.core.measurement import (
     Unavailable,
 )
 from canary.core.names import CHANGED, MANAGER, OWNER, ROLE_LABEL, TARGET, WISH, Names, Owner, Role
-from canary.core.objects import DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, CanaryKey, Object, Ref, apply_merge_patch
+from canary.core.objects import CanaryKey, Object, Ref, apply_merge_patch
 from canary.core.revisions import derive, from_object, pin, revision_id, to_object
 from canary.core.routes.istio import make_route
 from canary.core.routes.routing import Routing
@@ -393,6 +395,8 @@ def answer(query: Query, errors: float = 0, quiet: bool = True) -> Answer:
             return GoneAnswer(True)
         case TemplateQuery():
             return TemplateAnswer(query.deployment["spec"]["template"])
+        case PodsQuery():
+            return PodsAnswer((), ())
         case DrainQuery():
             since, end = ((m - NOW).total_seconds() for m in (query.since, query.at))
             still = {since - 60: 100.0, since + 0.5: 150.0, (since + end) / 2: 150.0}
@@ -493,5 +497,3 @@ def written(obj: Object | None, action: Action | None) -> Object | None:
 
 GUARDED = {(NAMES.route_ref, "50"), (NAMES.apex_ref, "41")}
 """What a write that shrinks or rolls rests on in these worlds."""
-
-KINDS = {"Deployment": DEPLOYMENT, "Service": SERVICE, "VirtualService": VIRTUAL_SERVICE}

@@ -31,6 +31,7 @@ from canary.core.measurement import (
     GoneQuery,
     LabelsQuery,
     Measurement,
+    PodsQuery,
     Query,
     Series,
     SeriesAnswer,
@@ -115,7 +116,7 @@ class PrometheusMeasurer:
             case LabelsQuery():
                 selector = _selector("istio_requests_total", query.namespace, query.workload)
                 return SeriesAnswer(await self._run(selector, query.at, "vector"))
-            case TemplateQuery() | GoneQuery() | ContentQuery():
+            case TemplateQuery() | GoneQuery() | ContentQuery() | PodsQuery():
                 return Unavailable(f"{self._name} answers questions about metrics only")
             case _:
                 assert_never(query)

@@ -11,7 +11,7 @@ from canary.core.advance import advance
 from canary.core.advance.drift import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge
-from canary.core.due import due
+from canary.core.due import due, images_awaited
 from canary.core.give_back import give_back
 from canary.core.measurement import Measurement, Query, TemplateQuery
 from canary.core.moment import Change
@@ -143,7 +143,8 @@ def _deadlines(view: View) -> list[datetime | None]:
 
 def _unanswered(view: View) -> list[datetime | None]:
     """Ask again what the API server did not answer: no watch tells when it will."""
-    return [view.now + ASK_AGAIN] if view.change is Change.UNKNOWN or content_awaited(view) else []
+    unknown = view.change is Change.UNKNOWN or content_awaited(view) or images_awaited(view)
+    return [view.now + ASK_AGAIN] if unknown else []
 
 
 def _retries(view: View) -> list[datetime | None]:

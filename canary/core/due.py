@@ -6,8 +6,10 @@ from datetime import timedelta
 
 from canary.api.metric import SUCCESS_RATE, Metric
 from canary.api.status import Phase
+from canary.core.advance.recover import recovers
 from canary.core.advance.run import capacity_ready
 from canary.core.give_back import settling_since
+from canary.core.images import images_unknown, pods_query
 from canary.core.measurement import (
     CheckQuery,
     DrainQuery,
@@ -31,7 +33,8 @@ def due(view: View) -> tuple[Query, ...]:
     """Return the questions whose answers the next decision needs; empty when it needs none."""
     if view.snapshot.canary is None:
         return (GoneQuery(view.snapshot.key), *_give_back_question(view))
-    return (*_template_questions(view), *content_questions(view), *_drain_question(view), *_tick_questions(view))
+    of_cluster = (*_template_questions(view), *content_questions(view), *_pods_question(view))
+    return (*of_cluster, *_drain_question(view), *_tick_questions(view))
 
 
 def _template_questions(view: View) -> tuple[Query, ...]:
@@ -39,6 +42,20 @@ def _template_questions(view: View) -> tuple[Query, ...]:
         return ()
     namespace = view.snapshot.key.namespace
     return tuple(TemplateQuery(namespace, r.id, _deployment(view, r)) for r in view.doubtful_revisions)
+
+
+def images_awaited(view: View) -> bool:
+    """Return whether the primary is owed its traffic, and only its images are still to be seen."""
+    return bool(_pods_question(view)) and images_unknown(view) is not None
+
+
+def _pods_question(view: View) -> tuple[Query, ...]:
+    """Ask which images run once the promoted primary is whole and nothing else keeps it from its traffic."""
+    phase, primary = view.status.phase, view.primary
+    ends = (phase is Phase.PROMOTING and view.tick_is_due) or recovers(view)
+    if primary is None or not ends or not (view.primary_touched and view.primary_complete):
+        return ()
+    return (pods_query(view, primary),)
 
 
 def _deployment(view: View, revision: Revision) -> dict[str, object]:

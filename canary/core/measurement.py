@@ -88,7 +88,16 @@ class ContentQuery:
     ref: Ref
 
 
-Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery | ContentQuery
+@dataclass(frozen=True, slots=True)
+class PodsQuery:
+    """Ask for the pods of both sides, read live by their labels."""
+
+    namespace: str
+    primary: tuple[tuple[str, str], ...]
+    canary: tuple[tuple[str, str], ...]
+
+
+Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery | ContentQuery | PodsQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +130,21 @@ class ContentAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class PodsAnswer:
+    """The pods of both sides as the API server has them."""
+
+    primary: tuple[Object, ...]
+    canary: tuple[Object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """The question could not be answered; never a verdict about the canary."""
 
     reason: str
 
 
-Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | Unavailable
+Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | PodsAnswer | Unavailable
 
 
 @dataclass(frozen=True, slots=True)

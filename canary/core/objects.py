@@ -33,6 +33,7 @@ VIRTUAL_SERVICE = Resource("networking.istio.io", "v1beta1", "virtualservices", 
 DESTINATION_RULE = Resource("networking.istio.io", "v1beta1", "destinationrules", "DestinationRule")
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 SECRET = Resource("", "v1", "secrets", "Secret")
+POD = Resource("", "v1", "pods", "Pod")
 AUTOSCALER = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 GATEWAY = Resource("networking.istio.io", "v1beta1", "gateways", "Gateway")
 SIDECAR = Resource("networking.istio.io", "v1beta1", "sidecars", "Sidecar")

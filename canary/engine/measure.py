@@ -11,12 +11,14 @@ from canary.core.measurement import (
     GoneAnswer,
     GoneQuery,
     Measurement,
+    PodsAnswer,
+    PodsQuery,
     Query,
     TemplateAnswer,
     TemplateQuery,
     Unavailable,
 )
-from canary.core.objects import DEPLOYMENT, Ref
+from canary.core.objects import DEPLOYMENT, POD, Ref
 from canary.ports import Cluster, ClusterError, Measurer
 
 
@@ -32,6 +34,8 @@ async def _one(cluster: Cluster, measurer: Measurer, query: Query) -> Measuremen
         return Measurement(query, await _template(cluster, query))
     if isinstance(query, ContentQuery):
         return Measurement(query, await _content(cluster, query))
+    if isinstance(query, PodsQuery):
+        return Measurement(query, await _pods(cluster, query))
     return await measurer.measure(query)
 
 
@@ -59,3 +63,12 @@ async def _template(cluster: Cluster, query: TemplateQuery) -> Answer:
     except ClusterError as error:
         return Unavailable(str(error))
     return TemplateAnswer(stored["spec"]["template"])
+
+
+async def _pods(cluster: Cluster, query: PodsQuery) -> Answer:
+    try:
+        primary = await cluster.select(POD, query.namespace, dict(query.primary))
+        canary = await cluster.select(POD, query.namespace, dict(query.canary))
+    except ClusterError as error:
+        return Unavailable(str(error))
+    return PodsAnswer(tuple(primary), tuple(canary))

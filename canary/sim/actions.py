@@ -82,6 +82,11 @@ def remake(stage: Stage, what: str, after: float = 5.0) -> None:
     stage.sim.at(after, partial(_roll_out, stage, partial(stage.sim.user.apply, manifest)))
 
 
+def move_tag(stage: Stage, image: str) -> None:
+    """Push another build under an image's tag."""
+    stage.sim.pods.move_tag(image)
+
+
 def delete_revisions(stage: Stage) -> None:
     """Delete every ControllerRevision by hand."""
     for ref, _ in list(stage.sim.world.items(CONTROLLER_REVISION, stage.scenario.ref.namespace)):
@@ -213,6 +218,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         delete,
         remake,
         delete_revisions,
+        move_tag,
         analysis,
         configure,
         misplace_configuration,

@@ -103,6 +103,15 @@ class SimCluster:
         found = await self._call("get", ref, "", lambda: self._world.find(ref))
         return trim(ref.resource, found) if found is not None else None
 
+    async def select(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        """Read the objects of a type in a namespace that carry all labels live."""
+
+        def act() -> Sequence[Object]:
+            found = self._world.select(resource, namespace)
+            return tuple(one for one in found if labels.items() <= labels_of(one).items())
+
+        return await self._call("list", Ref(resource, namespace, ""), "", act)
+
     async def create(self, ref: Ref, body: Object) -> Object:
         """Create an object and return it as stored."""
         made = await self._call("create", ref, "", lambda: self._world.create(ref, body, writer=self._manager))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
-from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, Object, Ref
+from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, POD, Object, Ref
 from canary.engine.observe import PINNED
 from canary.sim.behaviour import Behaviours
 from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run
@@ -49,6 +49,7 @@ class Simulation:
         self.history = History()
         self.world = World(self.loop.time, EPOCH)
         self.pods = Pods(self.loop, self.behaviours, self.world.find)
+        self.world.shown[POD] = self.pods.objects
         self.dataplane = DataPlane(
             self.loop, self.world, self.pods, self._stream("traffic"), scrape_interval=scrape_interval
         )

@@ -39,6 +39,9 @@ class Pod:
     mode: str
     """What its configuration says under the key `mode`."""
     created: float
+    container: str = ""
+    image_id: str = ""
+    """What the image's tag pointed to when the pod began."""
     ready_since: float | None = None
     terminating: bool = False
     gone: bool = False
@@ -54,6 +57,13 @@ class Pod:
     def answers(self) -> bool:
         """Return whether a request sent to the pod now is answered."""
         return self.ready_since is not None and not self.gone
+
+    @property
+    def object(self) -> Object:
+        """Return the pod as the API server has it."""
+        statuses = [{"name": self.container, "imageID": self.image_id}]
+        metadata = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
+        return {"metadata": metadata, "status": {"containerStatuses": statuses}}
 
 
 def nothing(resource: Resource, name: str) -> Object | None:
@@ -104,12 +114,21 @@ class Pods:
         self.behaviours = behaviours
         self._pods: list[Pod] = []
         self._count = 0
+        self._builds: dict[str, int] = {}
         self._sick: list[Pod] = []
         behaviours.healed.append(self._recover)
         self.before: list[Callable[[], None]] = []
         self.after: list[Callable[[Pod], None]] = []
         self.deaths: list[tuple[float, Pod]] = []
         """Pods that nobody who rolls or scales has ended, and when: killed, crashed or lost with their Deployment."""
+
+    def objects(self) -> list[Object]:
+        """Return the pods as the API server has them."""
+        return [pod.object for pod in self._pods]
+
+    def move_tag(self, image: str) -> None:
+        """Let an image's tag point to another build from now on."""
+        self._builds[image] = self._builds.get(image, 0) + 1
 
     def all(self) -> list[Pod]:
         """Return the pods that exist, terminating ones included, oldest first."""
@@ -139,7 +158,8 @@ class Pods:
         meta, template = deployment["metadata"], deployment["spec"]["template"]
         self._count += 1
         digest = hash_of(template)
-        image = template["spec"]["containers"][0].get("image", "")
+        container = template["spec"]["containers"][0]
+        image = container.get("image", "")
 
         def find(resource: Resource, name: str) -> Object | None:
             return self._find(Ref(resource, meta["namespace"], name))
@@ -157,6 +177,8 @@ class Pods:
             version=version_of(template, find),
             mode=next((mode for mode in modes if mode), ""),
             created=self._loop.time(),
+            container=container["name"],
+            image_id=f"{image}@build-{self._builds.get(image, 0)}",
         )
         self._change(pod, lambda: self._pods.append(pod))
         self._await_configuration(pod, [one for one, needed in references(template).items() if needed])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -63,6 +63,8 @@ class World:
         self._objects: dict[Ref, Object] = {}
         self._version = 0
         self._uids = 0
+        self.shown: dict[Resource, Callable[[], Sequence[Object]]] = {}
+        """Types whose objects others keep; they can be listed alone."""
         self._watchers: list[Callable[[Change], None]] = []
         self.established: set[Resource] = {NATIVE_CANARY, FLAGGER_CANARY, VIRTUAL_SERVICE, DESTINATION_RULE}
 
@@ -90,7 +92,10 @@ class World:
 
     def select(self, resource: Resource, namespace: str | None = None) -> list[Object]:
         """Return the objects of a type, sorted by namespace and name."""
-        return [obj for _, obj in self.items(resource, namespace)]
+        shown = self.shown[resource]() if resource in self.shown else ()
+        return [obj for _, obj in self.items(resource, namespace)] + [
+            obj for obj in shown if namespace in (None, obj["metadata"]["namespace"])
+        ]
 
     def items(self, resource: Resource, namespace: str | None = None) -> Iterator[tuple[Ref, Object]]:
         """Yield reference and object of a type, sorted."""

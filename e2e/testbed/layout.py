@@ -71,6 +71,11 @@ class Layout:
         return self.root / "targets.json"
 
     @property
+    def tags(self) -> Path:
+        """Return the file that says which build each image's tag points to."""
+        return self.root / "tags.json"
+
+    @property
     def certificates(self) -> Path:
         """Return the API server's certificate folder."""
         return VOLATILE / "certificates"

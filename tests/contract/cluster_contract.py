@@ -22,6 +22,7 @@ from canary.core.objects import (
     DESTINATION_RULE,
     FLAGGER_CANARY,
     GATEWAY,
+    POD,
     SERVICE,
     SIDECAR,
     VIRTUAL_SERVICE,
@@ -377,6 +378,17 @@ class ClusterContract:
         server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["shop.io"]}
         await stranger.create(ref, {"spec": {"selector": {"istio": "edge"}, "servers": [server]}})
         await eventually(lambda: cluster.get(ref))
+
+    async def test_objects_are_selected_by_their_labels_past_the_cache(
+        self, cluster: Cluster, stranger: Stranger, namespace: str
+    ) -> None:
+        """Read at once what others made, of a type that is not watched too, by all of the labels."""
+        for name, labels in (("a", {"app": "web", "role": "canary"}), ("b", {"app": "web"})):
+            await stranger.create(Ref(DEPLOYMENT, namespace, name), {**deployment(), "metadata": {"labels": labels}})
+        found = await cluster.select(DEPLOYMENT, namespace, {"app": "web", "role": "canary"})
+        assert [one["metadata"]["name"] for one in found] == ["a"]
+        assert len(await cluster.select(DEPLOYMENT, namespace, {"app": "web"})) == 2
+        assert list(await cluster.select(POD, namespace, {"app": "nothing"})) == []
 
     async def test_list_is_sorted_and_by_namespace(self, cluster: Cluster, namespace: str) -> None:
         """List one type in one namespace, by name."""

@@ -9,7 +9,16 @@ from typing import Any
 from canary.core.actions import Event
 from canary.core.measurement import Measurement, Query
 from canary.core.mentions import mentions
-from canary.core.objects import CONTROLLER_REVISION, CanaryKey, Object, Ref, Resource, apply_merge_patch, ref_of
+from canary.core.objects import (
+    CONTROLLER_REVISION,
+    CanaryKey,
+    Object,
+    Ref,
+    Resource,
+    apply_merge_patch,
+    labels_of,
+    ref_of,
+)
 from canary.core.snapshot import Snapshot
 from canary.ports import Conflict, Listener, NotFound
 from tests.builders import NAMES, answer
@@ -76,6 +85,11 @@ class FakeCluster:
         """Read live: what `live` holds, else what the cache shows."""
         self._note("read", ref)
         return self.live[ref] if ref in self.live else self.objects.get(ref)
+
+    async def select(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        """Read live what carries the labels."""
+        self._note("list", Ref(resource, namespace, ""))
+        return [one for one in self.list(resource, namespace) if labels.items() <= labels_of(one).items()]
 
     async def create(self, ref: Ref, body: Object) -> Object:
         """Create an object."""

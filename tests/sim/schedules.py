@@ -127,6 +127,7 @@ EDITS = st.one_of(
     action("scale", role=st.sampled_from(("primary", "canary")), replicas=st.integers(1, 4)),
     action("delete", what=st.sampled_from(OURS)),
     action("delete_revisions"),
+    action("move_tag", image=st.sampled_from(("catalog:v2", "catalog:v3"))),
     action("remake", what=st.sampled_from(("target", "Canary", "apex")), after=seconds(0, 60)),
     action("delete", what=st.just("Canary")),
     action("erase_status"),

@@ -105,6 +105,13 @@ class KubeCluster:
         reflector = self._reflector(ref.resource, ref.namespace)
         return trim(ref.resource, obj) if reflector and reflector.watched.digested else kept
 
+    async def select(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        """Read the objects of a type in a namespace that carry all labels live, past the cache."""
+        params = {"labelSelector": ",".join(f"{name}={value}" for name, value in sorted(labels.items()))}
+        path = collection(resource, namespace)
+        answer = await self._client.read(path, resource=resource.plural, verb="list", params=params)
+        return tuple(trim(resource, one) for one in answer["items"])
+
     async def create(self, ref: Ref, body: Object) -> Object:
         """Create an object and return it as stored."""
         return self._put(ref, await self._post(ref, body, "create", {}))

@@ -9,9 +9,10 @@ from canary.core.actions import Event
 from canary.core.advance.finalise import give_back_traffic
 from canary.core.advance.idle import end_reverted
 from canary.core.advance.outcome import Advance, remember_newer, saying
-from canary.core.advance.recover import fail_promotion
+from canary.core.advance.recover import IMAGE_MOVED, fail_promotion
 from canary.core.advance.run import roll_back, run_id, spent, suspended
 from canary.core.advance.tick import Verdict, judge_checks
+from canary.core.images import images_unknown, moved_image
 from canary.core.moment import Change
 from canary.core.obstacles import contested
 from canary.core.routes.marks import read_roll_back
@@ -40,7 +41,13 @@ def promoting(view: View) -> Advance:
         return _bake(view.with_status(status), view.bakes)
     if not (view.primary_touched and view.primary_complete):
         return Advance(_waiting(view, status))
-    return give_back_traffic(view.with_status(status)) if view.tick_is_due else Advance(status)
+    if not view.tick_is_due:
+        return Advance(status)
+    if why := images_unknown(view):
+        return Advance(saying(status, f"Waiting to see which images the promoted pods run: {why}"))
+    if why := moved_image(view):
+        return fail_promotion(view, why, IMAGE_MOVED)
+    return give_back_traffic(view.with_status(status))
 
 
 def _cut_over_at(view: View) -> datetime | None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from canary.api.status import Phase, Progress
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, pending, remember_newer, row, with_condition
+from canary.core.images import images_unknown, moved_image
 from canary.core.moment import Change
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY
 from canary.core.view import View
 
 RETRYING = "primary-retrying"
 FALLING_BACK = "primary-falling-back"
-FAILED_CHECKS = "primary-failed-checks"
+REFUSED = "primary-refused"
+"""Whole, but not fit for traffic: it failed its checks on the way back, or runs what was not judged."""
+PROMOTION_FAILED, IMAGE_MOVED = "PromotionFailed", "ImageMoved"
 
 
 def promotion_failed(view: View) -> bool:
@@ -22,17 +25,18 @@ def promotion_failed(view: View) -> bool:
     )
 
 
-def fail_promotion(view: View, why: str) -> Advance:
+def fail_promotion(view: View, why: str, reason: str = PROMOTION_FAILED) -> Advance:
     """End the run with all traffic on the canary, which passed its analysis: the primary did not get there."""
     primary = view.snapshot.names.workload("primary").name
     candidate = view.status.revisions.candidate
     carries = "all traffic goes to the canary" if view.returning else "the canary cannot carry the traffic either"
     stays = "all traffic stays on the canary" if view.weights == CANARY_ONLY else carries
     message = f"Promotion of revision {candidate} failed: Deployment {primary} {why}; {stays}"
-    judged = Progress(role=FAILED_CHECKS, since=view.now, available=0) if view.returning else None
-    status = row(view, remember_newer(view), Phase.FAILED, 0, message, progress=judged)
-    status = with_condition(status, "Progressing", "False", "PromotionFailed", message, view.now)
-    return Advance(status, (Event("PromotionFailed", message, "Warning"),))
+    whole = view.returning or reason == IMAGE_MOVED
+    progress = Progress(role=REFUSED, since=view.now, available=0) if whole else None
+    status = row(view, remember_newer(view), Phase.FAILED, 0, message, progress=progress)
+    status = with_condition(status, "Progressing", "False", reason, message, view.now)
+    return Advance(status, (Event(reason, message, "Warning"),))
 
 
 def going_back(view: View) -> bool:
@@ -46,24 +50,38 @@ def canary_serves(view: View) -> bool:
     return promotion_failed(view) or (going_back(view) and view.weights != PRIMARY_ONLY)
 
 
+def recovers(view: View) -> bool:
+    """Return whether the primary gets its traffic once it is whole: somebody asked, and it is not given up."""
+    return promotion_failed(view) and _asked(view) and not _refused(view) and not going_back(view)
+
+
+def _asked(view: View) -> bool:
+    return view.change in (Change.NEW, Change.REVERTED) or view.status.revisions.pending is not None
+
+
+def _refused(view: View) -> bool:
+    progress = view.status.progress
+    return progress is not None and progress.role == REFUSED
+
+
 def recover(view: View) -> Advance:
     """Once a newer template is there: give the primary the serving revision, else the one before it.
 
     Until one of them is whole, traffic stays on the canary that passed its analysis (section 7).
     """
     status, target = view.status, view.target
-    asked = view.change in (Change.NEW, Change.REVERTED) or status.revisions.pending is not None
-    if not asked or target is None:
+    if not _asked(view) or target is None:
         return Advance(status)
-    refused = status.progress is not None and status.progress.role == FAILED_CHECKS
-    if view.primary_complete and not refused and not going_back(view):
-        return _serving_revision_is_ready(view)
+    refused = _refused(view)
+    if view.primary_complete and recovers(view) and images_unknown(view) is None:
+        why = moved_image(view)
+        return fail_promotion(view, why, IMAGE_MOVED) if why else _serving_revision_is_ready(view)
     candidate, former = status.revisions.candidate, status.revisions.primary
     doing = f"goes back to revision {former}" if going_back(view) or refused else f"tries revision {candidate} again"
     why = f"the primary {doing} after its failed promotion, all traffic stays on the canary until it is ready"
     status = pending(view, view.shown, why)
     progress = status.progress
-    if progress is None or progress.role not in (RETRYING, FALLING_BACK, FAILED_CHECKS):
+    if progress is None or progress.role not in (RETRYING, FALLING_BACK, REFUSED):
         progress = Progress(role=RETRYING, since=view.now, available=0)
         message = f"Trying revision {candidate} on the primary again"
         return Advance(status.model_copy(update={"progress": progress}), (Event("Recovering", message),))

@@ -16,6 +16,7 @@ from e2e.testbed.node.agent import NodeAgent
 from e2e.testbed.node.hosts import HostsFiles
 from e2e.testbed.node.identity import CertificateAuthority
 from e2e.testbed.node.pods import Machine
+from e2e.testbed.node.tags import Tags
 from e2e.testbed.node.targets import Targets
 
 
@@ -32,6 +33,7 @@ async def main(root: Path) -> None:
             programs=open_cache().programs,
             hosts=HostsFiles(VOLATILE / "hosts"),
             targets=Targets(layout.targets),
+            tags=Tags(layout.tags),
         )
         node = asyncio.create_task(NodeAgent(machine).run())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, node.cancel)

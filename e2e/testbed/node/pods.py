@@ -25,6 +25,7 @@ from e2e.testbed.node.containers import (
 from e2e.testbed.node.hosts import HostsFiles
 from e2e.testbed.node.identity import CertificateAuthority, Identity
 from e2e.testbed.node.secrets import SecretServer
+from e2e.testbed.node.tags import Tags
 from e2e.testbed.node.targets import Targets
 
 PROXY_NAME = "istio-proxy"
@@ -53,6 +54,7 @@ class Machine:
     programs: Path
     hosts: HostsFiles
     targets: Targets
+    tags: Tags
 
 
 def wants_sidecar(pod: Object, namespace: Object) -> bool:
@@ -96,6 +98,7 @@ class PodRunner:
         self._containers: list[Container] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
+        self._image_ids = {one["name"]: machine.tags.image_id(one["image"]) for one in pod["spec"]["containers"]}
         self._since = datetime.now(UTC)
         self._reported: Object | None = None
 
@@ -243,7 +246,9 @@ class PodRunner:
 
     async def _report(self, *, ready: bool) -> None:
         """Write the status when it differs from the last one written, apart from times."""
-        new = status.running_status(self.pod, self.address, self._containers, ready=ready, since=self._since)
+        new = status.running_status(
+            self.pod, self.address, self._containers, self._image_ids, ready=ready, since=self._since
+        )
         told = {"ready": ready, "containers": new["containerStatuses"]}
         if told == self._reported or self.stopping:
             return

@@ -1,6 +1,6 @@
 """Build the pod status that a kubelet would write."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from e2e.testbed import addresses
@@ -42,12 +42,18 @@ def _waiting_status(pod: Object, reason: str, messages: Sequence[str]) -> Object
 
 
 def running_status(
-    pod: Object, address: str, containers: Sequence[Container], *, ready: bool, since: datetime
+    pod: Object,
+    address: str,
+    containers: Sequence[Container],
+    image_ids: Mapping[str, str],
+    *,
+    ready: bool,
+    since: datetime,
 ) -> Object:
     """Return the status of a pod that has been started."""
     by_name = {container.name: container for container in containers}
     statuses = [
-        {**_container(item), **_container_state(by_name[item["name"]], ready=ready)}
+        {**_container(item), "imageID": image_ids[item["name"]], **_container_state(by_name[item["name"]], ready=ready)}
         for item in pod["spec"]["containers"]
     ]
     return {
@@ -63,7 +69,7 @@ def running_status(
 
 
 def _container(container: Object) -> Object:
-    return {"name": container["name"], "image": container["image"], "imageID": container["image"]}
+    return {"name": container["name"], "image": container["image"], "imageID": ""}
 
 
 def _container_state(container: Container, *, ready: bool) -> Object:
