@@ -26,7 +26,8 @@ RIGHTS: tuple[tuple[str, list[str], list[str]], ...] = (
     ("networking.istio.io", ["destinationrules"], EVERYTHING),
     ("", ["configmaps"], [*READING, "create", "delete"]),
     ("", ["pods"], ["list"]),
-    ("autoscaling", ["horizontalpodautoscalers"], READING),
+    ("autoscaling", ["horizontalpodautoscalers"], EVERYTHING),
+    ("keda.sh", ["scaledobjects"], EVERYTHING),
 )
 """What a controller cannot do without."""
 NOTICING: tuple[tuple[str, list[str], list[str]], ...] = (

@@ -20,6 +20,7 @@ ARTEFACT_KINDS = (
     "pods",
     "services",
     "endpointslices",
+    "horizontalpodautoscalers",
     "virtualservices",
     "destinationrules",
 )

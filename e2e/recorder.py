@@ -20,6 +20,7 @@ FOLLOWED = {
     "deployments": "/apis/apps/v1/namespaces/{}/deployments",
     "services": "/api/v1/namespaces/{}/services",
     "virtualservices": "/apis/networking.istio.io/v1beta1/namespaces/{}/virtualservices",
+    "horizontalpodautoscalers": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "endpointslices": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
 }
 

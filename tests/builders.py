@@ -236,6 +236,7 @@ def untouched(changes: dict[str, Any] | None = None, **parts: Any) -> Snapshot:
         rules={},
         route=None,
         revisions=(),
+        scalers=(),
         neighbours=Neighbours(),
     )
     return with_status(replace(found, **parts), found.status)

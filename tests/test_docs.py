@@ -44,6 +44,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PYTHON = ".venv/bin/python"
 WITHOUT_COHORTS = sorted(STRATEGIES.keys() - COHORTS.keys())
 ROUTES = ROOT / "docs/your-routes.md"
+AUTOSCALING = ROOT / "docs/autoscaling.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -272,6 +273,19 @@ def test_page_tells_what_cannot_be_adopted_in_the_words_of_the_status() -> None:
     said = [find_obstacle(View(world, (), NOW), BEFORE_INITIALISATION) for world in unadoptable()]
     sentences = [sentence.strip("`") for _, sentence in table(ROUTES, "What cannot be adopted")]
     assert sentences == [obstacle.message for obstacle in said if obstacle]
+
+
+def test_autoscaler_on_its_page_is_the_one_that_is_released_with() -> None:
+    """What is shown is what the end-to-end tests apply."""
+    (shown,) = blocks(AUTOSCALING, "yaml")
+    assert shown == (ROOT / "e2e/manifests/autoscaler.yaml").read_text()
+
+
+def test_reasons_about_autoscalers_are_those_of_the_code() -> None:
+    """The page names each reason that the core gives, and no other."""
+    source = (ROOT / "canary/core/autoscaling.py").read_text()
+    rows = table(AUTOSCALING, "What the Canary says when something is wrong")
+    assert {row[0].strip("`") for row in rows} == set(re.findall(r'"(Autoscaler[A-Z]\w+)"', source))
 
 
 def test_readme_names_what_is_refused() -> None:

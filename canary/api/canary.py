@@ -42,20 +42,24 @@ class ObjectRef(WireModel):
 
 
 class ScalerReplicas(WireModel):
-    """Bounds of the primary's autoscaler."""
+    """Bounds of the autoscaler while the Canary is there, instead of its own."""
 
-    min_replicas: Positive | None = Field(None, description="Smallest size.")
-    max_replicas: Positive | None = Field(None, description="Largest size.")
+    min_replicas: Positive | None = Field(None, description="Smallest size of production.")
+    max_replicas: Positive | None = Field(None, description="Largest size of production.")
 
 
 class AutoscalerRef(WireModel):
-    """The autoscaler of the target. Not supported yet."""
+    """The autoscaler of the target: it scales the primary while the Canary is there."""
 
     api_version: Name = Field(description="Group and version.")
     kind: Name = Field(description="`HorizontalPodAutoscaler` or `ScaledObject`.")
     name: Name = Field(description="Name of the autoscaler.")
-    primary_scaler_queries: Labels | None = Field(None, description="Trigger name to query.")
-    primary_scaler_replicas: ScalerReplicas | None = Field(None, description="Bounds while owned.")
+    primary_scaler_queries: Labels | None = Field(
+        None, description="Name of a KEDA trigger to its query while the Canary is there."
+    )
+    primary_scaler_replicas: ScalerReplicas | None = Field(
+        None, description="Bounds while the Canary is there, instead of the autoscaler's own."
+    )
 
 
 class Promotion(WireModel):
@@ -80,7 +84,7 @@ class CanarySpec(WireModel):
     provider: Word | None = Field(None, description="`istio` or empty.")
     metrics_server: Text | None = Field(None, description="Prometheus of this Canary. Not supported yet.")
     target_ref: TargetRef = Field(description="The Deployment that is released. Immutable.")
-    autoscaler_ref: AutoscalerRef | None = Field(None, description="The autoscaler of the target. Not supported yet.")
+    autoscaler_ref: AutoscalerRef | None = Field(None, description="The autoscaler of the target.")
     ingress_ref: ObjectRef | None = Field(None, description="NGINX only; no effect with Istio.")
     route_ref: ObjectRef | None = Field(None, description="APISIX only; no effect with Istio.")
     upstream_ref: ObjectRef | None = Field(None, description="Gloo only; no effect with Istio.")

@@ -11,10 +11,7 @@ LISTS = (
     (ANALYSIS, "webhooks", "gates and hooks come later"),
     (ANALYSIS, "alerts", "alerts come later"),
 )
-OBJECTS = (
-    (SPEC, "autoscalerRef", "autoscalers come later"),
-    (METRIC, "templateRef", "use request-success-rate or request-duration"),
-)
+OBJECTS = ((METRIC, "templateRef", "use request-success-rate or request-duration"),)
 SWITCHES = (
     (SERVICE, "delegation", "name hosts and gateways instead"),
     (SERVICE, "portDiscovery", "only service.port is served for now"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from canary.api.duration import parse_duration
 from canary.api.rules import Node, nodes, written
+from canary.api.wrong import SCALED_OBJECT
 
 SHORTEST_WINDOW_SECONDS = 30
 FOREIGN = (
@@ -54,6 +55,13 @@ def mirror_unused(raw: Node) -> Iterator[str]:
                 yield f"spec.analysis.{field} is {written(analysis[field])} and is ignored: steps says when to mirror"
     elif analysis.get("mirrorWeight") and not analysis.get("mirror"):
         yield f"spec.analysis.mirrorWeight is {analysis['mirrorWeight']} and is ignored: mirror is not true"
+
+
+def queries_without_triggers(raw: Node) -> Iterator[str]:
+    """Find queries of triggers for an autoscaler that has none."""
+    scaler = raw["spec"].get("autoscalerRef") or {}
+    if scaler.get("primaryScalerQueries") and scaler["kind"] != SCALED_OBJECT:
+        yield f"spec.autoscalerRef.primaryScalerQueries is ignored: a {scaler['kind']} has no triggers; remove it"
 
 
 def revert_asked(raw: Node) -> Iterator[str]:
@@ -108,6 +116,7 @@ def cookie_browsers_refuse(raw: Node) -> Iterator[str]:
 WARNINGS: tuple[tuple[str, Callable[[Node], Iterator[str]]], ...] = (
     ("FieldIgnored", ceiling_unused),
     ("FieldIgnored", mirror_unused),
+    ("FieldIgnored", queries_without_triggers),
     ("FieldIgnored", revert_asked),
     ("FieldIgnored", sessions_unused),
     ("FieldIgnored", meant_for_others),

@@ -6,6 +6,8 @@ from canary.api.duration import PATTERN, parse_duration
 from canary.api.plans import PLAN_RULES
 from canary.api.rules import NOTHING, Node, Rule, quoted
 
+SCALED_OBJECT = "ScaledObject"
+SCALERS = ("HorizontalPodAutoscaler", SCALED_OBJECT)
 LONGEST_APEX, LONGEST_CANARY = 55, 63
 SERVICE_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _APEX = "(has(self.service.name) && self.service.name != '' ? self.service.name : self.targetRef.name)"
@@ -41,6 +43,17 @@ def target_not_a_deployment(target: Node) -> object:
 def target_not_in_apps_v1(target: Node) -> object:
     """Find another API version of the target than apps/v1."""
     return NOTHING if target["apiVersion"] == "apps/v1" else target["apiVersion"]
+
+
+def scaler_of_another_kind(scaler: Node) -> object:
+    """Find another kind of autoscaler than the known ones."""
+    return NOTHING if scaler["kind"] in SCALERS else scaler["kind"]
+
+
+def scaler_bounds_crossed(bounds: Node) -> object:
+    """Find bounds that no size is in."""
+    low, high = bounds.get("minReplicas"), bounds.get("maxReplicas")
+    return NOTHING if low is None or high is None or low <= high else low
 
 
 def apex_too_long(spec: Node) -> object:
@@ -131,6 +144,23 @@ WRONG: tuple[Rule, ...] = (
         "spec.targetRef.apiVersion is {value}, which is not supported; use apps/v1",
         "self.apiVersion == 'apps/v1'",
         quoted("self.apiVersion"),
+    ),
+    Rule(
+        "spec.autoscalerRef",
+        "kind",
+        scaler_of_another_kind,
+        f"spec.autoscalerRef.kind is {{value}}, which is not supported; use {' or '.join(SCALERS)}",
+        f"self.kind in {list(SCALERS)}",
+        quoted("self.kind"),
+    ),
+    Rule(
+        "spec.autoscalerRef.primaryScalerReplicas",
+        "minReplicas",
+        scaler_bounds_crossed,
+        "spec.autoscalerRef.primaryScalerReplicas.minReplicas is {value}, greater than its maxReplicas; "
+        "swap or correct them",
+        "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+        "self.minReplicas",
     ),
     Rule(
         "spec",

@@ -40,7 +40,7 @@ def give_back(view: View) -> Decision:
         return Decision(status=None, requeue_after=RETRY)
     if view.target is None:
         return _clear_without_target(view)
-    for stage in (_canary_off_the_routes, _target_up, _canary_gone, _apex_back, _route_gone):
+    for stage in _STAGES:
         actions, waits = stage(view, view.target)
         if actions or waits:
             events = _tell_unpromoted(view) if stage is _target_up and actions else ()
@@ -98,8 +98,10 @@ def _target_up(view: View, target: Workload) -> Stage:
     spec: dict[str, object] = {}
     if promoted is not None and canonical(promoted.template) != canonical(target.template):
         spec["template"] = merge_patch(target.template, promoted.template)
-    size = max(primary.replicas, primary.wish or 0, 1)
-    if target.replicas < size:
+    size = max(primary.replicas, 0 if view.snapshot.held_scalers else primary.wish or 0, 1)
+    # Given back, the autoscaler decides.
+    autoscaled = any(s.target == target.ref.name and not s.is_ours for s in view.snapshot.scalers)
+    if target.replicas < size and not (autoscaled and target.replicas > 0):
         spec["replicas"] = size
     since = settling_since(target)
     if "template" in spec and not target.empty and since is not None and view.now - since < view.drain:
@@ -120,6 +122,9 @@ def _tell_unpromoted(view: View) -> tuple[Event, ...]:
 def _canary_gone(view: View, target: Workload) -> Stage:
     """Take the canary down before the apex selects by the user's labels alone, which match it too."""
     candidate = view.candidate
+    if scalers := _own_scalers_gone(view):
+        # Before the user's is back: it selects the canary's pods too.
+        return scalers, True
     if candidate is None or view.weights == CANARY_ONLY:
         return (), False
     since = settling_since(target)
@@ -171,6 +176,22 @@ def _apex_back(view: View, target: Workload) -> Stage:
     return (Patch(view.snapshot.names.apex_ref, body, _version(apex), "give back: apex Service"),), True
 
 
+def _own_scalers_gone(view: View) -> tuple[Action, ...]:
+    own = view.snapshot.own_scalers
+    return tuple(Delete(s.ref, s.raw["metadata"]["uid"], s.version, "give back: canary's autoscaler") for s in own)
+
+
+def _scaler_back(view: View, target: Workload) -> Stage:
+    """Let the user's autoscaler scale the target again, within the user's own bounds."""
+    actions = _scalers_given_back(view)
+    return actions, bool(actions)
+
+
+def _scalers_given_back(view: View) -> tuple[Action, ...]:
+    held, names = view.snapshot.held_scalers, view.snapshot.names
+    return tuple(Patch(s.ref, s.given_back(names), s.version, f"give back: {s}") for s in held)
+
+
 def _route_gone(view: View, target: Workload) -> Stage:
     """Take ours out of the VirtualService, then wait one settle: callers reach the apex Service."""
     if leaves := _leave_route(view):
@@ -191,6 +212,9 @@ def _leave_route(view: View) -> tuple[Action, ...]:
     present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
     patch = merge_patch(present, plain_route(route, view.snapshot.names))
     return (Patch(ref, patch, _version(route), "give back: route as it was"),)
+
+
+_STAGES = (_canary_off_the_routes, _target_up, _canary_gone, _apex_back, _scaler_back, _route_gone)
 
 
 def _clear(view: View, target: Workload) -> Decision:
@@ -230,7 +254,7 @@ def _clear_without_target(view: View) -> Decision:
 
     A Service that somebody else wrote to stays, without our role.
     """
-    if leaves := _leave_route(view):
+    if leaves := (*_leave_route(view), *_own_scalers_gone(view), *_scalers_given_back(view)):
         return Decision(status=None, actions=leaves, requeue_after=view.drain)
     anchor = view.primary or view.candidate
     if anchor is not None:

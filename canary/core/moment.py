@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cached_property
 
-from canary.api.status import CanaryStatus
+from canary.api.status import CanaryStatus, Phase
 from canary.core.configuration import Copy, copies_of, digest_of
 from canary.core.measurement import (
     ContentAnswer,
@@ -137,13 +137,23 @@ class Moment:
         """Return the revision of the present or last run."""
         return self.revision(self.status.revisions.candidate)
 
+    @property
+    def autoscaled(self) -> bool:
+        """Return whether the autoscaler the Canary names decides on the primary's size."""
+        scaler = self.snapshot.scaler
+        return scaler is not None and scaler.target == self.snapshot.names.workload("primary").name
+
     @cached_property
     def wish(self) -> int:
         """Return how many replicas the user wants in production; 0 when nothing says so."""
+        if self.autoscaled and self.primary is not None and self.primary.replicas > 0:
+            return self.primary.replicas
         target, known = self.target, (self.status.replicas.desired if self.status.replicas else 0)
         if target is not None:
             if target.wish:
                 return target.wish
+            if known and self._autoscaled_aside:
+                return known
             seen = self.status.target
             made_again = seen is not None and seen.uid != target.uid and target.replicas == 1
             # A target made again with one replica may just have left the field out.
@@ -154,6 +164,13 @@ class Moment:
         if self.primary is not None:
             return self.primary.wish or self.primary.replicas
         return target.replicas if target is not None else 0
+
+    @property
+    def _autoscaled_aside(self) -> bool:
+        """Return whether an autoscaler on the target, which may run no pods, is what gave it its size."""
+        target = self.snapshot.names.target
+        owned = self.status.phase not in (Phase.NONE, Phase.INITIALIZING)
+        return owned and any(scaler.target == target for scaler in self.snapshot.scalers)
 
     @property
     def canary_fresh(self) -> int:

@@ -40,6 +40,7 @@ SIDECAR = Resource("networking.istio.io", "v1beta1", "sidecars", "Sidecar")
 WORKLOAD_ENTRY = Resource("networking.istio.io", "v1beta1", "workloadentries", "WorkloadEntry")
 PEER_AUTHENTICATION = Resource("security.istio.io", "v1beta1", "peerauthentications", "PeerAuthentication")
 NAMESPACE = Resource("", "v1", "namespaces", "Namespace")
+SCALED_OBJECT = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
 NATIVE_CANARY = Resource("canary.delivery", "v1beta1", "canaries", "Canary")
 FLAGGER_CANARY = Resource("flagger.app", "v1beta1", "canaries", "Canary")
 

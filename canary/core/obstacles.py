@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from canary.api.status import CanaryStatus
+from canary.core.autoscaling import autoscaler_made_by_keda, autoscaler_present
 from canary.core.names import is_ours, owner_of
 from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
@@ -152,8 +153,16 @@ def _needed_objects(snapshot: Snapshot) -> Iterator[Object]:
         snapshot.canary_service,
         *snapshot.rules.values(),
         *snapshot.copies,
+        *_needed_scalers(snapshot),
     )
     return (obj for obj in candidates if obj is not None)
+
+
+def _needed_scalers(snapshot: Snapshot) -> Iterator[Object]:
+    """Yield what has the name of the canary's own autoscaler, when it is to have one."""
+    scaler, name = snapshot.scaler, snapshot.names.workload("canary").name
+    others = (one for one in snapshot.scalers if one != scaler and one.name == name)
+    return (one.raw for one in others if scaler is not None and one.kind == scaler.kind)
 
 
 def host_taken(view: View) -> Obstacle | None:
@@ -180,19 +189,6 @@ def route_unfit(view: View) -> Obstacle | None:
     return Obstacle("RouteNotPossible", f"spec.service does not fit spec.analysis: {why}") if why else None
 
 
-def autoscaler_present(view: View) -> Obstacle | None:
-    """Find an autoscaler on the target, which would be dead while the target runs no pods."""
-    for scaler in view.snapshot.neighbours.autoscalers:
-        ref = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
-        if ref.get("kind") == "Deployment" and ref.get("name") == view.snapshot.names.target:
-            return Obstacle(
-                "AutoscalerPresent",
-                f"HorizontalPodAutoscaler {scaler['metadata']['name']} scales Deployment {ref['name']}; autoscalers "
-                "are not supported yet, delete it",
-            )
-    return None
-
-
 def contested(status: CanaryStatus, *fields: str) -> Obstacle | None:
     """Find a field (any, or one of those named) that another manager keeps taking from us."""
     for drift in status.drift:
@@ -216,6 +212,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     host_taken,
     route_unfit,
     autoscaler_present,
+    autoscaler_made_by_keda,
     apex_unusable,
     foreign_service,
     workload_entry_selected,
@@ -233,6 +230,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     host_taken,
     route_unfit,
     autoscaler_present,
+    autoscaler_made_by_keda,
     foreign_service,
     workload_entry_selected,
 )

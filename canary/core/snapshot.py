@@ -12,6 +12,7 @@ from canary.core.configuration import DIGEST, Configuration, Copy
 from canary.core.names import Names, Owner, Role, is_ours
 from canary.core.objects import VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
 from canary.core.revisions import Revision
+from canary.core.scaler import Scaler
 from canary.core.workload import Workload
 
 
@@ -23,7 +24,6 @@ class Neighbours:
     services: Sequence[Object] = ()
     routes: Sequence[Object] = ()
     rules: Sequence[Object] = ()
-    autoscalers: Sequence[Object] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Snapshot:
     rules: Mapping[str, Object]
     """DestinationRules that have the names of the two sides', by name."""
     revisions: tuple[Revision, ...]
+    scalers: tuple[Scaler, ...]
+    """Every autoscaler of the namespace, whatever it scales."""
     neighbours: Neighbours
     configuration: Configuration = field(default_factory=Configuration)
     """What the target's references come to; digests alone."""
@@ -95,6 +97,25 @@ class Snapshot:
         """Return whether a copy is there, with the content it should have."""
         wanted = (copy.source.resource.kind, copy.name, copy.digest)
         return any((one["kind"], one["metadata"]["name"], one[DIGEST]) == wanted for one in self.copies if is_ours(one))
+
+    @property
+    def held_scalers(self) -> tuple[Scaler, ...]:
+        """Return the user's autoscalers that bear this Canary's mark."""
+        return tuple(s for s in self.scalers if not s.is_ours and s.bears_mark_of(self.key))
+
+    @property
+    def own_scalers(self) -> tuple[Scaler, ...]:
+        """Return the autoscalers that were made for this Canary's clone."""
+        return tuple(s for s in self.scalers if s.is_ours and s.owner_name == self.key.name)
+
+    @property
+    def scaler(self) -> Scaler | None:
+        """Return the autoscaler the Canary names; while its spec is unusable the one that was taken over."""
+        if self.spec is None:
+            return next(iter(self.held_scalers), None)
+        ref = self.spec.autoscaler_ref
+        named = (s for s in self.scalers if ref and not s.is_ours and (s.kind, s.name) == (ref.kind, ref.name))
+        return next(named, None)
 
     def find_revision(self, identity: str | None) -> Revision | None:
         """Return a kept revision by id, or None."""

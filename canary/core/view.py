@@ -16,8 +16,9 @@ from canary.core.measurement import (
 )
 from canary.core.moment import Moment
 from canary.core.plan import Plan, Step, capacity, plan_of
-from canary.core.routes.routing import Routing
+from canary.core.routes.routing import CANARY_ONLY, Routing
 from canary.core.routes.sessions import Sessions, sessions_of
+from canary.core.scaler import Scaler
 
 IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
@@ -147,8 +148,40 @@ class View(Moment):
     @cached_property
     def size(self) -> int:
         """Return how many pods carry the whole of production in the present run (I8)."""
-        run = self.status.run.size if self.status.run else 0
-        return max(run, self.wish, self.primary.replicas if self.primary else 0, 1)
+        under_way = self.status.phase in RUNNING or self.canary_has_pods
+        run = self.status.run.size if self.status.run and under_way else 0
+        size = max(run, self.wish, self.primary.replicas if self.primary else 0, 1)
+        scaler = self.snapshot.scaler
+        return min(size, self.bounds(scaler)[1]) if scaler is not None and self.autoscaled else size
+
+    def bounds(self, scaler: Scaler) -> tuple[int, int]:
+        """Return the smallest and the largest size that the user allows an autoscaler to give production."""
+        ref = self.snapshot.spec.autoscaler_ref if self.snapshot.spec else None
+        given = ref.primary_scaler_replicas if ref else None
+        low, high = scaler.asked_bounds
+        high = (given.max_replicas if given else None) or high
+        return min((given.min_replicas if given else None) or low, high), high
+
+    def puts_off(self, field: str) -> bool:
+        """Return whether a contested field is left alone until its next try."""
+        return any(d.field == field and d.retry_at is not None and self.now < d.retry_at for d in self.status.drift)
+
+    @property
+    def canary_carries(self) -> bool:
+        """Return whether the canary has all traffic, or what is left of it on the way back to the primary."""
+        if self.weights is None or self.weights.canary == 0:
+            return False
+        return self.weights == CANARY_ONLY or self.status.phase in (Phase.FINALISING, Phase.FAILED)
+
+    @property
+    def primary_carries(self) -> bool:
+        """Return whether the primary is whole, and as large as the canary has become that carries everything (I8)."""
+        scaler, candidate = self.snapshot.scaler, self.candidate
+        if self.primary is None or not self.primary_complete:
+            return False
+        if scaler is None or not self.autoscaled or candidate is None or not self.canary_carries:
+            return True
+        return self.primary.replicas >= min(candidate.replicas, self.bounds(scaler)[1])
 
     def need(self, routing: Routing) -> int:
         """Return how many canary pods a routing needs."""

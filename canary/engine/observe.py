@@ -17,7 +17,6 @@ from canary.api.warnings import Caution, warnings
 from canary.core.configuration import DIGEST, copies_of, is_tracked, look, tracking_key
 from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, is_ours, owner_of
 from canary.core.objects import (
-    AUTOSCALER,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -36,12 +35,14 @@ from canary.core.objects import (
 )
 from canary.core.revisions import from_object
 from canary.core.routes.choice import choose_route
+from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
 from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
 
-OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONTROLLER_REVISION, CONFIG_MAP, SECRET)
+SCALERS = tuple(one.resource for one in FIELDS.values())
+OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONTROLLER_REVISION, CONFIG_MAP, SECRET, *SCALERS)
 PINNED = (CONFIG_MAP,)
 """The kinds of configuration that revisions pin unless told otherwise."""
 _GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
@@ -141,6 +142,7 @@ def _assemble(
         route=route,
         rules=_rules(cluster, names),
         revisions=_revisions(cluster, key),
+        scalers=_scalers(cluster, key),
         neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
         surroundings=surroundings_of(cluster, names, spec, route) if raw is not None else Surroundings(),
     )
@@ -161,6 +163,11 @@ def _revisions(cluster: Cluster, key: CanaryKey) -> tuple[Any, ...]:
     return tuple(r for obj in owned if (r := from_object(obj)) is not None)
 
 
+def _scalers(cluster: Cluster, key: CanaryKey) -> tuple[Scaler, ...]:
+    kinds = ((fields, cluster.list(fields.resource, key.namespace)) for fields in FIELDS.values())
+    return tuple(Scaler(obj, fields) for fields, found in kinds for obj in found)
+
+
 def _rules(cluster: Cluster, names: Names) -> dict[str, Object]:
     found = ((ref.name, cluster.get(ref)) for ref in (names.rule("primary"), names.rule("canary")))
     return {name: rule for name, rule in found if rule is not None}
@@ -178,7 +185,6 @@ def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:
         services=cluster.list(SERVICE, key.namespace),
         routes=cluster.list(VIRTUAL_SERVICE, key.namespace),
         rules=cluster.list(DESTINATION_RULE, key.namespace),
-        autoscalers=cluster.list(AUTOSCALER, key.namespace),
     )
 
 
@@ -186,7 +192,7 @@ def affected(cluster: Cluster, resource: Resource, before: Object | None, after:
     """Yield the Canaries that a change of one object may concern; some may come twice."""
     yield from concerned(cluster, resource, before, after)
     obj = after or before
-    if obj is None or resource in AROUND:
+    if obj is None or resource in AROUND or (resource in SCALERS and _scaling(before) == _scaling(after)):
         return
     namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
     if resource in _GROUPS.values():
@@ -220,7 +226,27 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
     # Obstacles: what another object routes, rules, scales or selects is compared by the decision itself.
     if resource == SERVICE:
         return _selection(before) != _selection(after)
-    return resource in (VIRTUAL_SERVICE, DESTINATION_RULE, AUTOSCALER) and owner_of(obj) is None
+    if resource in SCALERS:
+        return _scales(canary, before) or _scales(canary, after)
+    return resource in (VIRTUAL_SERVICE, DESTINATION_RULE) and owner_of(obj) is None
+
+
+def _scales(canary: Object, scaler: Object | None) -> bool:
+    """Return whether an autoscaler is the one a Canary names, or scales one of its Deployments."""
+    if scaler is None:
+        return False
+    target, _ = points_at(canary)
+    named = ((canary.get("spec") or {}).get("autoscalerRef") or {}).get("name")
+    pointed = ((scaler.get("spec") or {}).get("scaleTargetRef") or {}).get("name")
+    return scaler["metadata"]["name"] == named or pointed in (target, f"{target}-primary", f"{target}-canary")
+
+
+def _scaling(scaler: Object | None) -> tuple[object, ...]:
+    """Return what matters of an autoscaler: its status, which changes all the time, does not."""
+    if scaler is None:
+        return (None,)
+    metadata = scaler["metadata"]
+    return scaler.get("spec"), metadata["uid"], annotations_of(scaler), metadata.get("managedFields")
 
 
 def _held(obj: Object | None) -> tuple[str, bool] | None:

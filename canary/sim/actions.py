@@ -126,6 +126,25 @@ def obstacle(stage: Stage, kind: str, lasts: float) -> None:
     stage.sim.at(lasts, lambda: stage.sim.user.delete(ref_of_manifest(body)))
 
 
+def load(stage: Stage, pods: float) -> None:
+    """Let callers ask for so many pods' worth from now on."""
+    stage.sim.autoscalers.load = pods
+
+
+def bounds(stage: Stage, low: int, high: int) -> None:
+    """Edit the bounds of the autoscaler."""
+    body = {"spec": {"minReplicas": low, "maxReplicas": high}}
+    User(stage.sim.world, "kubectl-edit").edit(stage.named("autoscaler"), body)
+
+
+def repoint(stage: Stage, role: str) -> None:
+    """Let the autoscaler scale another Deployment, by hand."""
+    if stage.sim.world.find(stage.scenario.ref) is None:
+        return  # Nobody would put it back.
+    body = {"spec": {"scaleTargetRef": {"name": stage.workload(role).name}}}
+    User(stage.sim.world, "kubectl-edit").edit(stage.named("autoscaler"), body)
+
+
 def erase_status(stage: Stage) -> None:
     """Remove the status of the Canary."""
     stage.sim.user.erase_status(stage.scenario.ref)
@@ -224,6 +243,9 @@ ACTIONS: dict[str, Callable[..., None]] = {
         misplace_configuration,
         opt_out,
         obstacle,
+        load,
+        bounds,
+        repoint,
         erase_status,
         kill_pods,
         behave,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from canary.core.objects import CONTROLLER_REVISION, DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.core.objects import AUTOSCALER, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, Object, Ref
 from canary.ports import Refused
 
 NAME = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
@@ -18,6 +18,8 @@ def defaulted(ref: Ref, obj: dict[str, Any]) -> dict[str, Any]:
         return {**obj, "spec": _deployment(dict(obj.get("spec") or {}))}
     if ref.resource == SERVICE:
         return {**obj, "spec": _service(dict(obj.get("spec") or {}))}
+    if ref.resource == AUTOSCALER:
+        return {**obj, "spec": {"minReplicas": 1, **(obj.get("spec") or {})}}
     return obj
 
 
@@ -86,6 +88,8 @@ def validate(ref: Ref, before: Object | None, obj: Object) -> None:
         _validate_deployment(ref, before, obj["spec"])
     elif ref.resource == CONTROLLER_REVISION:
         _validate_revision(ref, before, obj)
+    elif ref.resource == AUTOSCALER:
+        _validate_scaler(ref, obj["spec"])
     elif ref.resource == VIRTUAL_SERVICE:
         _validate_routes(ref, obj.get("spec") or {})
 
@@ -108,6 +112,12 @@ def _validate_revision(ref: Ref, before: Object | None, obj: Object) -> None:
         raise Refused(f"{ref}: revision: Required value")
     if before is not None and before.get("data") != obj.get("data"):
         raise Refused(f"{ref}: data: field is immutable")
+
+
+def _validate_scaler(ref: Ref, spec: Mapping[str, Any]) -> None:
+    low, high = spec["minReplicas"], spec.get("maxReplicas", 0)
+    if low < 1 or high < low:
+        raise Refused(f"{ref}: spec.maxReplicas: Invalid value: {high}: must not be less than minReplicas ({low})")
 
 
 def _validate_routes(ref: Ref, spec: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, POD, Object, Ref
 from canary.engine.observe import PINNED
+from canary.sim.autoscaler import Autoscalers
 from canary.sim.behaviour import Behaviours
 from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run
 from canary.sim.cluster import Call, SimCluster
@@ -55,6 +56,7 @@ class Simulation:
         )
         self.checker = Checker(self.loop, self.world, self.pods, self.dataplane, self.faults)
         Deployments(self.loop, self.world, self.pods)
+        self.autoscalers = Autoscalers(self.loop, self.world, self.pods)
         Collector(self.loop, self.world)
         self.measurer = SimMeasurer(self.dataplane, self.faults)
         self.user = User(self.world)

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from canary.core.names import MANAGER
+from canary.sim import scaler_rules
 from canary.sim.cluster import Call
 from canary.sim.dataplane import PROPAGATION, DataPlane
 from canary.sim.faults import Faults
 from canary.sim.history import CANARIES
 from canary.sim.memory import IDLE, NEVER, PROPAGATED, Memory
 from canary.sim.pods import Pod, Pods
-from canary.sim.rules import WRITE_RULES
+from canary.sim.rules import WRITE_RULES, Rule
 from canary.sim.scene import Scene
 from canary.sim.world import Change, World
 
@@ -89,12 +90,16 @@ class Checker:
             if ours:
                 self._judge_quiet(memory, f"{change.verb} {change.ref}", reading=False)
             if ours and scene.concerns(change.ref):
-                for rule, judge in WRITE_RULES:
-                    if text := judge(scene, memory, change):
-                        self._blame(rule, text)
+                self._judge((*WRITE_RULES, *scaler_rules.WRITE_RULES), scene, memory, change)
+            self._judge(scaler_rules.HAPPENINGS, scene, memory, change)
             self._watch_hindrance(scene, memory)
             memory.learn(scene, change)
             self._watch_capacity(scene, memory)
+
+    def _judge(self, rules: tuple[tuple[str, Rule], ...], scene: Scene, memory: Memory, change: Change) -> None:
+        for rule, judge in rules:
+            if text := judge(scene, memory, change):
+                self._blame(rule, text)
 
     def _meet(self, change: Change) -> None:
         try:

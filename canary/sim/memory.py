@@ -10,6 +10,7 @@ from typing import Any
 
 from canary.core.names import MANAGER, PREFIX, ROLE_LABEL, Role
 from canary.core.objects import CONFIG_MAP, DEPLOYMENT, SECRET, Object, Ref, Resource, canonical
+from canary.sim.autoscaler import SCALER
 from canary.sim.cluster import Call
 from canary.sim.history import state_of
 from canary.sim.pods import version_of
@@ -124,6 +125,8 @@ class Memory:
         self.crowded_until = NEVER
         """Until when what several controllers do at once counts as such."""
         self.starving_since: float | None = None
+        self.scaler_edited = NEVER
+        """When somebody else last wrote the autoscaler."""
 
     def needed(self, scene: Scene, role: Role) -> int:
         """Return how many pods of one side its weight needs."""
@@ -137,6 +140,8 @@ class Memory:
         ours = change.writer == MANAGER
         if change.ref == scene.ref:
             self._learn_status(scene, change)
+        if change.ref == scene.scaler and change.writer not in (MANAGER, SCALER):
+            self.scaler_edited = change.at
         if change.ref == scene.names.route_ref:
             self.route_written = ours
         elif not ours and change.ref.resource != DEPLOYMENT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from canary.core.names import MANAGER, PREFIX, Role
-from canary.core.objects import annotations_of, labels_of
+from canary.core.objects import AUTOSCALER, Ref, annotations_of, labels_of
 from canary.sim.copies import unused_copy
 from canary.sim.driver import Simulation
 from canary.sim.memory import IDLE
@@ -16,7 +16,7 @@ def wrong_at_rest(sim: Simulation, scenario: Scenario) -> str | None:
     """Return what is not as it should be once faults are over and all is quiet; None when all is well."""
     found = sim.world.find(scenario.ref)
     if found is None:
-        return left_behind(sim, scenario) or _target_not_serving(sim, scenario)
+        return left_behind(sim, scenario) or _target_not_serving(sim, scenario) or _scaler_wrong(sim, scenario, None)
     scene = Scene(sim.world, sim.pods, sim.dataplane, sim.faults, scenario.ref)
     if scene.phase not in IDLE:
         return f"the Canary rests in phase {scene.phase}"
@@ -24,7 +24,7 @@ def wrong_at_rest(sim: Simulation, scenario: Scenario) -> str | None:
     if target is not None and sim.pods.of(target["metadata"]["uid"]):
         return "the target still has pods"
     serving: Role = "canary" if _promotion_failed(sim, scenario) else "primary"
-    return _not_serving(scene, serving) or unused_copy(scene)
+    return _not_serving(scene, serving) or unused_copy(scene) or _scaler_wrong(sim, scenario, serving)
 
 
 def _promotion_failed(sim: Simulation, scenario: Scenario) -> bool:
@@ -44,6 +44,30 @@ def _not_serving(scene: Scene, role: Role) -> str | None:
     if role == "primary" and canary is not None and scene.pods.of(canary["metadata"]["uid"]):
         return f"the canary still has pods in phase {scene.phase}"
     return None
+
+
+def _scaler_wrong(sim: Simulation, scenario: Scenario, serving: Role | None) -> str | None:
+    """Return what is wrong with the autoscaler, of which the user's wishes outlast every change of ours."""
+    found = sim.world.find(scenario.scaler_ref) if scenario.scaler_ref else None
+    own = Ref(AUTOSCALER, scenario.ref.namespace, f"{scenario.target.name}-canary")
+    if scenario.scaler_ref is None or found is None:
+        return None
+    name = f"{scenario.target.name}-primary" if serving else scenario.target.name
+    if found["spec"]["scaleTargetRef"]["name"] != name:
+        return f"the autoscaler scales {found['spec']['scaleTargetRef']['name']} and not {name}"
+    if (sim.world.find(own) is not None) != (serving == "canary"):
+        return f"the canary's own autoscaler is {'there' if sim.world.find(own) else 'missing'}, {serving} serves"
+    asked = _asked(sim, scenario.scaler_ref, "minReplicas")
+    if serving != "canary" and found["spec"]["minReplicas"] != asked:
+        return f"the autoscaler's minReplicas is {found['spec']['minReplicas']}, the user asked for {asked}"
+    return None
+
+
+def _asked(sim: Simulation, ref: Ref, field: str) -> object:
+    """Return what somebody else than the controller last wrote into a field of a spec."""
+    written = [one for one in sim.history.changes if one.ref == ref and one.writer != MANAGER and one.after]
+    values = [((one.before or {}).get("spec", {}).get(field), (one.after or {})["spec"].get(field)) for one in written]
+    return next((after for before, after in reversed(values) if before != after), None)
 
 
 def left_behind(sim: Simulation, scenario: Scenario) -> str | None:

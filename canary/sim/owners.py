@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from canary.core.objects import (
+    AUTOSCALER,
     DEPLOYMENT,
     FLAGGER_CANARY,
     NATIVE_CANARY,
@@ -15,6 +16,7 @@ from canary.core.objects import (
 )
 
 TRACKED: dict[Resource, tuple[tuple[str, ...], ...]] = {
+    AUTOSCALER: (("spec", "scaleTargetRef"), ("spec", "minReplicas"), ("spec", "maxReplicas")),
     DEPLOYMENT: (("spec", "replicas"), ("spec", "selector")),
     SERVICE: (("spec", "selector"),),
     VIRTUAL_SERVICE: (("spec", "http"),),

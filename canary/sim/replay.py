@@ -15,7 +15,7 @@ from canary.sim.driver import Simulation, simulate
 from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
-from canary.sim.scenario import Scenario, initialise, listing_5_1, own_route, release, serve
+from canary.sim.scenario import Scenario, initialise, listing_5_1, own_route, release, scaled, serve
 from canary.sim.stage import Stage
 
 QUIET = 330.0
@@ -57,6 +57,8 @@ class Schedule:
     """Whether the Deployment reads a ConfigMap."""
     adopted: bool = False
     """Whether the user has a VirtualService of their own."""
+    scaled: tuple[int, int] | None = None
+    """Bounds of an autoscaler on the target."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -69,7 +71,10 @@ class Schedule:
         canary = listing_5_1(**self.analysis)
         canary["spec"] |= self.spec
         routes = (own_route(canary),) if self.adopted else ()
-        scenario = Scenario(canary, rps=self.rps, replicas=self.replicas, routes=routes, staff=True)
+        scaler = None
+        if self.scaled:
+            canary, scaler = scaled(canary, *self.scaled)
+        scenario = Scenario(canary, rps=self.rps, replicas=self.replicas, routes=routes, scaler=scaler, staff=True)
         if self.configured:
             scenario.given = [reading(scenario.workload, "catalog-config")]
             scenario.configuration = [config_map(mode="one")]

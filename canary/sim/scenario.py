@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, VIRTUAL_SERVICE, Object, Ref
+from canary.core.objects import AUTOSCALER, FLAGGER_CANARY, NATIVE_CANARY, VIRTUAL_SERVICE, Object, Ref
 from canary.sim.driver import Simulation
 from canary.sim.manifests import LISTING_5_1, completed, with_image
 from canary.sim.pods import version_of
@@ -58,6 +58,23 @@ def own_route(canary: Object) -> dict[str, Any]:
     }
 
 
+def scaled(canary: Object, low: int, high: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a Canary that names the autoscaler of its target, and that autoscaler."""
+    name, namespace = canary["spec"]["targetRef"]["name"], canary["metadata"]["namespace"]
+    kind = {"apiVersion": AUTOSCALER.api_version, "kind": AUTOSCALER.kind}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+    bounds = {"minReplicas": low, "maxReplicas": high}
+    metrics = [{"type": "Resource", "resource": cpu}]
+    scaler = {
+        **kind,
+        "metadata": {"name": f"{name}-sizes", "namespace": namespace},
+        "spec": {"scaleTargetRef": target, **bounds, "metrics": metrics},
+    }
+    spec = {**canary["spec"], "autoscalerRef": {**kind, "name": f"{name}-sizes"}}
+    return {**canary, "spec": spec}, scaler
+
+
 @dataclass(slots=True)
 class Scenario:
     """Name what is applied and how much is requested."""
@@ -70,6 +87,8 @@ class Scenario:
     """VirtualServices that stood there before."""
     configuration: Sequence[Object] = ()
     """ConfigMaps that the Deployment reads."""
+    scaler: Object | None = None
+    """A HorizontalPodAutoscaler on the target."""
     staff: bool = False
     """Whether there are callers with the header of the staff, in the mesh."""
 
@@ -111,6 +130,11 @@ class Scenario:
         """Return the name of the Service that is called."""
         return str(self.objects[1]["metadata"]["name"])
 
+    @property
+    def scaler_ref(self) -> Ref | None:
+        """Return where the autoscaler lives; None without one."""
+        return ref_of_manifest(self.scaler) if self.scaler is not None else None
+
     def revised(self, image: str) -> dict[str, Any]:
         """Return the Deployment with another image."""
         return with_image(self.workload, image)
@@ -118,7 +142,8 @@ class Scenario:
 
 async def serve(sim: Simulation, scenario: Scenario) -> None:
     """Apply the application and let callers with and without sidecar call it."""
-    for manifest in (*scenario.configuration, *scenario.objects, *scenario.routes):
+    scalers = filter(None, (scenario.scaler,))
+    for manifest in (*scenario.configuration, *scenario.objects, *scenario.routes, *scalers):
         sim.user.apply(manifest)
     workload = sim.world.find(scenario.target)
     assert workload is not None

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from canary.api.duration import parse_duration
 from canary.core.names import ROLE_LABEL, Names, Role
-from canary.core.objects import CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, Object, Ref
+from canary.core.objects import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, Object, Ref
 from canary.sim.dataplane import DataPlane
 from canary.sim.faults import Faults
 from canary.sim.history import state_of
@@ -33,6 +33,8 @@ class Scene:
         spec = canary["spec"]
         target = spec["targetRef"]["name"]
         self.names = Names(ref.namespace, target, (spec.get("service") or {}).get("name") or target)
+        self.scaler: Ref | None = None
+        self.own_scaler = Ref(AUTOSCALER, ref.namespace, self.names.workload("canary").name)
         self._former_drain, self._edited = math.inf, -math.inf
         self._drain = math.inf
         self.learn(canary)
@@ -43,6 +45,8 @@ class Scene:
         drain = float(analysis.get("drainSeconds", 15))
         if drain != self._drain:
             self._former_drain, self._edited, self._drain = self._drain, self.world.now, drain
+        named = canary["spec"].get("autoscalerRef")
+        self.scaler = Ref(AUTOSCALER, self.ref.namespace, named["name"]) if named else None
         interval = parse_duration(analysis.get("interval", "1m")) / timedelta(seconds=1)
         self.interval = 0.0 if canary["spec"].get("skipAnalysis") else interval
 
@@ -84,6 +88,10 @@ class Scene:
     def weight(self, role: Role) -> int:
         """Return the weight of one side in the route."""
         return self.weights.get(self.host(role), 0)
+
+    def weight_in(self, route: Object, role: Role) -> int:
+        """Return the weight of one side in a route as it once was."""
+        return {host.partition(".")[0]: weight for host, weight in weights_of(route)}.get(self.host(role), 0)
 
     def workload(self, role: Role) -> Object | None:
         """Return the Deployment of one side."""
@@ -137,7 +145,7 @@ class Scene:
         """Return whether an object belongs to this Canary by its name."""
         return ref.namespace == self.ref.namespace and (
             ref.resource in (CONFIG_MAP, SECRET)
-            or ref in (self.ref, self.names.apex_ref, self.names.route_ref)
+            or ref in (self.ref, self.names.apex_ref, self.names.route_ref, self.scaler, self.own_scaler)
             or ref in (self.names.service("primary"), self.names.service("canary"))
             or (ref.resource == DEPLOYMENT and ref in self.deployments())
         )

@@ -41,6 +41,7 @@ class Stage:
             "canary service": Ref(SERVICE, namespace, f"{apex}-canary"),
             "route": self.scenario.route,
             "Canary": self.scenario.ref,
+            "autoscaler": self.scenario.scaler_ref or self.scenario.ref,
         }
         return known.get(what) or self.workload(what)
 
@@ -65,7 +66,8 @@ class Stage:
     @property
     def manifests(self) -> list[dict[str, Any]]:
         """Return what was applied at first: Deployment, Service and Canary."""
-        return [*self.scenario.objects, dict(self.scenario.canary)]
+        scaler = self.scenario.scaler
+        return [*self.scenario.objects, dict(self.scenario.canary), *([dict(scaler)] if scaler else [])]
 
     def obstacle(self, kind: str) -> dict[str, Any]:
         """Return the manifest of an object that a Canary cannot live with, or must warn of."""
@@ -74,7 +76,7 @@ class Stage:
         past = {"route": [{"destination": {"host": apex}}]}
         specs: dict[str, tuple[Resource, dict[str, Any]]] = {
             "service": (SERVICE, {"selector": selector, "ports": [{"name": "http", "port": 80}]}),
-            "autoscaler": (AUTOSCALER, {"scaleTargetRef": {"kind": "Deployment", "name": target}}),
+            "autoscaler": (AUTOSCALER, {"scaleTargetRef": {"kind": "Deployment", "name": target}, "maxReplicas": 3}),
             "rule": (DESTINATION_RULE, {"host": apex}),
             "route": (VIRTUAL_SERVICE, {"hosts": [apex], "gateways": ["elsewhere"], "http": []}),
             "machine": (WORKLOAD_ENTRY, {"address": "10.0.0.9", "labels": selector}),

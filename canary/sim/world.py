@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from canary.core.objects import (
+    AUTOSCALER,
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
@@ -22,7 +23,7 @@ from canary.ports import Conflict, NotFound, Refused
 from canary.sim.defaults import defaulted, validate
 from canary.sim.owners import owned
 
-WITH_STATUS = {DEPLOYMENT, NATIVE_CANARY, FLAGGER_CANARY, VIRTUAL_SERVICE, DESTINATION_RULE}
+WITH_STATUS = {AUTOSCALER, DEPLOYMENT, NATIVE_CANARY, FLAGGER_CANARY, VIRTUAL_SERVICE, DESTINATION_RULE}
 """Types whose `status` is a subresource and whose `generation` counts changes of the rest."""
 
 SERVER_KEYS = (

@@ -152,6 +152,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         'spec.provider is "linkerd", which is not supported; use istio or remove it',
     ),
     (
+        {"spec.autoscalerRef": {**SCALER, "kind": "VerticalPodAutoscaler"}},
+        "spec.autoscalerRef.kind",
+        'spec.autoscalerRef.kind is "VerticalPodAutoscaler", which is not supported; '
+        "use HorizontalPodAutoscaler or ScaledObject",
+    ),
+    (
+        {"spec.autoscalerRef": {**SCALER, "primaryScalerReplicas": {"minReplicas": 5, "maxReplicas": 4}}},
+        "spec.autoscalerRef.primaryScalerReplicas.minReplicas",
+        "spec.autoscalerRef.primaryScalerReplicas.minReplicas is 5, greater than its maxReplicas; swap or correct them",
+    ),
+    (
         {"spec.targetRef.kind": "DaemonSet"},
         "spec.targetRef.kind",
         'spec.targetRef.kind is "DaemonSet", which is not supported; use Deployment',
@@ -273,7 +284,6 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
         "spec.promotion.strategy",
         'spec.promotion.strategy is "InPlace"',
     ),
-    ({"spec.autoscalerRef": SCALER}, "spec.autoscalerRef", "spec.autoscalerRef is not supported yet"),
     ({"spec.metricsServer": "http://p:9090"}, "spec.metricsServer", "spec.metricsServer is not supported"),
     ({f"{S}.delegation": True}, f"{S}.delegation", f"{S}.delegation is true, which is not supported yet"),
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
@@ -321,6 +331,8 @@ COOKIES = {
 
 # What is accepted: values that mean nothing, and everything this version does.
 ACCEPTED: list[dict[str, Any]] = [
+    {"spec.autoscalerRef": {**SCALER, "primaryScalerReplicas": {"minReplicas": 2, "maxReplicas": 2}}},
+    {"spec.autoscalerRef": {**SCALER, "kind": "ScaledObject", "primaryScalerQueries": {"rps": "vector(1)"}}},
     {},
     {"apiVersion": "canary.delivery/v1beta1"},
     {"spec.provider": "", "spec.skipAnalysis": False, "spec.suspend": False, "spec.paused": False},

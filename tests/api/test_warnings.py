@@ -6,7 +6,7 @@ import pytest
 
 from canary.api.warnings import WARNINGS, warnings
 
-from .manifests import ABSENT, COOKIES, A, M, S, iterations, listing, steps
+from .manifests import ABSENT, COOKIES, SCALER, A, M, S, iterations, listing, steps
 
 PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
 
@@ -20,6 +20,10 @@ PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
         ({f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: mirror is not true"),
         ({**PLAN, f"{A}.mirror": True}, f"{A}.mirror is true and is ignored: steps says when"),
         ({**PLAN, f"{A}.mirrorWeight": 20}, f"{A}.mirrorWeight is 20 and is ignored: steps says"),
+        (
+            {"spec.autoscalerRef": {**SCALER, "primaryScalerQueries": {"rps": "vector(1)"}}},
+            "spec.autoscalerRef.primaryScalerQueries is ignored: a HorizontalPodAutoscaler has no triggers",
+        ),
         ({"spec.revertOnDeletion": True}, "spec.revertOnDeletion is true and is ignored"),
         (
             {f"{M}.0.thresholdRange.interval": "10s"},

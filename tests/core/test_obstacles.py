@@ -30,6 +30,7 @@ from tests.builders import (
     template,
     untouched,
 )
+from tests.scalers import scaler
 
 Change = Callable[[Snapshot], Snapshot]
 
@@ -55,12 +56,6 @@ def other_canary(name: str = "other", target: str = "catalog", apex: str = "cata
 def istio(kind: str, name: str, **spec: Any) -> Object:
     """Return an Istio object."""
     return {"kind": kind, "metadata": {"name": name, "namespace": NS}, "spec": spec}
-
-
-def scaler(target: str = "catalog", kind: str = "Deployment") -> Object:
-    """Return an autoscaler."""
-    ref = {"kind": kind, "name": target}
-    return {"metadata": {"name": "scaler", "namespace": NS}, "spec": {"scaleTargetRef": ref}}
 
 
 def foreign(workload: Workload) -> Workload:
@@ -102,7 +97,7 @@ ANY_TIME: list[tuple[Change, str, str]] = [
     (having(target=None), "TargetMissing", "Deployment catalog not found; create it, or make the Canary again with"),
     (having(target=deployment(pod=AMBIENT)), "AmbientMode", "pods of Deployment catalog are in ambient mode"),
     (beside(routes=[HOST]), "HostTaken", "VirtualService theirs routes host catalog too"),
-    (beside(autoscalers=[scaler()]), "AutoscalerPresent", "HorizontalPodAutoscaler scaler scales Deployment catalog"),
+    (having(scalers=(scaler(),)), "AutoscalerPresent", "sizes scales Deployment catalog; name it"),
     (machine(), "WorkloadEntrySelected", "Service catalog selects WorkloadEntry vm-1, which a release would take out"),
     (beside(services=[stray()]), "ForeignService", 'annotate it canary.delivery/allow-canary: "true"'),
     (
@@ -207,7 +202,7 @@ def test_refused_spec_is_told_in_words() -> None:
         beside(routes=[istio("VirtualService", "web", hosts=["web"])]),
         beside(routes=[istio("VirtualService", "far", hosts=["catalog.elsewhere.svc.cluster.local"])]),
         beside(rules=[istio("DestinationRule", "web", host="web")]),
-        beside(autoscalers=[scaler("catalog-primary"), scaler(kind="StatefulSet")]),
+        having(scalers=(scaler("catalog-primary"), scaler(kind="StatefulSet"))),
         beside(services=[stray("true"), stray(app="web"), service("bare", ours=False, selector={})]),
         beside(services=[stray(app="catalog", tier="x")]),
         having(apex=None),

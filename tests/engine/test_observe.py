@@ -18,6 +18,7 @@ from canary.core.objects import (
     DESTINATION_RULE,
     FLAGGER_CANARY,
     NATIVE_CANARY,
+    SCALED_OBJECT,
     SERVICE,
     VIRTUAL_SERVICE,
     CanaryKey,
@@ -44,6 +45,7 @@ from tests.builders import (
     template,
 )
 from tests.engine.cluster import FakeCluster
+from tests.scalers import scaled_object, scaler
 
 NATIVE = CanaryKey(NATIVE_CANARY.group, NS, "native")
 
@@ -90,7 +92,13 @@ LABELLED = {**FOREIGN, "metadata": {**FOREIGN["metadata"], "labels": {"x": "y"}}
         pytest.param(VIRTUAL_SERVICE, route(0), None, MINE, id="route deleted"),
         pytest.param(VIRTUAL_SERVICE, None, named("VirtualService", "theirs"), BOTH, id="route of others"),
         pytest.param(DESTINATION_RULE, None, named("DestinationRule", "theirs"), BOTH, id="rule of others"),
-        pytest.param(AUTOSCALER, named("HorizontalPodAutoscaler", "hpa"), None, BOTH, id="autoscaler goes"),
+        pytest.param(AUTOSCALER, scaler().raw, None, MINE, id="autoscaler of the target goes"),
+        pytest.param(AUTOSCALER, None, scaler("catalog-canary").raw, MINE, id="autoscaler of the canary comes"),
+        pytest.param(AUTOSCALER, scaler("web").raw, scaler("catalog").raw, BOTH, id="autoscaler changes its target"),
+        pytest.param(AUTOSCALER, scaler(low=1).raw, scaler(low=2).raw, MINE, id="autoscaler changes its bounds"),
+        pytest.param(AUTOSCALER, scaler().raw, {**scaler().raw, "status": {}}, set(), id="autoscaler looked again"),
+        pytest.param(AUTOSCALER, None, scaler("shop").raw, set(), id="unrelated autoscaler"),
+        pytest.param(SCALED_OBJECT, None, scaled_object().raw, MINE, id="ScaledObject comes"),
     ],
 )
 def test_change_wakes_whom_it_concerns(

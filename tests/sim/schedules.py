@@ -181,6 +181,34 @@ PLANS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 """Every way to shift traffic: the plan and the fields beside the analysis."""
 
 
+SIZES = st.one_of(
+    action("load", pods=st.sampled_from((0.5, 1, 2, 3, 5, 9))),
+    action("bounds", low=st.integers(1, 3), high=st.integers(3, 6)),
+)
+"""What happens to sizes that no caller may notice."""
+
+SCALER_EDITS = st.one_of(
+    action("repoint", role=st.sampled_from(("target", "canary"))),
+    action("delete", what=st.just("autoscaler")),
+    action("remake", what=st.just("autoscaler"), after=seconds(0, 40)),
+    action("undo", what=st.just("autoscaler"), times=st.integers(1, 5)),
+    action("annotate", what=st.just("autoscaler")),
+)
+"""What users and other tools do to an autoscaler."""
+
+
+@st.composite
+def autoscaled(
+    draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]], disturbed: str = "release"
+) -> Schedule:
+    """Draw a release of a target with an autoscaler, and what happens in it."""
+    schedule = draw(schedules(actions, disturbed=disturbed))
+    bake = draw(st.sampled_from(({}, {"promotion": {"bake": "25s"}})))
+    back = {"stepWeightPromotion": draw(st.sampled_from((None, 40)))}
+    sizes = draw(st.integers(1, 3)), draw(st.integers(4, 6))
+    return replace(schedule, analysis={**schedule.analysis, **back}, spec=bake, scaled=sizes)
+
+
 @st.composite
 def strategies(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]]) -> Schedule:
     """Draw a release by any strategy, on a route of the user's or on one of ours, and what happens in it."""

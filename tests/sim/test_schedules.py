@@ -17,7 +17,10 @@ from tests.sim.schedules import (
     CHANGES,
     CONFIGURATION_EDITS,
     EDITS,
+    SCALER_EDITS,
+    SIZES,
     WAY,
+    autoscaled,
     configurations,
     drawn,
     kept,
@@ -121,6 +124,20 @@ def test_edits_of_configuration_end_in_a_serving_system(part: int) -> None:
     holds()
 
 
+@parts(3)
+def test_any_size_ends_in_a_serving_system(part: int) -> None:
+    """An autoscaler, load that comes and goes, and everything else: no rule breaks, the user's bounds stay."""
+    name = f"autoscaled-{part}"
+    disturbed = ("release", "release", "initialisation")[part]
+
+    @drawn(autoscaled(st.one_of(SIZES, SCALER_EDITS, ANYTHING), disturbed), name, 40)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
 @parts(2)
 def test_edits_of_configuration_in_an_initialisation_end_in_a_serving_system(part: int) -> None:
     """The same while production moves to the primary."""
@@ -130,6 +147,19 @@ def test_edits_of_configuration_in_an_initialisation_end_in_a_serving_system(par
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_any_size_harms_nobody_on_a_bad_way(part: int) -> None:
+    """The same under faults of the way and users' changes alone: no request fails."""
+    name = f"autoscaled-way-{part}"
+
+    @drawn(autoscaled(st.one_of(SIZES, QUIET_CHANGES)), name, 40)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
 
     holds()
 

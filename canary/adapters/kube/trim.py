@@ -15,9 +15,17 @@ from canary.core.objects import (
     Object,
     Resource,
 )
+from canary.core.scaler import FIELDS
 from canary.core.workload import LAST_APPLIED, applied_replicas
 
-_OWNED_FIELDS = ("f:replicas", "f:selector", "f:http")
+_OWNED_FIELDS = (
+    "f:replicas",
+    "f:selector",
+    "f:http",
+    "f:scaleTargetRef",
+    *(f"f:{bound}" for one in FIELDS.values() for bound in (one.lowest, one.highest)),
+)
+_SCALERS = tuple(one.resource for one in FIELDS.values())
 
 Fields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 
@@ -25,8 +33,9 @@ Fields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
 def trim(resource: Resource, obj: Object) -> dict[str, Any]:
     """Return an object with last-applied and managedFields reduced to what the core asks for.
 
-    Deployments, Services and VirtualServices keep who owns ``spec.replicas``, ``spec.selector`` and
-    ``spec.http``; Canaries keep who wrote them; other types keep nothing of it.  The input is not changed.
+    Deployments, Services, VirtualServices and autoscalers keep who owns the fields of their specs that we
+    write; Canaries keep who wrote them; other types keep nothing of it.  Autoscalers lose their status.
+    The input is not changed.
     """
     metadata = dict(obj["metadata"])
     entries = metadata.pop("managedFields", None) or ()
@@ -40,12 +49,14 @@ def trim(resource: Resource, obj: Object) -> dict[str, Any]:
         metadata["annotations"] = rest
         if not rest:
             del metadata["annotations"]
+    if resource in _SCALERS:
+        obj = {key: value for key, value in obj.items() if key != "status"}
     # Items of a list carry neither apiVersion nor kind; events and single answers do.
     return {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
 
 
 def _entry(resource: Resource, item: Mapping[str, Any]) -> dict[str, Any] | None:
-    if resource in (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE):
+    if resource in (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, *_SCALERS):
         return _owner(item)
     if resource in (NATIVE_CANARY, FLAGGER_CANARY):
         return _pick(item, "manager", "operation", "subresource")

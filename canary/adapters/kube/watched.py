@@ -16,6 +16,7 @@ from canary.core.objects import (
     NAMESPACE,
     NATIVE_CANARY,
     PEER_AUTHENTICATION,
+    SCALED_OBJECT,
     SECRET,
     SERVICE,
     SIDECAR,
@@ -63,6 +64,7 @@ SHARED = (
     Watched(DESTINATION_RULE),
     Watched(AUTOSCALER),
     Watched(CONFIG_MAP, digested=True),
+    Watched(SCALED_OBJECT, optional=True),
     # Warnings rest on these alone.
     Watched(GATEWAY, metadata_only=True, optional=True),
     Watched(NAMESPACE, metadata_only=True, cluster_scoped=True, optional=True),

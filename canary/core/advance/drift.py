@@ -11,6 +11,7 @@ from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
+from canary.core.scaler import Scaler
 from canary.core.view import View
 from canary.core.workload import field_managers
 
@@ -58,7 +59,7 @@ def _recent(view: View, drift: Drift) -> bool:
 
 def moved_since(view: View, status: CanaryStatus, moment: datetime) -> bool:
     """Return whether route or apex Service were put back after a moment, so that traffic was elsewhere then."""
-    times = [d.retry_at or d.since for d in status.drift if d.field != "replicas"]
+    times = [d.retry_at or d.since for d in status.drift if d.field in ("route", "selector")]
     return any(moment < t <= view.now for t in times if t is not None)
 
 
@@ -73,6 +74,10 @@ def _found_drift(view: View) -> list[tuple[str, str, str]]:
         found.append(("route", f"VirtualService {route} was changed to {shown} by {manager}", manager))
     if manager := _moves_selector(view):
         found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))
+    scaler = view.snapshot.scaler
+    if scaler is not None and (manager := _moves_scaler(view, scaler)):
+        elsewhere = f"scaleTargetRef of {scaler} was changed to {scaler.points_at} by {manager}"
+        found.append(("scaleTargetRef", elsewhere, manager))
     if manager := _resizes_target(view):
         found.append(("replicas", "", manager))
     return found
@@ -124,6 +129,13 @@ def _moves_selector(view: View) -> str | None:
     if on_its_way or view.apex_role in (None, "canary" if shares == CANARY_ONLY else "primary"):
         return None
     return _other(field_managers(view.snapshot.apex or {}, "f:spec", "f:selector"))
+
+
+def _moves_scaler(view: View, scaler: Scaler) -> str | None:
+    """Return who let the autoscaler we took over scale something else than the primary."""
+    if view.autoscaled or not scaler.bears_mark_of(view.snapshot.key):
+        return None
+    return _other(field_managers(scaler.raw, "f:spec", "f:scaleTargetRef"))
 
 
 def _resizes_target(view: View) -> str | None:

@@ -66,7 +66,7 @@ def _give_back_more(view: View) -> Advance:
         message = "The canary lost its pods while traffic went back, routing all of it to the primary"
         return _step_back(view, 0, message, "Diverted")
     in_force = view.status.step is not None and view.status.step.in_force_at is not None
-    if not view.tick_is_due or not in_force or view.weights != view.routing.weights or not view.primary_complete:
+    if not view.tick_is_due or not in_force or view.weights != view.routing.weights or not view.primary_carries:
         return Advance(view.status)
     verdict, advance = judge_checks(view)
     if why := budget_spent(view, verdict, advance):

@@ -69,7 +69,7 @@ def _take_up(view: View, primary: Workload) -> Advance:
         revision=known,
         last_applied_spec=primary.revision,
         last_promoted_spec=primary.revision,
-        replicas=Replicas(desired=primary.wish or primary.replicas),
+        replicas=Replicas(desired=view.wish if view.autoscaled else primary.wish or primary.replicas),
     )
     return Advance(status, (Event("TakenUp", message),))
 

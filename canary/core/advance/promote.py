@@ -39,7 +39,7 @@ def promoting(view: View) -> Advance:
         return Advance(suspended(view, status))
     if view.bakes is not None and _cut_over_at(view) is not None:
         return _bake(view.with_status(status), view.bakes)
-    if not (view.primary_touched and view.primary_complete):
+    if not (view.primary_touched and view.primary_carries):
         return Advance(_waiting(view, status))
     if not view.tick_is_due:
         return Advance(status)

@@ -9,6 +9,7 @@ from canary.api.warnings import Caution
 from canary.core.actions import Event
 from canary.core.advance.outcome import with_condition
 from canary.core.advance.recover import promotion_failed
+from canary.core.autoscaling import WHILE_SERVING
 from canary.core.obstacle import Obstacle, find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, contested
 from canary.core.pinning import what_cannot_be_copied
@@ -27,11 +28,13 @@ def readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Even
     """
     begins = status.phase in (Phase.NONE, Phase.INITIALIZING)
     finders = BEFORE_INITIALISATION if begins else BEFORE_A_RUN
+    stops = find_obstacle(view, finders)
     obstacle = (
-        find_obstacle(view, finders)
+        stops
         or _primary_in_trouble(view, status)
         or _not_copied(view, status)
         or contested(status)
+        or find_obstacle(view, WHILE_SERVING)
     )
     warnings = find_warnings(view)
     before = status.condition(READY)
@@ -40,7 +43,7 @@ def readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Even
     if warnings and reason == SERVED:
         reason = warnings[0].reason
     message = ". ".join((said, *map(_in_words, warnings)))
-    if obstacle is not None and begins:
+    if stops is not None and begins:
         status = status.model_copy(update={"message": said})
     return with_condition(status, READY, value, reason, message, view.now), events
 

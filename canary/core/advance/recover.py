@@ -73,7 +73,7 @@ def recover(view: View) -> Advance:
     if not _asked(view) or target is None:
         return Advance(status)
     refused = _refused(view)
-    if view.primary_complete and recovers(view) and images_unknown(view) is None:
+    if view.primary_carries and recovers(view) and images_unknown(view) is None:
         why = moved_image(view)
         return fail_promotion(view, why, IMAGE_MOVED) if why else _serving_revision_is_ready(view)
     candidate, former = status.revisions.candidate, status.revisions.primary

@@ -9,6 +9,7 @@ from canary.core.actions import Action, Create, Delete
 from canary.core.configuration import copy_object, kind_of
 from canary.core.converge.pods import canary_actions, primary_actions, target_actions
 from canary.core.converge.policies import policy_actions
+from canary.core.converge.scalers import scaler_actions
 from canary.core.converge.traffic import service_actions, traffic_actions, urgent_actions
 from canary.core.names import REVISION_LABEL
 from canary.core.objects import CONTROLLER_REVISION, DESTINATION_RULE, SERVICE, labels_of, ref_of
@@ -42,6 +43,7 @@ def converge(view: View) -> Gap:
         *primary_actions(view),
         *service_actions(view),
         *policy_actions(view),
+        *scaler_actions(view),
         *(a for a in traffic if a not in urgent),
         *canary_actions(view),
         *target_actions(view),

@@ -37,7 +37,8 @@ def primary_actions(view: View) -> tuple[Action, ...]:
         return ()
     # Before the hand-over nobody is served by it, and short of the wish it could never take over.
     short = view.status.phase is Phase.INITIALIZING and view.primary.replicas < wish
-    grown = wish if wish >= 1 and (view.primary.wish != wish or short) else None
+    resized = wish >= 1 and not view.autoscaled and (view.primary.wish != wish or short)
+    grown = wish if resized else None
     if grown is not None and view.status.phase in RUNNING:
         grown = max(grown, view.primary.replicas)
     patch = clone_patch(view, view.primary, revision, grown)
@@ -94,11 +95,7 @@ def _grow_canary(view: View, candidate: Workload, revision: Revision, size: int)
 def target_actions(view: View) -> tuple[Action, ...]:
     """Return the write that takes the target to 0, once production does not rest on its pods."""
     target = view.target
-    if target is None or target.replicas == 0 or not view.drained("target") or _replicas_put_off(view):
+    if target is None or target.replicas == 0 or not view.drained("target") or view.puts_off("replicas"):
         return ()
     body = {"spec": {"replicas": 0}}
     return (Patch(target.ref, body, target.version, "target to 0", route_guards(view)),)
-
-
-def _replicas_put_off(view: View) -> bool:
-    return any(d.field == "replicas" and d.retry_at and view.now < d.retry_at for d in view.status.drift)

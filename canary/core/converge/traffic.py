@@ -60,7 +60,7 @@ def _takes_off(wanted: Routing | None, shown: Weights | None) -> bool:
 
 def _route_actions(view: View, routing: Routing | None) -> tuple[Action, ...]:
     snapshot, names = view.snapshot, view.snapshot.names
-    if routing is None or _put_off(view, "route"):
+    if routing is None or view.puts_off("route"):
         return ()
     if routing.canary == 100:
         # The write that moves everybody to the canary ends their cookies too.
@@ -96,7 +96,7 @@ def _mark(view: View) -> str:
 def _apex_actions(view: View, role: Role | None) -> tuple[Action, ...]:
     snapshot, names = view.snapshot, view.snapshot.names
     apex = snapshot.apex
-    if role is None or _put_off(view, "selector"):
+    if role is None or view.puts_off("selector"):
         return ()
     if apex is None:
         if snapshot.spec is None:
@@ -118,11 +118,6 @@ def _adopt_patch(view: View, apex: Object, role: Role) -> dict[str, object]:
     if missing := {k: v for k, v in wanted.items() if shown.get(k) != v}:
         patch["metadata"] = {"annotations": missing}
     return patch
-
-
-def _put_off(view: View, field: str) -> bool:
-    """Return whether a contested field is left alone until its next try."""
-    return any(d.field == field and d.retry_at is not None and view.now < d.retry_at for d in view.status.drift)
 
 
 def service_actions(view: View) -> tuple[Action, ...]:

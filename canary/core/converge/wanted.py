@@ -82,7 +82,7 @@ def _while_the_canary_is_short(view: View) -> Routing | None:
 def _finalising(view: View) -> Routing | None:
     if _ready(view, "primary") == 0:
         return TO_CANARY if _ready(view, "canary") > 0 else None
-    carries = view.primary_complete or view.weights == PRIMARY_ONLY or _ready(view, "canary") == 0
+    carries = view.primary_carries or view.weights == PRIMARY_ONLY or _ready(view, "canary") == 0
     # Whole or not, a share on the way back stays where it is while the primary has the pods for it.
     share = capacity(view.size, Routing(100 - view.routing.canary), full=False)
     carries |= view.returning and _ready(view, "primary") >= share
@@ -92,11 +92,11 @@ def _finalising(view: View) -> Routing | None:
 
 
 def _idle(view: View) -> Routing | None:
-    if promotion_failed(view) or (canary_serves(view) and not view.primary_complete):
+    if promotion_failed(view) or (canary_serves(view) and not view.primary_carries):
         return _on_the_canary(view)
     if _ready(view, "primary") == 0:
         return None
-    if view.weights == CANARY_ONLY and _ready(view, "canary") > 0 and not view.primary_complete:
+    if view.weights == CANARY_ONLY and _ready(view, "canary") > 0 and not view.primary_carries:
         # Taken up in the middle of a cut-over.
         return None
     return TO_PRIMARY
