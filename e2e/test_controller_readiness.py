@@ -153,9 +153,9 @@ def test_lost_api_server_makes_the_controller_unready_after_a_minute(
     controller = Controller(testbed, [namespace], kubeconfig=testbed.api_path.kubeconfig)
     try:
         controller.start()
+        cut = datetime.now(UTC)
         testbed.api_path.inject(Fault(Action.CUT))
         testbed.api_path.cut_watches()
-        cut = datetime.now(UTC)
         wait_until(
             lambda: any(line["event"] == "watch_interrupted" for line in log_lines(controller)), SOON, "nobody noticed"
         )
