@@ -11,6 +11,7 @@ from canary.sim.actions import act
 from canary.sim.autoscaler import SCALER
 from canary.sim.driver import Simulation, simulate
 from canary.sim.outcome import wrong_at_rest
+from canary.sim.replay import Entry, Schedule, play
 from canary.sim.scenario import Scenario, initialise, listing_5_1, release, scaled
 from canary.sim.stage import Stage
 from tests.sim.stories import APEX, CANARY, NAMESPACE, PRIMARY, TARGET, V2, V3, condition, found, harmed, ours, replicas
@@ -217,6 +218,12 @@ def test_autoscaler_that_is_named_no_more_is_given_back() -> None:
         assert replicas(sim, PRIMARY) == 4
 
     simulate(story)
+
+
+def test_primary_scaled_by_hand_is_not_shrunk_while_the_target_grows() -> None:
+    """Before the hand-over the apex Service selects its pods too: only the autoscaler makes it smaller, later."""
+    by_hand = Entry(0.1, "scale", {"role": "primary", "replicas": 3})
+    play(Schedule(replicas=1, rps=4.0, disturbed="initialisation", scaled=(1, 4), entries=[by_hand]))
 
 
 def test_failed_promotion_is_carried_by_the_canarys_own_autoscaler() -> None:

@@ -39,7 +39,8 @@ def primary_actions(view: View) -> tuple[Action, ...]:
     short = view.status.phase is Phase.INITIALIZING and view.primary.replicas < wish
     resized = wish >= 1 and not view.autoscaled and (view.primary.wish != wish or short)
     grown = wish if resized else None
-    if grown is not None and view.status.phase in RUNNING:
+    if grown is not None and (view.status.phase in RUNNING or view.snapshot.scaler is not None):
+        # Whatever is too much the autoscaler takes away later.
         grown = max(grown, view.primary.replicas)
     patch = clone_patch(view, view.primary, revision, grown)
     if grown is not None:
