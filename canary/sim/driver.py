@@ -51,9 +51,8 @@ class Simulation:
         self.world = World(self.loop.time, EPOCH)
         self.pods = Pods(self.loop, self.behaviours, self.world.find)
         self.world.shown[POD] = self.pods.objects
-        self.dataplane = DataPlane(
-            self.loop, self.world, self.pods, self._stream("traffic"), scrape_interval=scrape_interval
-        )
+        traffic = self._stream("traffic")
+        self.dataplane = DataPlane(self.loop, self.world, self.pods, traffic, scrape_interval=scrape_interval)
         self.checker = Checker(self.loop, self.world, self.pods, self.dataplane, self.faults)
         Deployments(self.loop, self.world, self.pods)
         self.autoscalers = Autoscalers(self.loop, self.world, self.pods)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from canary.api.status import Phase, Run
-from canary.core.actions import Action, Create, Delete, Patch
+from canary.core.actions import Action, Create, Decision, Delete, Patch
 from canary.core.decide import decide, questions
 from canary.core.measurement import GoneAnswer, GoneQuery, Measurement
 from canary.core.names import MANAGER, owned_metadata
@@ -61,10 +61,14 @@ def own(low: int = 2, target: str = "catalog-canary") -> Scaler:
     return Scaler({**body, "spec": spec}, FIELDS[AUTOSCALER.kind])
 
 
+def settle(world: Snapshot, seconds: float = 60) -> Decision:
+    """Return what is decided when every question is answered as in a healthy world."""
+    return decide(world, good(questions(world, at(seconds))), at(seconds))
+
+
 def done(world: Snapshot, seconds: float = 60) -> tuple[Action, ...]:
     """Return all that is done in a world."""
-    moment = at(seconds)
-    decision = decide(world, good(questions(world, moment)), moment)
+    decision = settle(world, seconds)
     return (*decision.urgent, *decision.actions)
 
 
@@ -190,9 +194,9 @@ def test_traffic_goes_back_to_a_primary_as_large_as_the_canary() -> None:
     grown = clone("canary", V2, 6)
     world = promoting(changes=named(HELD), scalers=(HELD, own()), candidate=grown, primary=rolled())
     assert spec_of(done(world), SIZES) == {"minReplicas": 6}
-    assert new_status(world, decide(world, (), at(60))).phase is Phase.PROMOTING
+    assert new_status(world, settle(world)).phase is Phase.PROMOTING
     ready_now = replace(world, primary=rolled(replicas=6))
-    assert new_status(ready_now, decide(ready_now, (), at(60))).phase is Phase.FINALISING
+    assert new_status(ready_now, settle(ready_now)).phase is Phase.FINALISING
 
 
 def test_largest_size_of_the_user_goes_before_that_of_the_run() -> None:
@@ -200,7 +204,7 @@ def test_largest_size_of_the_user_goes_before_that_of_the_run() -> None:
     capped = scaler("catalog-primary", 1, 3, changed=TAKEN)
     world = promoting(changes=named(capped), scalers=(capped, own(3)), primary=rolled(replicas=3))
     world = replace(world, candidate=clone("canary", V2, 5))
-    assert new_status(world, decide(world, (), at(60))).phase is Phase.FINALISING
+    assert new_status(world, settle(world)).phase is Phase.FINALISING
 
 
 def test_autoscaler_moved_by_hand_is_drift() -> None:
