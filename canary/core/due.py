@@ -53,7 +53,7 @@ def _pods_question(view: View) -> tuple[Query, ...]:
     """Ask which images run once the promoted primary is whole and nothing else keeps it from its traffic."""
     phase, primary = view.status.phase, view.primary
     ends = (phase is Phase.PROMOTING and view.tick_is_due) or recovers(view)
-    if primary is None or not ends or not (view.primary_touched and view.primary_complete):
+    if primary is None or not ends or not (view.primary_touched and view.primary_carries):
         return ()
     return (pods_query(view, primary),)
 
