@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from canary.core.advance.recover import IMAGE_MOVED, PROMOTION_FAILED
 from canary.core.names import MANAGER, PREFIX, Role
 from canary.core.objects import AUTOSCALER, Ref, annotations_of, labels_of
 from canary.sim.copies import unused_copy
@@ -30,7 +31,7 @@ def wrong_at_rest(sim: Simulation, scenario: Scenario) -> str | None:
 def _promotion_failed(sim: Simulation, scenario: Scenario) -> bool:
     status = sim.status(scenario.ref)
     reasons = {one["reason"] for one in status.get("conditions") or () if one["type"] == "Progressing"}
-    return status["phase"] == "Failed" and "PromotionFailed" in reasons
+    return status["phase"] == "Failed" and bool(reasons & {PROMOTION_FAILED, IMAGE_MOVED})
 
 
 def _not_serving(scene: Scene, role: Role) -> str | None:
