@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from canary.core.actions import Action, Decision, Delete, Event, Patch
+from canary.core.actions import Action, Create, Decision, Delete, Event, Patch
 from canary.core.configuration import kind_of
+from canary.core.converge.objects import make_clone
 from canary.core.converge.pods import route_guards
 from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, OWNER, ROLE_LABEL, TARGET, is_ours
 from canary.core.objects import (
@@ -22,6 +23,7 @@ from canary.core.objects import (
     ref_of,
 )
 from canary.core.pinning import what_was_not_promoted
+from canary.core.revisions import Revision
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_PRIMARY
@@ -43,7 +45,7 @@ def give_back(view: View) -> Decision:
     for stage in _STAGES:
         actions, waits = stage(view, view.target)
         if actions or waits:
-            events = _tell_unpromoted(view) if stage is _target_up and actions else ()
+            events = _tell_what_comes_back(view) if stage is _target_up and actions else ()
             return Decision(status=None, actions=actions, events=events, requeue_after=RETRY, notes=(stage.__name__,))
     return _clear(view, view.target)
 
@@ -84,10 +86,9 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
 def _target_up(view: View, target: Workload) -> Stage:
     """Bring the target up with the promoted template, at the primary's size."""
     primary = view.primary
-    apex = view.snapshot.apex
-    route = view.snapshot.route
-    unrouted = route is None or not is_marked(route)
-    never_handed_over = unrouted and apex is not None and OWNER not in annotations_of(apex)
+    if primary is None and target.replicas == 0 and _handed_over(view):
+        return _primary_again(view, target), True
+    never_handed_over = view.snapshot.apex is not None and not _handed_over(view)
     if primary is None or (never_handed_over and target.replicas > 0):
         return (), not target.complete and target.replicas > 0
     if annotations_of(primary.raw).get(TARGET, target.uid) != target.uid and target.replicas > 0:
@@ -104,31 +105,61 @@ def _target_up(view: View, target: Workload) -> Stage:
     if target.replicas < size and not (autoscaled and target.replicas > 0):
         spec["replicas"] = size
     since = settling_since(target)
-    if "template" in spec and not target.empty and since is not None and view.now - since < view.drain:
-        return (), True
+    if "template" in spec and not target.empty:
+        if since is None:
+            # Its pods may have had requests until a moment ago: the wait that was in the status is gone.
+            return _start_clock(view, target)
+        if view.now - since < view.drain:
+            return (), True
     if spec:
         guards = route_guards(view) if "template" in spec and not target.empty else ()
         return (Patch(target.ref, {"spec": spec}, target.version, "give back: target up", guards),), True
     return (), not target.complete
 
 
-def _tell_unpromoted(view: View) -> tuple[Event, ...]:
-    """Say which configuration the target reads live that is not what production ran with."""
+def _handed_over(view: View) -> bool:
+    """Return whether the apex Service or a route is still as we wrote it, past the target."""
+    route, apex = view.snapshot.route, view.snapshot.apex
+    return (route is not None and is_marked(route)) or (apex is not None and OWNER in annotations_of(apex))
+
+
+def _oldest(view: View) -> Revision | None:
+    """Return the one kept revision that surely was production once, when the primary is gone with its name.
+
+    Of promoted, previous and candidate the oldest cannot be the one that nobody has judged.
+    """
+    runs = view.candidate.revision if view.candidate is not None else None
+    return min(view.snapshot.revisions, key=lambda one: (one.number, one.id == runs), default=None)
+
+
+def _primary_again(view: View, target: Workload) -> tuple[Action, ...]:
+    """Make the primary again that was deleted by hand before the target took over from it."""
+    revision = _oldest(view)
+    if revision is None or not view.is_pinned(revision):
+        return ()
+    size = max(view.wish, target.applied or 0, view.candidate.replicas if view.candidate is not None else 0, 1)
+    body = make_clone(view, "primary", revision, size)
+    return (Create(view.snapshot.names.workload("primary"), body, "give back: primary again"),)
+
+
+def _tell_what_comes_back(view: View) -> tuple[Event, ...]:
+    """Say that production came from a record, or which configuration the target reads live that it did not have."""
+    if view.primary is None and (oldest := _oldest(view)) is not None:
+        name = view.snapshot.names.workload("primary").name
+        message = f"Deployment {name} is gone, production comes back with the oldest revision kept, {oldest.id}"
+        return (Event("PrimaryMadeAgain", message, "Warning"),)
     promoted = view.revision(view.primary.revision) if view.primary is not None else None
-    message = what_was_not_promoted(view, promoted) if promoted is not None else None
-    return (Event("ConfigNotPromoted", message, "Warning"),) if message else ()
+    unlike = what_was_not_promoted(view, promoted) if promoted is not None else None
+    return (Event("ConfigNotPromoted", unlike, "Warning"),) if unlike else ()
 
 
 def _canary_gone(view: View, target: Workload) -> Stage:
     """Take the canary down before the apex selects by the user's labels alone, which match it too."""
-    candidate = view.candidate
+    candidate, since = view.candidate, settling_since(target)
     if scalers := _own_scalers_gone(view):
         # Before the user's is back: it selects the canary's pods too.
         return scalers, True
-    if candidate is None or view.weights == CANARY_ONLY:
-        return (), False
-    since = settling_since(target)
-    if candidate.empty:
+    if candidate is None or candidate.empty or view.weights == CANARY_ONLY:
         # The same clock runs again once the route is gone.
         route = view.snapshot.route
         routed = bool(view.apex_role) or (route is not None and is_marked(route))
@@ -158,7 +189,7 @@ def _start_clock(view: View, target: Workload) -> Stage:
 
 def _stop_clock(target: Workload) -> Stage:
     body = {"metadata": {"annotations": {DRAINED_FROM: None}}}
-    return (Patch(target.ref, body, target.version, "give back: canary settled"),), True
+    return (Patch(target.ref, body, target.version, "give back: settled"),), True
 
 
 def _apex_back(view: View, target: Workload) -> Stage:

@@ -133,10 +133,16 @@ class Workload:
         configuration it keeps in an annotation tells the two apart.
         """
         owners = [m for m in field_managers(self.raw, "f:spec", "f:replicas") if m != MANAGER]
-        text = annotations_of(self.raw).get(LAST_APPLIED)
-        if text is None or owners != [KUBECTL_APPLY]:
+        if LAST_APPLIED not in annotations_of(self.raw) or owners != [KUBECTL_APPLY]:
             return bool(owners)
-        return "replicas" in json.loads(applied_replicas(text))["spec"]
+        return self.applied is not None
+
+    @property
+    def applied(self) -> int | None:
+        """Return the size that ``kubectl apply`` asked for last; None when it named none."""
+        text = annotations_of(self.raw).get(LAST_APPLIED)
+        size = json.loads(applied_replicas(text))["spec"].get("replicas") if text is not None else None
+        return size if isinstance(size, int) else None
 
     @property
     def labels(self) -> dict[str, str]:

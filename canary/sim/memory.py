@@ -19,6 +19,7 @@ from canary.sim.scene import Scene
 from canary.sim.world import Change
 
 RUNNING = ("Waiting", "Progressing", "WaitingPromotion", "Promoting", "Finalising")
+ROLES: tuple[Role, Role] = ("primary", "canary")
 IDLE = ("Initialized", "Succeeded", "Failed")
 CONTESTED_AFTER = 3
 """Times the same field is undone until it counts as contested (release.md section 8)."""
@@ -91,6 +92,8 @@ class Memory:
         self.calls: deque[Call] = deque(maxlen=500)
         self.unpointed: dict[Ref, float | None] = {}
         """Since when nothing points at a Deployment; None while something does."""
+        self.named: dict[Ref, float] = {}
+        """When a weight, or the apex Service by its role, last sent requests to a Deployment."""
         self.weighted: set[str] = set()
         """Versions that the controller or its plan gave a weight."""
         self.strays = Strays()
@@ -228,6 +231,11 @@ class Memory:
 
     def look_at_pointers(self, scene: Scene, now: float) -> None:
         """Note since when each Deployment is free of traffic by the routes."""
+        for role in ROLES:
+            if scene.apex_role() == role or scene.reach.get(scene.host(role)):
+                self.named[scene.names.workload(role)] = math.inf
+            elif self.named.get(scene.names.workload(role)) == math.inf:
+                self.named[scene.names.workload(role)] = now
         for ref in scene.deployments():
             if scene.world.find(ref) is None:
                 self.unpointed.pop(ref, None)

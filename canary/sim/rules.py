@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from canary.core.names import Role
 from canary.core.objects import SERVICE, Ref
 from canary.sim.copies import clone_without_copy, used_copy_deleted
 from canary.sim.evidence import (
@@ -19,7 +18,7 @@ from canary.sim.evidence import (
     takes_pods_away,
 )
 from canary.sim.history import state_of
-from canary.sim.memory import IDLE, PROPAGATED, RUNNING, Memory, code_of
+from canary.sim.memory import IDLE, NEVER, PROPAGATED, ROLES, RUNNING, Memory, code_of
 from canary.sim.routing import reach_of, weights_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
@@ -29,8 +28,6 @@ READ_BEFORE = 2.0
 
 LATE = 2.1
 """Seconds by which a weight may come into force late without moving the grid of steps."""
-
-ROLES: tuple[Role, Role] = ("primary", "canary")
 
 Rule = Callable[[Scene, Memory, Change], str | None]
 
@@ -103,7 +100,8 @@ def shrunk_with_traffic(scene: Scene, memory: Memory, change: Change) -> str | N
         resized = not rolls(change) and change.after is not None
         if resized and scene.phase in IDLE and change.ref == scene.names.workload("primary"):
             return None  # Idle: the wish was lowered.
-        if _in_target_hands(scene, change):
+        named = change.at - memory.named.get(change.ref, NEVER)
+        if _in_target_hands(scene, change) and named >= scene.drain - 1e-6:
             return None
         return f"{change.ref.name} lost pods while routes point at it"
     if change.at - since < scene.drain - 1e-6:

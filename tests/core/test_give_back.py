@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from canary.core.actions import Decision, Delete, Patch
+from canary.core.actions import Create, Decision, Delete, Patch
 from canary.core.decide import decide, questions
 from canary.core.measurement import GoneAnswer, GoneQuery, Measurement
 from canary.core.names import CANARY_LABEL, DRAINED_FROM, OWNER, ROLE_LABEL, WISH
 from canary.core.objects import Object, apply_merge_patch
 from canary.core.snapshot import Snapshot
+from canary.core.workload import LAST_APPLIED
 from tests.builders import (
     KEY,
     NAMES,
@@ -29,6 +30,7 @@ from tests.builders import (
     good,
     idle,
     names_of,
+    patch_of,
     promoting,
     promotion_failed,
     role_of,
@@ -41,6 +43,7 @@ from tests.builders import (
 )
 
 PRIMARY, CANARY = NAMES.workload("primary"), NAMES.workload("canary")
+APPLIED = '{"spec":{"replicas":5}}'
 
 
 def look(world: Snapshot, seconds: float = 60, answers: Any = good) -> Decision:
@@ -105,6 +108,62 @@ def test_target_that_never_handed_over_is_left_alone() -> None:
     world = untouched(target=newer, primary=clone("primary"), revisions=idle().revisions)
     decision = look(deleted(world))
     assert not any(a.ref == NAMES.target_ref and "spec" in getattr(a, "body", {}) for a in decision.actions)
+
+
+def test_primary_deleted_before_the_target_is_up_is_made_again() -> None:
+    """With neither, callers would be left to nobody: production comes back from the oldest revision kept (I6)."""
+    world = deleted(running(30, primary=None))
+    decision = look(world)
+    (made,) = decision.actions
+    assert isinstance(made, Create)
+    assert (made.ref, made.body["spec"]["template"]) == (PRIMARY, clone("primary").template)
+    assert [event.reason for event in decision.events] == ["PrimaryMadeAgain"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "size"),
+    [
+        pytest.param({"candidate": clone("canary", V2, 3)}, 3, id="the canary's"),
+        pytest.param({"target": deployment(replicas=0, annotations={WISH: "6"})}, 6, id="the wish"),
+        pytest.param({"target": deployment(replicas=0, annotations={LAST_APPLIED: APPLIED})}, 5, id="the applied"),
+        pytest.param({"candidate": None}, 1, id="nothing says so"),
+    ],
+)
+def test_primary_made_again_has_the_size_that_is_known(parts: dict[str, Any], size: int) -> None:
+    """The largest of what wish, manifest and canary tell of production's size."""
+    (made,) = look(deleted(running(30, primary=None, **parts))).actions
+    assert isinstance(made, Create)
+    assert made.body["spec"]["replicas"] == size
+
+
+def test_nothing_is_written_while_nobody_knows_what_production_ran() -> None:
+    """Without primary and records the apex Service stays where it is until the target is scaled up by its user."""
+    world = deleted(running(0, primary=None, revisions=()))
+    assert look(world).actions == ()
+    assert look(world).requeue_after is not None
+
+
+def test_primary_is_not_made_for_a_target_that_never_handed_over() -> None:
+    """A target that its user scaled to 0 stays there."""
+    world = untouched(target=deployment(replicas=0), revisions=idle().revisions)
+    assert not any(isinstance(a, Create) or a.ref == NAMES.target_ref for a in look(deleted(world)).actions)
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"), [(None, ["metadata"]), (46, None), (45, ["spec"])], ids=["begins", "waits", "over"]
+)
+def test_target_with_pods_rolls_after_one_settle(since: float | None, expected: list[str] | None) -> None:
+    """Deleted in the hand-over: pods of the target that had callers until then settle before their roll (I3)."""
+    world = idle(target=back(pod=V2, since=since))
+    found = patch_of(look(deleted(world)).actions, NAMES.target_ref)
+    assert (list(found.body) if found else None) == expected
+
+
+@pytest.mark.parametrize("candidate", [None, clone("canary", V2, 0)])
+def test_clock_of_the_target_begins_anew_before_the_routes_go(candidate: Any) -> None:
+    """What settled before the apex Service and the route are given back is not what settles after it."""
+    decision = look(deleted(idle(target=back(since=0), candidate=candidate)))
+    assert [a.why for a in decision.actions] == ["give back: settled"]
 
 
 def test_traffic_leaves_the_canary_at_once() -> None:

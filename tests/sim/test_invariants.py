@@ -41,6 +41,12 @@ def write(sim: Simulation, ref: Ref, body: Any, subresource: str = "") -> None:
     sim.world.patch(ref, body, writer=MANAGER, resource_version=version, subresource=subresource)
 
 
+def remove(sim: Simulation, ref: Ref) -> None:
+    """Delete as the controller, on the present version."""
+    metadata = (sim.world.find(ref) or {})["metadata"]
+    sim.world.delete(ref, writer=MANAGER, uid=metadata["uid"], resource_version=metadata["resourceVersion"])
+
+
 def rogue(act: Callable[[Simulation], None], *, weight: int = 0, scenario: Scenario = SCENARIO) -> str:
     """Let a controller come to a weight, die, and something else write in its name; return what is found."""
 
@@ -96,6 +102,22 @@ def test_shrinking_before_the_drain_is_over() -> None:
     assert rogue(act, weight=10).startswith("I3 ")
 
 
+def test_primary_taken_down_as_its_route_goes() -> None:
+    """I3: after a give-back the target carries callers, but proxies still send by the route of a moment ago."""
+
+    def act(sim: Simulation) -> None:
+        sim.user.delete(SCENARIO.ref)
+        write(sim, TARGET, {"spec": {"replicas": 2}})
+        sim.at(10, lambda: write(sim, APEX, {"spec": {"selector": {ROLE_LABEL: None}}}))
+        sim.at(11, lambda: remove(sim, SCENARIO.route))
+        sim.at(after, lambda: write(sim, PRIMARY, {"spec": {"replicas": 0}}))
+
+    after = 12.0
+    assert "I3 at" in all_of(act, seconds=30)
+    after = 27.0
+    assert "I3 at" not in all_of(act, seconds=30)
+
+
 def test_unproven_code_in_the_primary() -> None:
     """I10: a template nobody analysed enters the primary."""
 
@@ -107,7 +129,7 @@ def test_unproven_code_in_the_primary() -> None:
     assert "I10 " in all_of(act)
 
 
-def all_of(act: Callable[[Simulation], None], *, weight: int = 0) -> str:
+def all_of(act: Callable[[Simulation], None], *, seconds: float = 5) -> str:
     """Return everything the checker finds, one to a line."""
     found: list[str] = []
 
@@ -115,7 +137,7 @@ def all_of(act: Callable[[Simulation], None], *, weight: int = 0) -> str:
         await initialise(sim, SCENARIO)
         sim.kill_controller()
         act(sim)
-        await sim.rest(5)
+        await sim.rest(seconds)
         found.extend(str(one) for one in sim.checker.violations)
 
     simulate(story, judge=False)
@@ -257,9 +279,7 @@ def test_copy_deleted_while_it_is_read() -> None:
     """I10: the configuration of production goes while its pods need it."""
 
     def act(sim: Simulation) -> None:
-        ref = copy_read_by(sim, PRIMARY)
-        metadata = (sim.world.find(ref) or {})["metadata"]
-        sim.world.delete(ref, writer=MANAGER, uid=metadata["uid"], resource_version=metadata["resourceVersion"])
+        remove(sim, copy_read_by(sim, PRIMARY))
 
     assert rogue(act, scenario=configured()).startswith("I10 ")
 

@@ -196,6 +196,24 @@ NAMED = {
         rps=12.0,
         analysis={**QUICK, "drainSeconds": 15, "canaryScale": "Full"},
     ),
+    # With the primary deleted after the Canary nothing served: the target stayed at 0, the apex selected nobody.
+    "primary_deleted_after_the_canary_is_made_again": schedule(
+        (11.9, "delete", {"what": "Canary"}),
+        (14.4, "delete", {"what": "primary"}),
+        replicas=1,
+        rps=4.0,
+        analysis={**QUICK, "drainSeconds": 1, "canaryScale": "Proportional"},
+    ),
+    # The settle time of the target's pods, kept in the status, ended with the Canary; later the same clock
+    # counted for the primary, too, which went 22 ms after its route.
+    "target_settles_when_its_canary_is_deleted_in_the_hand_over": schedule(
+        (4.8, "restart", {}),
+        (11.3, "delete", {"what": "Canary"}),
+        disturbed="initialisation",
+        replicas=1,
+        rps=4.0,
+        analysis={**QUICK, "drainSeconds": 15},
+    ),
     # Two controllers write the route back and forth, which harms nobody.
     "second_controller_with_an_older_status": schedule(
         (0.0, "another_controller", {"lasts": 1.0}),
