@@ -26,7 +26,7 @@ from canary.core.pinning import what_was_not_promoted
 from canary.core.revisions import Revision
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
-from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_PRIMARY
+from canary.core.routes.routing import PRIMARY_ONLY, TO_PRIMARY
 from canary.core.view import View
 from canary.core.workload import Workload
 
@@ -68,6 +68,8 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
         return (), not view.primary.stuck
     actions: list[Action] = []
     if route is not None and view.weights is not None and view.weights != PRIMARY_ONLY:
+        if view.snapshot.primary_service is None:
+            return (), False
         wanted = rewrite_route(route, None, names, TO_PRIMARY, None)
         present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
         patch = merge_patch(present, wanted)
@@ -156,11 +158,13 @@ def _tell_what_comes_back(view: View) -> tuple[Event, ...]:
 def _canary_gone(view: View, target: Workload) -> Stage:
     """Take the canary down before the apex selects by the user's labels alone, which match it too."""
     candidate, since = view.candidate, settling_since(target)
+    serves = view.weights is not None and view.weights.canary > 0
     if scalers := _own_scalers_gone(view):
         # Before the user's is back: it selects the canary's pods too.
         return scalers, True
-    if candidate is None or candidate.empty or view.weights == CANARY_ONLY:
-        # The same clock runs again once the route is gone.
+    if candidate is None or candidate.empty or serves:
+        # What still serves, for want of a primary to take it over, goes with the route.
+        # The same clock runs again then.
         route = view.snapshot.route
         routed = bool(view.apex_role) or (route is not None and is_marked(route))
         return _stop_clock(target) if since is not None and routed else ((), False)
@@ -224,9 +228,12 @@ def _scalers_given_back(view: View) -> tuple[Action, ...]:
 
 
 def _route_gone(view: View, target: Workload) -> Stage:
-    """Take ours out of the VirtualService, then wait one settle: callers reach the apex Service."""
+    """Take ours out of the VirtualService, then wait one settle: callers reach the apex Service.
+
+    While that is missing, an adopted one still leads to the clones: its user's own leg has nowhere to go (I2).
+    """
     if leaves := _leave_route(view):
-        return leaves, True
+        return (leaves if view.snapshot.apex is not None or isinstance(leaves[0], Delete) else ()), True
     since = settling_since(target)
     if since is None and (view.primary is not None or view.candidate is not None):
         return _start_clock(view, target)
@@ -300,7 +307,7 @@ def _clear_without_target(view: View) -> Decision:
 
 def _apex_without_target(view: View) -> tuple[Action, ...]:
     apex = view.snapshot.apex
-    if apex is None or OWNER not in annotations_of(apex):
+    if apex is None or (not view.apex_role and OWNER not in annotations_of(apex)):
         return ()
     ref = view.snapshot.names.apex_ref
     managers = {e.get("manager") for e in apex["metadata"].get("managedFields") or []}

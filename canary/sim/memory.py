@@ -92,8 +92,8 @@ class Memory:
         self.calls: deque[Call] = deque(maxlen=500)
         self.unpointed: dict[Ref, float | None] = {}
         """Since when nothing points at a Deployment; None while something does."""
-        self.named: dict[Ref, float] = {}
-        """When a weight, or the apex Service by its role, last sent requests to a Deployment."""
+        self.unnamed: dict[Ref, float | None] = {}
+        """Since when no weight, nor the apex Service by a role, names a Deployment; None while one does."""
         self.weighted: set[str] = set()
         """Versions that the controller or its plan gave a weight."""
         self.strays = Strays()
@@ -232,10 +232,11 @@ class Memory:
     def look_at_pointers(self, scene: Scene, now: float) -> None:
         """Note since when each Deployment is free of traffic by the routes."""
         for role in ROLES:
+            ref = scene.names.workload(role)
             if scene.apex_role() == role or scene.reach.get(scene.host(role)):
-                self.named[scene.names.workload(role)] = math.inf
-            elif self.named.get(scene.names.workload(role)) == math.inf:
-                self.named[scene.names.workload(role)] = now
+                self.unnamed[ref] = None
+            elif self.unnamed.get(ref, NEVER) is None:
+                self.unnamed[ref] = now
         for ref in scene.deployments():
             if scene.world.find(ref) is None:
                 self.unpointed.pop(ref, None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from canary.core.advance.recover import IMAGE_MOVED, PROMOTION_FAILED
-from canary.core.names import MANAGER, PREFIX, Role
-from canary.core.objects import AUTOSCALER, Ref, annotations_of, labels_of
+from canary.core.names import CANARY_LABEL, MANAGER, PREFIX, Role
+from canary.core.objects import AUTOSCALER, SERVICE, Ref, annotations_of, labels_of
 from canary.sim.copies import unused_copy
 from canary.sim.driver import Simulation
 from canary.sim.memory import IDLE
@@ -17,7 +17,8 @@ def wrong_at_rest(sim: Simulation, scenario: Scenario) -> str | None:
     """Return what is not as it should be once faults are over and all is quiet; None when all is well."""
     found = sim.world.find(scenario.ref)
     if found is None:
-        return left_behind(sim, scenario) or _target_not_serving(sim, scenario) or _scaler_wrong(sim, scenario, None)
+        left = None if _apex_missed(sim, scenario) else left_behind(sim, scenario)
+        return left or _target_not_serving(sim, scenario) or _scaler_wrong(sim, scenario, None)
     scene = Scene(sim.world, sim.pods, sim.dataplane, sim.faults, scenario.ref)
     if scene.phase not in IDLE:
         return f"the Canary rests in phase {scene.phase}"
@@ -69,6 +70,14 @@ def _asked(sim: Simulation, ref: Ref, field: str) -> object:
     written = [one for one in sim.history.changes if one.ref == ref and one.writer != MANAGER and one.after]
     values = [((one.before or {}).get("spec", {}).get(field), (one.after or {})["spec"].get(field)) for one in written]
     return next((after for before, after in reversed(values) if before != after), None)
+
+
+def _apex_missed(sim: Simulation, scenario: Scenario) -> bool:
+    """Return whether the user's own route would lead nowhere, had it been given back to serve a target."""
+    apex = Ref(SERVICE, scenario.ref.namespace, scenario.apex)
+    route, target = sim.world.find(scenario.route), sim.world.find(scenario.target)
+    adopted = route is not None and CANARY_LABEL not in labels_of(route)
+    return adopted and target is not None and sim.world.find(apex) is None
 
 
 def left_behind(sim: Simulation, scenario: Scenario) -> str | None:

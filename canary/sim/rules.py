@@ -34,8 +34,12 @@ Rule = Callable[[Scene, Memory, Change], str | None]
 
 def missing_host(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a route to a Service that does not exist."""
-    for host, _ in legs_written(change):
+    before = reach_of(change.before) if change.before and legs_written(change) else {}
+    for host, weight in legs_written(change):
         service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
+        # Its traffic is taken away: that waits for no Service that somebody deleted (I22).
+        if weight == 0 and host in before:
+            continue
         if scene.world.find(service) is None:
             return f"the route names {host}, which does not exist"
     return None
@@ -96,13 +100,13 @@ def shrunk_with_traffic(scene: Scene, memory: Memory, change: Change) -> str | N
     since = memory.unpointed.get(change.ref, float("-inf"))
     if scene.canary is None and scene.world.find(scene.names.target_ref) is None:
         return None  # Taken away whole: the apex Service goes with what it selects.
+    if _in_target_hands(scene, change):
+        # Bare labels that go, as with an apex Service deleted by hand, take no callers from where they are.
+        since = memory.unnamed.get(change.ref, NEVER)
     if since is None:
         resized = not rolls(change) and change.after is not None
         if resized and scene.phase in IDLE and change.ref == scene.names.workload("primary"):
             return None  # Idle: the wish was lowered.
-        named = change.at - memory.named.get(change.ref, NEVER)
-        if _in_target_hands(scene, change) and named >= scene.drain - 1e-6:
-            return None
         return f"{change.ref.name} lost pods while routes point at it"
     if change.at - since < scene.drain - 1e-6:
         return f"{change.ref.name} lost pods {change.at - since:.3f} s after its traffic went"

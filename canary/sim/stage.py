@@ -17,6 +17,7 @@ from canary.core.objects import (
 )
 from canary.sim.driver import Simulation
 from canary.sim.pods import version_of
+from canary.sim.routing import reach_of
 from canary.sim.scenario import Scenario
 
 
@@ -50,8 +51,10 @@ class Stage:
         """Return whether there is no Canary, and the one there was has given the traffic back to the target."""
         world = self.sim.world
         selector = ((world.find(self.named("apex")) or {}).get("spec") or {}).get("selector") or {}
-        held = world.find(self.scenario.ref) or world.find(self.scenario.route)
-        return held is None and ROLE_LABEL not in selector
+        route = world.find(self.scenario.route)
+        clones = {f"{self.scenario.apex}-primary", f"{self.scenario.apex}-canary"}
+        held = world.find(self.scenario.ref) is not None or (route is not None and clones & reach_of(route).keys())
+        return not held and ROLE_LABEL not in selector
 
     def write_configuration(self, manifest: dict[str, Any]) -> None:
         """Apply a ConfigMap; pods of a target that carries production read what it says from now on."""

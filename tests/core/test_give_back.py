@@ -355,6 +355,13 @@ class TestWithoutTarget:
             assert "delete Deployment catalog-primary" in names_of(decision.actions)
             assert "patch Service catalog" in names_of(decision.actions)
 
+    def test_role_leaves_a_service_made_again_by_its_user(self) -> None:
+        """Applied anew in the give-back it has no mark, yet may have been turned to the primary: callers come back."""
+        notes = {DRAINED_FROM: at(0).isoformat(), OWNER: idle().owner.to_text()}
+        again = apex("primary", adopted=False, by="kubectl")
+        gone = deleted(idle(target=None, route=None, apex=again, primary=clone("primary", annotations=notes)))
+        assert spec_of(look(gone).actions, NAMES.apex_ref) == {"selector": {ROLE_LABEL: None}}
+
 
 def test_adopted_route_is_given_back_as_it_was() -> None:
     """A VirtualService that we adopted is not deleted: it leads to the apex again, without our marks."""
@@ -367,6 +374,25 @@ def test_adopted_route_is_given_back_as_it_was() -> None:
     assert after["spec"]["http"][0]["route"] == [{"destination": {"host": "catalog"}}]
     assert OWNER not in after["metadata"].get("annotations", {})
     assert PRIMARY not in {a.ref for a in look(world).actions}
+
+
+def test_adopted_route_stays_while_its_service_is_missing() -> None:
+    """The user's own leg would lead nowhere, the clones serve: the route waits for the apex Service (I2)."""
+    theirs = route(0)
+    theirs["metadata"]["labels"] = {}
+    decision = look(deleted(idle(target=back(), apex=None, route=theirs)))
+    assert decision.actions == ()
+    assert decision.requeue_after is not None
+
+
+def test_traffic_is_not_sent_to_a_primary_without_its_service() -> None:
+    """The host the route would name was deleted: the target takes over from where callers are (I2)."""
+    world = deleted(running(30, primary_service=None))
+    assert names_of(look(world).actions) == ["patch Deployment catalog"]
+    up = replace(world, target=back())
+    assert names_of(look(up).actions) == ["patch Service catalog"]
+    given = replace(up, apex=BARE)
+    assert names_of(look(given).actions) == ["delete VirtualService catalog"]
 
 
 def test_unmarked_route_stays() -> None:

@@ -14,7 +14,7 @@ from canary.sim.driver import Simulation, simulate
 from canary.sim.invariants import InvariantError
 from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
-from canary.sim.scenario import Scenario, initialise, release
+from canary.sim.scenario import Scenario, initialise, own_route, release
 
 NAMESPACE = "istioinaction"
 PRIMARY = Ref(DEPLOYMENT, NAMESPACE, "catalog-primary")
@@ -47,15 +47,20 @@ def remove(sim: Simulation, ref: Ref) -> None:
     sim.world.delete(ref, writer=MANAGER, uid=metadata["uid"], resource_version=metadata["resourceVersion"])
 
 
+async def come_to(sim: Simulation, weight: int) -> None:
+    """Begin a release and wait for a weight, unless that is 0."""
+    if weight:
+        await release(sim, SCENARIO, "catalog:v2")
+        await sim.until_weight(weight, 600)
+        await sim.rest(1)
+
+
 def rogue(act: Callable[[Simulation], None], *, weight: int = 0, scenario: Scenario = SCENARIO) -> str:
     """Let a controller come to a weight, die, and something else write in its name; return what is found."""
 
     async def story(sim: Simulation) -> None:
         await initialise(sim, scenario)
-        if weight:
-            await release(sim, SCENARIO, "catalog:v2")
-            await sim.until_weight(weight, 600)
-            await sim.rest(1)
+        await come_to(sim, weight)
         sim.kill_controller()
         act(sim)
         await sim.rest(5)
@@ -68,6 +73,22 @@ def rogue(act: Callable[[Simulation], None], *, weight: int = 0, scenario: Scena
 def test_route_to_a_missing_host() -> None:
     """I2: a host that does not exist."""
     assert rogue(lambda sim: write(sim, SCENARIO.route, routes(100, 0, "nowhere"))).startswith("I2 ")
+
+
+def test_traffic_taken_off_a_missing_host_may_be_written() -> None:
+    """I2: a leg on a Service that somebody deleted may go to 0 but not stay above it, nor be new at 0."""
+    service = Ref(SERVICE, NAMESPACE, "catalog-canary")
+
+    def leaving(canary: int) -> Callable[[Simulation], None]:
+        def act(sim: Simulation) -> None:
+            sim.user.delete(service)
+            write(sim, SCENARIO.route, routes(100 - canary, canary))
+
+        return act
+
+    assert "I2 at" in all_of(leaving(5), weight=10)
+    assert "I2 at" not in all_of(leaving(0), weight=10)
+    assert "I2 at" in all_of(lambda sim: write(sim, SCENARIO.route, routes(100, 0, "nowhere")))
 
 
 def test_weight_on_a_set_without_pods() -> None:
@@ -129,12 +150,13 @@ def test_unproven_code_in_the_primary() -> None:
     assert "I10 " in all_of(act)
 
 
-def all_of(act: Callable[[Simulation], None], *, seconds: float = 5) -> str:
-    """Return everything the checker finds, one to a line."""
+def all_of(act: Callable[[Simulation], None], *, weight: int = 0, seconds: float = 5) -> str:
+    """Return everything the checker finds once a weight is come to, one to a line."""
     found: list[str] = []
 
     async def story(sim: Simulation) -> None:
         await initialise(sim, SCENARIO)
+        await come_to(sim, weight)
         sim.kill_controller()
         act(sim)
         await sim.rest(seconds)
@@ -307,5 +329,22 @@ def test_copy_left_behind() -> None:
         stray["metadata"]["labels"] = {REVISION_LABEL: "old"}
         sim.user.apply(stray)
         assert "catalog-config-old is still there" in (wrong_at_rest(sim, scenario) or "")
+
+    simulate(story)
+
+
+@pytest.mark.parametrize(
+    ("gone", "found"), [((), True), ((APEX,), False), ((APEX, TARGET), True), ((APEX, SCENARIO.route), True)]
+)
+def test_clones_left_behind_for_a_route_without_its_service(gone: tuple[Ref, ...], found: bool) -> None:
+    """They may stay only where the user's route would lead a target's callers nowhere."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = Scenario(routes=(own_route(SCENARIO.canary),))
+        await initialise(sim, scenario)
+        sim.kill_controller()
+        for ref in (scenario.ref, *gone):
+            sim.user.delete(ref)
+        assert ("still carries" in (wrong_at_rest(sim, scenario) or "")) is found
 
     simulate(story)

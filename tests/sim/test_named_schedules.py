@@ -214,6 +214,48 @@ NAMED = {
         rps=4.0,
         analysis={**QUICK, "drainSeconds": 15},
     ),
+    # The user's own route was given back though the apex Service it names had been deleted.
+    "route_waits_for_the_apex_that_is_remade_in_a_give_back": schedule(
+        (46.7, "delete", {"what": "Canary"}),
+        (61.7, "remake", {"what": "apex", "after": 30.7}),
+        seed=65,
+        replicas=1,
+        rps=12.0,
+        adopted=True,
+        analysis={"interval": "5s", "stepWeight": 50, "drainSeconds": 15},
+    ),
+    # A role written into an apex Service that its user had made again stayed there, where nobody was left.
+    "apex_remade_in_a_give_back_is_left_without_a_role": schedule(
+        (14.2, "delete", {"what": "Canary"}),
+        (19.7, "remake", {"what": "apex", "after": 5.7}),
+        (25.9, "delete", {"what": "primary service"}),
+        (42.9, "remake", {"what": "target", "after": 33.8}),
+        seed=34,
+        replicas=4,
+        rps=12.0,
+        adopted=True,
+        analysis={"interval": "20s", "stepWeight": 50, "drainSeconds": 15, "canaryScale": "Proportional"},
+    ),
+    # Deleted with a route of their own still there, users' roll-outs counted as code nobody had judged.
+    "target_restarted_after_an_adopted_route_was_given_back": schedule(
+        (40.7, "delete", {"what": "Canary"}),
+        (55.5, "scale", {"role": "target", "replicas": 2}),
+        (65.2, "restart", {}),
+        replicas=1,
+        rps=4.0,
+        adopted=True,
+        analysis={"drainSeconds": 1},
+    ),
+    # Once the apex Service, given back, was deleted by hand, the time counted from there.
+    "apex_deleted_while_the_primary_settles_after_its_route": schedule(
+        (1.1, "undo", {"what": "route", "times": 3}),
+        (46.2, "delete", {"what": "Canary"}),
+        (61.4, "remake", {"what": "apex", "after": 34.4}),
+        seed=83,
+        replicas=1,
+        rps=4.0,
+        analysis={"interval": "5s"},
+    ),
     # Two controllers write the route back and forth, which harms nobody.
     "second_controller_with_an_older_status": schedule(
         (0.0, "another_controller", {"lasts": 1.0}),
