@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from canary.core.actions import Action, Create, Decision, Delete, Event, Patch
+from canary.core.actions import Action, Decision, Delete, Event, Patch
 from canary.core.configuration import kind_of
-from canary.core.converge.objects import make_clone
 from canary.core.converge.pods import route_guards
-from canary.core.names import CANARY_LABEL, CHANGED, DRAINED_FROM, NOT_PRUNED, OWNER, ROLE_LABEL, TARGET, is_ours
+from canary.core.lost_primary import handed_over, oldest_revision, primary_again, was_brought_up
+from canary.core.names import (
+    CANARY_LABEL,
+    CHANGED,
+    DRAINED_FROM,
+    NOT_PRUNED,
+    OWNER,
+    ROLE_LABEL,
+    TARGET,
+    is_ours,
+)
 from canary.core.objects import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -23,7 +32,6 @@ from canary.core.objects import (
     ref_of,
 )
 from canary.core.pinning import what_was_not_promoted
-from canary.core.revisions import Revision
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.routing import PRIMARY_ONLY, TO_PRIMARY
@@ -88,9 +96,9 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
 def _target_up(view: View, target: Workload) -> Stage:
     """Bring the target up with the promoted template, at the primary's size."""
     primary = view.primary
-    if primary is None and target.replicas == 0 and _handed_over(view):
-        return _primary_again(view, target), True
-    never_handed_over = view.snapshot.apex is not None and not _handed_over(view)
+    if primary is None and handed_over(view) and not was_brought_up(view, target):
+        return primary_again(view, target), True
+    never_handed_over = view.snapshot.apex is not None and not handed_over(view)
     if primary is None or (never_handed_over and target.replicas > 0):
         return (), not target.complete and target.replicas > 0
     if annotations_of(primary.raw).get(TARGET, target.uid) != target.uid and target.replicas > 0:
@@ -119,34 +127,9 @@ def _target_up(view: View, target: Workload) -> Stage:
     return (), not target.complete
 
 
-def _handed_over(view: View) -> bool:
-    """Return whether the apex Service or a route is still as we wrote it, past the target."""
-    route, apex = view.snapshot.route, view.snapshot.apex
-    return (route is not None and is_marked(route)) or (apex is not None and OWNER in annotations_of(apex))
-
-
-def _oldest(view: View) -> Revision | None:
-    """Return the one kept revision that surely was production once, when the primary is gone with its name.
-
-    Of promoted, previous and candidate the oldest cannot be the one that nobody has judged.
-    """
-    runs = view.candidate.revision if view.candidate is not None else None
-    return min(view.snapshot.revisions, key=lambda one: (one.number, one.id == runs), default=None)
-
-
-def _primary_again(view: View, target: Workload) -> tuple[Action, ...]:
-    """Make the primary again that was deleted by hand before the target took over from it."""
-    revision = _oldest(view)
-    if revision is None or not view.is_pinned(revision):
-        return ()
-    size = max(view.wish, target.applied or 0, view.candidate.replicas if view.candidate is not None else 0, 1)
-    body = make_clone(view, "primary", revision, size)
-    return (Create(view.snapshot.names.workload("primary"), body, "give back: primary again"),)
-
-
 def _tell_what_comes_back(view: View) -> tuple[Event, ...]:
     """Say that production came from a record, or which configuration the target reads live that it did not have."""
-    if view.primary is None and (oldest := _oldest(view)) is not None:
+    if view.primary is None and (oldest := oldest_revision(view)) is not None:
         name = view.snapshot.names.workload("primary").name
         message = f"Deployment {name} is gone, production comes back with the oldest revision kept, {oldest.id}"
         return (Event("PrimaryMadeAgain", message, "Warning"),)
@@ -158,15 +141,15 @@ def _tell_what_comes_back(view: View) -> tuple[Event, ...]:
 def _canary_gone(view: View, target: Workload) -> Stage:
     """Take the canary down before the apex selects by the user's labels alone, which match it too."""
     candidate, since = view.candidate, settling_since(target)
-    serves = view.weights is not None and view.weights.canary > 0
     if scalers := _own_scalers_gone(view):
         # Before the user's is back: it selects the canary's pods too.
         return scalers, True
+    route = view.snapshot.route
+    routed = bool(view.apex_role) or (route is not None and is_marked(route))
+    serves = not routed or (view.weights is not None and view.weights.canary > 0)
     if candidate is None or candidate.empty or serves:
-        # What still serves, for want of a primary to take it over, goes with the route.
+        # What still serves, for want of a primary to take it over, goes one settle after the route.
         # The same clock runs again then.
-        route = view.snapshot.route
-        routed = bool(view.apex_role) or (route is not None and is_marked(route))
         return _stop_clock(target) if since is not None and routed else ((), False)
     if since is None:
         return _start_clock(view, target)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from canary.api.admission import refusals
 from canary.core.configuration import OPT_OUT
 from canary.core.names import ROLE_LABEL
 from canary.core.objects import CONTROLLER_REVISION
@@ -97,7 +98,9 @@ def analysis(stage: Stage, **fields: Any) -> None:
     """Apply the Canary with other fields in its analysis."""
     canary = stage.scenario.canary
     spec = {**canary["spec"], "analysis": {**canary["spec"]["analysis"], **fields}}
-    stage.sim.user.apply({**canary, "spec": spec})
+    edited = {**canary, "spec": spec}
+    if not refusals(edited):  # Else the API server refuses it: another plan beside the one there is.
+        stage.sim.user.apply(edited)
 
 
 def configure(stage: Stage, mode: str) -> None:

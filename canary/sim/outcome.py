@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from canary.core.advance.recover import IMAGE_MOVED, PROMOTION_FAILED
+from canary.core.configuration import OPT_OUT
 from canary.core.names import CANARY_LABEL, MANAGER, PREFIX, Role
 from canary.core.objects import AUTOSCALER, SERVICE, Ref, annotations_of, labels_of
 from canary.sim.copies import unused_copy
@@ -83,7 +84,8 @@ def _apex_missed(sim: Simulation, scenario: Scenario) -> bool:
 def left_behind(sim: Simulation, scenario: Scenario) -> str | None:
     """Return the first object that still carries a mark of ours."""
     for ref, obj in sim.world.everything():
-        marks = [key for key in (*labels_of(obj), *annotations_of(obj)) if key.startswith(PREFIX)]
+        noted = (key for key in annotations_of(obj) if key != OPT_OUT[0])  # What a user writes is theirs.
+        marks = [key for key in (*labels_of(obj), *noted) if key.startswith(PREFIX)]
         selector = (obj.get("spec") or {}).get("selector") or {}
         marks += [key for key in selector if key.startswith(PREFIX)]
         if marks and ref.namespace == scenario.ref.namespace:

@@ -10,7 +10,7 @@ import pytest
 from canary.core.actions import Create, Decision, Delete, Patch
 from canary.core.decide import decide, questions
 from canary.core.measurement import GoneAnswer, GoneQuery, Measurement
-from canary.core.names import CANARY_LABEL, DRAINED_FROM, OWNER, ROLE_LABEL, WISH
+from canary.core.names import CANARY_LABEL, DRAINED_FROM, MANAGER, OWNER, ROLE_LABEL, WISH
 from canary.core.objects import Object, apply_merge_patch
 from canary.core.snapshot import Snapshot
 from canary.core.workload import LAST_APPLIED
@@ -22,6 +22,7 @@ from tests.builders import (
     Workload,
     apex,
     at,
+    busy,
     clone,
     deleted,
     deployment,
@@ -141,6 +142,23 @@ def test_nothing_is_written_while_nobody_knows_what_production_ran() -> None:
     world = deleted(running(0, primary=None, revisions=()))
     assert look(world).actions == ()
     assert look(world).requeue_after is not None
+
+
+@pytest.mark.parametrize(
+    ("pod", "owner", "again"), [(V2, "kubectl", True), (V2, MANAGER, False), (V1, "kubectl", False)]
+)
+def test_target_that_its_user_scaled_up_takes_over_only_with_what_production_ran(
+    pod: Any, owner: str, again: bool
+) -> None:
+    """Applied in the run, its pods may hold a revision that nobody has judged (I9)."""
+    world = deleted(running(0, primary=None, target=back(pod=pod, since=0, owners=(owner,))))
+    assert any(isinstance(a, Create) for a in look(world).actions) is again
+
+
+def test_canary_that_serves_by_bare_labels_goes_one_settle_after_the_route() -> None:
+    """It gets requests until it goes: waiting for their end would never end."""
+    world = deleted(running(30, primary=None, target=back(since=0, owners=(MANAGER,)), apex=BARE, route=None))
+    assert {a.ref.name for a in look(world, answers=busy).actions if isinstance(a, Delete)} >= {CANARY.name}
 
 
 def test_primary_is_not_made_for_a_target_that_never_handed_over() -> None:

@@ -256,6 +256,34 @@ NAMED = {
         rps=4.0,
         analysis={"interval": "5s"},
     ),
+    # The target, still up with what its user applied in the run, took over unjudged once the primary was deleted.
+    "primary_deleted_while_an_unjudged_target_settles_is_made_again": schedule(
+        (2.4, "delete", {"what": "Canary"}), (16.8, "delete", {"what": "primary"}), replicas=1, rps=4.0
+    ),
+    # Given a weight by hand once the primary was gone, the canary got requests by bare labels for ever.
+    "canary_that_serves_a_give_back_goes_with_the_route": schedule(
+        (41.7, "delete", {"what": "Canary"}),
+        (50.6, "delete", {"what": "primary"}),
+        (57.2, "weights", {"canary": 12}),
+        replicas=1,
+        rps=4.0,
+    ),
+    # An annotation of the user's was taken for one of ours that was left behind.
+    "configuration_kept_live_by_its_user_stays_so_after_a_give_back": schedule(
+        (17.0, "opt_out", {"value": "disabled"}),
+        (25.7, "delete", {"what": "Canary"}),
+        replicas=1,
+        rps=4.0,
+        configured=True,
+    ),
+    # A Canary with two plans, which no API server stores, was made in place of the one deleted.
+    "plan_beside_another_is_refused_by_the_api_server": schedule(
+        (17.1, "delete", {"what": "Canary"}),
+        (110.0, "analysis", {"stepWeight": 10}),
+        replicas=1,
+        rps=4.0,
+        analysis={"stepWeight": None, "maxWeight": None, "iterations": 2, "interval": "5s"},
+    ),
     # Two controllers write the route back and forth, which harms nobody.
     "second_controller_with_an_older_status": schedule(
         (0.0, "another_controller", {"lasts": 1.0}),
