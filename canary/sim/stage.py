@@ -16,6 +16,7 @@ from canary.core.objects import (
     Resource,
 )
 from canary.sim.driver import Simulation
+from canary.sim.history import state_of
 from canary.sim.pods import version_of
 from canary.sim.routing import reach_of
 from canary.sim.scenario import Scenario
@@ -48,13 +49,15 @@ class Stage:
 
     @property
     def let_go(self) -> bool:
-        """Return whether there is no Canary, and the one there was has given the traffic back to the target."""
+        """Return whether the target has the traffic: no Canary took it yet, or the one there was gave it back."""
         world = self.sim.world
         selector = ((world.find(self.named("apex")) or {}).get("spec") or {}).get("selector") or {}
         route = world.find(self.scenario.route)
         clones = {f"{self.scenario.apex}-primary", f"{self.scenario.apex}-canary"}
-        held = world.find(self.scenario.ref) is not None or (route is not None and clones & reach_of(route).keys())
-        return not held and ROLE_LABEL not in selector
+        held = route is not None and clones & reach_of(route).keys()
+        canary = world.find(self.scenario.ref)
+        taken = canary is not None and state_of(canary)[0] not in ("", "Initializing")
+        return not taken and not held and ROLE_LABEL not in selector
 
     def write_configuration(self, manifest: dict[str, Any]) -> None:
         """Apply a ConfigMap; pods of a target that carries production read what it says from now on."""

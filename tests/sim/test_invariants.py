@@ -14,7 +14,8 @@ from canary.sim.driver import Simulation, simulate
 from canary.sim.invariants import InvariantError
 from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
-from canary.sim.scenario import Scenario, initialise, own_route, release
+from canary.sim.scenario import Scenario, initialise, own_route, release, serve
+from canary.sim.stage import Stage
 
 NAMESPACE = "istioinaction"
 PRIMARY = Ref(DEPLOYMENT, NAMESPACE, "catalog-primary")
@@ -175,6 +176,25 @@ def test_live_requests_for_unvalidated_code() -> None:
         sim.world.patch(APEX, body, writer="somebody")
 
     assert rogue(act).startswith("I9 ")
+
+
+def test_roll_out_in_an_initialisation_is_production_until_the_hand_over() -> None:
+    """I9: what a user rolls out is known code only while the target has the traffic."""
+
+    async def story(sim: Simulation) -> None:
+        stage = Stage(sim, SCENARIO)
+        await serve(sim, SCENARIO)
+        sim.start_controller()
+        sim.user.apply(SCENARIO.canary)
+        await sim.rest(1)
+        assert (sim.state()[0], stage.let_go) == ("Initializing", True)
+        await sim.until(lambda: ROLE_LABEL in (sim.world.find(APEX) or {})["spec"]["selector"], 60)
+        assert (sim.state()[0], stage.let_go) == ("Initializing", False)
+        await sim.until_phase("Initialized")
+        sim.user.edit(APEX, {"spec": {"selector": {ROLE_LABEL: None}}})
+        assert not stage.let_go
+
+    simulate(story)
 
 
 def test_weights_that_do_not_sum_to_100() -> None:

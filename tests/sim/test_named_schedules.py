@@ -284,6 +284,15 @@ NAMED = {
         rps=4.0,
         analysis={"stepWeight": None, "maxWeight": None, "iterations": 2, "interval": "5s"},
     ),
+    # The target had never handed over, yet what its user rolled out meanwhile counted as code without weight.
+    "target_restarted_before_a_hand_over_that_never_comes": schedule(
+        (0.4, "restart", {}),
+        (1.2, "delete", {"what": "Canary"}),
+        disturbed="initialisation",
+        replicas=1,
+        rps=4.0,
+        analysis={"interval": "10s", "drainSeconds": 5},
+    ),
     # Two controllers write the route back and forth, which harms nobody.
     "second_controller_with_an_older_status": schedule(
         (0.0, "another_controller", {"lasts": 1.0}),
