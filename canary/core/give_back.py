@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from canary.core.actions import Action, Decision, Delete, Event, Patch
+from canary.core.actions import Action, Decision, Delete, Patch
 from canary.core.configuration import kind_of
 from canary.core.converge.pods import route_guards
-from canary.core.lost_primary import handed_over, oldest_revision, primary_again, was_brought_up
+from canary.core.lost_primary import handed_over, primary_again, tell_what_comes_back, was_brought_up
 from canary.core.names import (
     CANARY_LABEL,
     CHANGED,
@@ -31,7 +31,6 @@ from canary.core.objects import (
     merge_patch,
     ref_of,
 )
-from canary.core.pinning import what_was_not_promoted
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.routing import PRIMARY_ONLY, TO_PRIMARY
@@ -53,7 +52,7 @@ def give_back(view: View) -> Decision:
     for stage in _STAGES:
         actions, waits = stage(view, view.target)
         if actions or waits:
-            events = _tell_what_comes_back(view) if stage is _target_up and actions else ()
+            events = tell_what_comes_back(view) if stage is _target_up and actions else ()
             return Decision(status=None, actions=actions, events=events, requeue_after=RETRY, notes=(stage.__name__,))
     return _clear(view, view.target)
 
@@ -104,16 +103,7 @@ def _target_up(view: View, target: Workload) -> Stage:
     if annotations_of(primary.raw).get(TARGET, target.uid) != target.uid and target.replicas > 0:
         # Made by the user after the Canary was deleted: what it runs, and how much of it, was asked for.
         return (), not target.complete
-    # Its record may be gone, deleted by hand: then the primary itself says what was promoted.
-    promoted = view.revision(primary.revision)
-    spec: dict[str, object] = {}
-    if promoted is not None and canonical(promoted.template) != canonical(target.template):
-        spec["template"] = merge_patch(target.template, promoted.template)
-    size = max(primary.replicas, 0 if view.snapshot.held_scalers else primary.wish or 0, 1)
-    # Given back, the autoscaler decides.
-    autoscaled = any(s.target == target.ref.name and not s.is_ours for s in view.snapshot.scalers)
-    if target.replicas < size and not (autoscaled and target.replicas > 0):
-        spec["replicas"] = size
+    spec = _production(view, target, primary)
     since = settling_since(target)
     if "template" in spec and not target.empty:
         if since is None:
@@ -127,15 +117,19 @@ def _target_up(view: View, target: Workload) -> Stage:
     return (), not target.complete
 
 
-def _tell_what_comes_back(view: View) -> tuple[Event, ...]:
-    """Say that production came from a record, or which configuration the target reads live that it did not have."""
-    if view.primary is None and (oldest := oldest_revision(view)) is not None:
-        name = view.snapshot.names.workload("primary").name
-        message = f"Deployment {name} is gone, production comes back with the oldest revision kept, {oldest.id}"
-        return (Event("PrimaryMadeAgain", message, "Warning"),)
-    promoted = view.revision(view.primary.revision) if view.primary is not None else None
-    unlike = what_was_not_promoted(view, promoted) if promoted is not None else None
-    return (Event("ConfigNotPromoted", unlike, "Warning"),) if unlike else ()
+def _production(view: View, target: Workload, primary: Workload) -> dict[str, object]:
+    """Return the fields in which the target is not yet what production runs, or short of its size."""
+    # Its record may be gone, deleted by hand: then the primary itself says what was promoted.
+    promoted = view.revision(primary.revision)
+    spec: dict[str, object] = {}
+    if promoted is not None and canonical(promoted.template) != canonical(target.template):
+        spec["template"] = merge_patch(target.template, promoted.template)
+    size = max(primary.replicas, 0 if view.snapshot.held_scalers else primary.wish or 0, 1)
+    # Given back, the autoscaler decides.
+    autoscaled = any(s.target == target.ref.name and not s.is_ours for s in view.snapshot.scalers)
+    if target.replicas < size and not (autoscaled and target.replicas > 0):
+        spec["replicas"] = size
+    return spec
 
 
 def _canary_gone(view: View, target: Workload) -> Stage:

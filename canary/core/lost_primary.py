@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from canary.core.actions import Action, Create
+from canary.core.actions import Action, Create, Event
 from canary.core.converge.objects import make_clone
 from canary.core.names import MANAGER, OWNER
 from canary.core.objects import annotations_of, canonical
+from canary.core.pinning import what_was_not_promoted
 from canary.core.revisions import Revision
 from canary.core.routes.choice import is_marked
 from canary.core.view import View
@@ -46,3 +47,14 @@ def primary_again(view: View, target: Workload) -> tuple[Action, ...]:
     size = max(view.wish, target.applied or 0, view.candidate.replicas if view.candidate is not None else 0, 1)
     body = make_clone(view, "primary", revision, size)
     return (Create(view.snapshot.names.workload("primary"), body, "give back: primary again"),)
+
+
+def tell_what_comes_back(view: View) -> tuple[Event, ...]:
+    """Say that production came from a record, or which configuration the target reads live that it did not have."""
+    if view.primary is None and (oldest := oldest_revision(view)) is not None:
+        name = view.snapshot.names.workload("primary").name
+        message = f"Deployment {name} is gone, production comes back with the oldest revision kept, {oldest.id}"
+        return (Event("PrimaryMadeAgain", message, "Warning"),)
+    promoted = view.revision(view.primary.revision) if view.primary is not None else None
+    unlike = what_was_not_promoted(view, promoted) if promoted is not None else None
+    return (Event("ConfigNotPromoted", unlike, "Warning"),) if unlike else ()

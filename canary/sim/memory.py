@@ -91,9 +91,8 @@ class Memory:
     def __init__(self) -> None:
         self.calls: deque[Call] = deque(maxlen=500)
         self.unpointed: dict[Ref, float | None] = {}
-        """Since when nothing points at a Deployment; None while something does."""
         self.unnamed: dict[Ref, float | None] = {}
-        """Since when no weight, nor the apex Service by a role, names a Deployment; None while one does."""
+        """Since when nothing points at a Deployment, and no weight or role names it; None while one does."""
         self.weighted: set[str] = set()
         """Versions that the controller or its plan gave a weight."""
         self.strays = Strays()
@@ -117,8 +116,7 @@ class Memory:
         """Whether the status remembers a manager that keeps undoing ours, which it forgets after a time."""
         self.route_written = False
         """Whether the controller wrote the route since anything else happened."""
-        self.step = 0
-        """Number of the step in the status."""
+        self.step = 0  # Its number in the status.
         self.disturbed = 0.0
         """When anything in the cluster last changed."""
         self.started = 0.0
