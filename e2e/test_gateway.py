@@ -6,12 +6,16 @@ from itertools import pairwise
 
 import pytest
 
+from e2e.findings import findings
+from e2e.orphans import apply
 from e2e.recorder import Seen
-from e2e.release import MANIFESTS, Release, manifests, weights_of
+from e2e.release import CANARY, MANIFESTS, Release, manifests, weights_of
 from e2e.test_green_release import bounds
 from e2e.testbed.ingress import NAMESPACE, Ingress, start_ingress
+from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
 from e2e.testbed.testbed import Testbed
+from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
 HOST = "catalog.istioinaction.io"
@@ -74,6 +78,49 @@ def test_release_behind_a_gateway_splits_by_weight_and_goes_on_redirecting(
     for began, ended in pairwise([*(step.at for step in steps[1:]), datetime.now(UTC)]):
         assert redirected.answers(began, ended), f"nobody was redirected between {began} and {ended}"
     assert f"location: https://{HOST}/items" in edge.ask(f"http://{HOST}/items")
+
+
+def root(release: Release, name: str, host: str, *gateways: str) -> Object:
+    """Return a VirtualService for a host that delegates to the one under release."""
+    delegate = {"name": "catalog", "namespace": release.namespace}
+    http = [{"name": "shop", "match": [{"uri": {"prefix": "/items"}}], "timeout": "5s", "delegate": delegate}]
+    spec = {"hosts": [host], "gateways": [*gateways], "http": http}
+    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": name}, "spec": spec}
+
+
+def test_release_behind_routes_that_delegate_splits_by_weight_and_leaves_them_served(
+    edge: Ingress, release: Release
+) -> None:
+    """One at the gateway, of a namespace nobody watches, and one for the mesh; both hand on once the Canary is gone."""
+    release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
+    release.apply(release.canary(service={"delegation": True, "hosts": [], "gateways": []}))
+    release.wait_for("Initialized")
+    assert release.get("virtualservice", "catalog")["spec"].keys() == {"http"}
+    release.apply(root(release, "front", "catalog", "mesh"))
+    edge_root = root(release, "shop", HOST, GATEWAY)
+    edge_root["metadata"]["namespace"] = NAMESPACE
+    apply(release.testbed, edge_root)
+    release.wait_recorded()
+    with edge.load("https", "/items", Rate(per_second=40)) as secure, release.load(rps=40) as (inside, plain):
+        release.apply(release.deployment("v2"))
+        release.wait_for("Progressing", 10, within=LONG)
+        assert findings(release) == []
+        release.wait_for("Succeeded", within=LONG)
+        secure.next_window(A_WHILE)
+        steps = release.recorder.seen("virtualservices", "catalog")
+        since = datetime.now(UTC)
+        release.kubectl("delete", "canaries.flagger.app", CANARY)
+        wait_until(lambda: release.find("deployment", "catalog-primary") is None, LONG, lambda: "ours to be gone")
+        secure.next_window(A_WHILE)
+    assert_none_failed(inside, plain)
+    assert set(secure.summary().by_status) == {200}, str(secure.summary())
+    assert [weights_of(step.object)[1] for step in steps] == [*WEIGHTS, 0]
+    expect_split(secure, steps)
+    expect_split(inside, steps)
+    assert set(secure.summary(since).by_version) == {"v2"}
+    left = release.get("virtualservice", "catalog")
+    assert left["spec"] == {"http": [{"name": "weighted", "route": [{"destination": {"host": "catalog"}}]}]}
+    assert not [key for kind in ("labels", "annotations") for key in left["metadata"].get(kind) or {}]
 
 
 def expect_split(load: Load, steps: list[Seen]) -> None:

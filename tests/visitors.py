@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from canary.core.objects import Object
-from canary.sim.matching import taken_by
+from canary.sim.matching import entries, takes
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Visitor:
         sent = dict(headers or {})
         if self.jar:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.jar.items())
-        entry = taken_by(route, sent, {})
+        entry = next((one for one in entries(route) if takes(one, sent, {})), None)
         assert entry is not None, f"no route takes {sent}"
         chosen = _chosen(entry["route"], random)
         self._keep(_cookies(chosen))

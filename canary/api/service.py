@@ -67,7 +67,10 @@ class Service(WireModel):
         max_length=64,
         description="Hosts of the VirtualService; the apex name is added unless it or `*` is listed.",
     )
-    delegation: Bool = Field(False, description="Make a VirtualService for delegation. Not supported yet.")
+    delegation: Bool = Field(
+        False,
+        description="Make a VirtualService without hosts and gateways, to which one of yours delegates.",
+    )
     traffic_policy: Opaque | None = Field(
         None, description="Istio TrafficPolicy of both DestinationRules, before the policy of a rule for the apex."
     )
@@ -100,11 +103,13 @@ class Service(WireModel):
 
     @property
     def route_gateways(self) -> tuple[str, ...]:
-        """Return the gateways of the VirtualService."""
-        return self.gateways or ("mesh",)
+        """Return the gateways of the VirtualService, none of one for delegation."""
+        return () if self.delegation else self.gateways or ("mesh",)
 
     def route_hosts(self, apex: str) -> tuple[str, ...]:
-        """Return the hosts of the VirtualService, the apex among them unless `*` is."""
+        """Return the hosts of the VirtualService, the apex among them unless `*` is; none of one for delegation."""
+        if self.delegation:
+            return ()
         if apex in self.hosts or "*" in self.hosts:
             return self.hosts
         return (*self.hosts, apex)

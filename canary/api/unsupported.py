@@ -13,7 +13,6 @@ LISTS = (
 )
 OBJECTS = ((METRIC, "templateRef", "use request-success-rate or request-duration"),)
 SWITCHES = (
-    (SERVICE, "delegation", "name hosts and gateways instead"),
     (SERVICE, "portDiscovery", "only service.port is served for now"),
     (SERVICE, "headless", "the Services have a cluster IP for now"),
 )

@@ -4,12 +4,14 @@ import re
 
 from canary.api.duration import PATTERN, parse_duration
 from canary.api.plans import PLAN_RULES
-from canary.api.rules import NOTHING, Node, Rule, quoted
+from canary.api.rules import NOTHING, Node, Rule, Unquoted, quoted
 
 SCALED_OBJECT = "ScaledObject"
 SCALERS = ("HorizontalPodAutoscaler", SCALED_OBJECT)
 LONGEST_APEX, LONGEST_CANARY = 55, 63
 SERVICE_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+ADDRESS = ("hosts", "gateways")
+_ADDRESSED = {field: f"has(self.{field}) && size(self.{field}) > 0" for field in ADDRESS}
 _APEX = "(has(self.service.name) && self.service.name != '' ? self.service.name : self.targetRef.name)"
 _OLD_APEX = _APEX.replace("self.", "oldSelf.")
 
@@ -76,6 +78,12 @@ def cookies_with_one_name(affinity: Node) -> object:
     """Find two cookies that share one name."""
     name = affinity.get("cookieName")
     return name if name == affinity.get("primaryCookieName") else NOTHING
+
+
+def addressed_delegate(service: Node) -> object:
+    """Find hosts or gateways beside delegation."""
+    given = [field for field in ADDRESS if service.get(field)]
+    return Unquoted(" and ".join(given)) if service.get("delegation") and given else NOTHING
 
 
 def nothing_at_once(_: Node) -> object:
@@ -179,6 +187,15 @@ WRONG: tuple[Rule, ...] = (
         "digits and hyphens, and begins with a letter",
         f"{_APEX}.matches('{SERVICE_NAME}')",
         quoted(_APEX),
+    ),
+    Rule(
+        "spec.service",
+        "delegation",
+        addressed_delegate,
+        "spec.service.delegation is true beside {value}; they are those of the VirtualService that delegates, "
+        "remove them here",
+        f"!has(self.delegation) || !self.delegation || !({' || '.join(map('({})'.format, _ADDRESSED.values()))})",
+        f"({' && '.join(_ADDRESSED.values())}) ? 'hosts and gateways' : ({_ADDRESSED['hosts']}) ? 'hosts' : 'gateways'",
     ),
     Rule(
         "spec.analysis.sessionAffinity",

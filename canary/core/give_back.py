@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from canary.core.actions import Action, Decision, Delete, Patch
 from canary.core.configuration import kind_of
 from canary.core.converge.pods import route_guards
+from canary.core.converge.scalers import own_scalers_gone, scalers_given_back
 from canary.core.lost_primary import handed_over, primary_again, tell_what_comes_back, was_brought_up
+from canary.core.mentions import is_delegate
 from canary.core.names import (
     CANARY_LABEL,
     CHANGED,
@@ -135,7 +137,7 @@ def _production(view: View, target: Workload, primary: Workload) -> dict[str, ob
 def _canary_gone(view: View, target: Workload) -> Stage:
     """Take the canary down before the apex selects by the user's labels alone, which match it too."""
     candidate, since = view.candidate, settling_since(target)
-    if scalers := _own_scalers_gone(view):
+    if scalers := own_scalers_gone(view):
         # Before the user's is back: it selects the canary's pods too.
         return scalers, True
     route = view.snapshot.route
@@ -188,20 +190,10 @@ def _apex_back(view: View, target: Workload) -> Stage:
     return (Patch(view.snapshot.names.apex_ref, body, _version(apex), "give back: apex Service"),), True
 
 
-def _own_scalers_gone(view: View) -> tuple[Action, ...]:
-    own = view.snapshot.own_scalers
-    return tuple(Delete(s.ref, s.raw["metadata"]["uid"], s.version, "give back: canary's autoscaler") for s in own)
-
-
 def _scaler_back(view: View, target: Workload) -> Stage:
     """Let the user's autoscaler scale the target again, within the user's own bounds."""
-    actions = _scalers_given_back(view)
+    actions = scalers_given_back(view)
     return actions, bool(actions)
-
-
-def _scalers_given_back(view: View) -> tuple[Action, ...]:
-    held, names = view.snapshot.held_scalers, view.snapshot.names
-    return tuple(Patch(s.ref, s.given_back(names), s.version, f"give back: {s}") for s in held)
 
 
 def _route_gone(view: View, target: Workload) -> Stage:
@@ -218,14 +210,22 @@ def _route_gone(view: View, target: Workload) -> Stage:
 
 
 def _leave_route(view: View) -> tuple[Action, ...]:
-    """Return the write that deletes the VirtualService we made, or leaves an adopted one as its user wrote it."""
+    """Return the write that deletes the VirtualService we made, or leaves one as its user wrote it, or has it now.
+
+    One that others delegate to is theirs from now on: without it their requests would have nowhere to go.
+    """
     route, ref = view.snapshot.route, view.snapshot.route_ref
     if route is None or not is_marked(route):
         return ()
-    if is_ours(route):
+    snapshot = view.snapshot
+    handed_on = is_delegate(route, None) and (snapshot.roots or not snapshot.all_roots_seen)
+    if is_ours(route) and not handed_on:
         return (Delete(ref, route["metadata"]["uid"], _version(route), "give back: route"),)
     present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
-    patch = merge_patch(present, plain_route(route, view.snapshot.names))
+    patch = merge_patch(present, plain_route(route, snapshot.names))
+    if is_ours(route):
+        patch["metadata"]["annotations"] |= dict.fromkeys(NOT_PRUNED)
+        patch["metadata"]["labels"] = {CANARY_LABEL: None}
     return (Patch(ref, patch, _version(route), "give back: route as it was"),)
 
 
@@ -269,7 +269,7 @@ def _clear_without_target(view: View) -> Decision:
 
     A Service that somebody else wrote to stays, without our role.
     """
-    if leaves := (*_leave_route(view), *_own_scalers_gone(view), *_scalers_given_back(view)):
+    if leaves := (*_leave_route(view), *own_scalers_gone(view), *scalers_given_back(view)):
         return Decision(status=None, actions=leaves, requeue_after=view.drain)
     anchor = view.primary or view.candidate
     if anchor is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from canary.api.canary import CanarySpec
 from canary.core.objects import DESTINATION_RULE, SIDECAR, VIRTUAL_SERVICE, Object, Resource
@@ -11,15 +12,18 @@ from canary.core.routes.hosts import qualified
 MESH = "mesh"
 """The gateway that stands for all sidecars."""
 
+DELEGATE = "delegate:"
+"""What the name of a VirtualService is told by among hosts and Gateways."""
+
 
 def mentions(resource: Resource, obj: Object) -> frozenset[str]:
     """Return the qualified hosts an object names, and the Gateways as ``namespace/name``.
 
-    Of a VirtualService its hosts, gateways and destinations, of a DestinationRule its host, of a Sidecar
-    the hosts it lists; of other types nothing.
+    Of a VirtualService its hosts, gateways, destinations and delegates, of a DestinationRule its host, of a
+    Sidecar the hosts it lists; of other types nothing.
     """
     if resource == VIRTUAL_SERVICE:
-        return route_hosts(obj) | destinations(obj) | route_gateways(obj) - {MESH}
+        return route_hosts(obj) | destinations(obj) | delegates(obj) | route_gateways(obj) - {MESH}
     if resource == DESTINATION_RULE:
         return frozenset({rule_host(obj)})
     return frozenset(listed_hosts(obj)) if resource == SIDECAR else frozenset()
@@ -60,6 +64,29 @@ def destinations(route: Object) -> frozenset[str]:
     entries = (one for kind in ("http", "tls", "tcp") for one in spec.get(kind) or ())
     targets = (one.get("destination") or {} for entry in entries for one in entry.get("route") or ())
     return _qualified((one.get("host") for one in targets), route)
+
+
+def delegates(route: Object) -> frozenset[str]:
+    """Return the VirtualServices that one hands requests on to, as ``delegate:namespace/name``."""
+    entries = (route.get("spec") or {}).get("http") or ()
+    return frozenset(found for one in entries if (found := delegate_of(one, route["metadata"].get("namespace", ""))))
+
+
+def delegate_of(entry: Mapping[str, Any], namespace: str) -> str:
+    """Return the VirtualService an http route hands its requests on to, as ``delegate:namespace/name``; "" for none."""
+    delegate = entry.get("delegate") or {}
+    return delegate_name(delegate.get("namespace") or namespace, str(delegate["name"])) if delegate.get("name") else ""
+
+
+def delegate_name(namespace: str, name: str) -> str:
+    """Return how a VirtualService is mentioned by those that delegate to it."""
+    return f"{DELEGATE}{namespace}/{name}"
+
+
+def is_delegate(route: Object | None, spec: CanarySpec | None) -> bool:
+    """Return whether a Canary's route has, or will have, no hosts: requests come by others that delegate to it."""
+    hosts = (route.get("spec") or {}).get("hosts") if route is not None else spec.hosts if spec is not None else True
+    return not hosts
 
 
 def gateways_of(names: Iterable[str] | None, namespace: str) -> frozenset[str]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from canary.api.status import CanaryStatus
 from canary.core.autoscaling import autoscaler_made_by_keda, autoscaler_present
-from canary.core.names import is_ours, owner_of
+from canary.core.names import owner_of
 from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
 from canary.core.pinning import what_is_missing
-from canary.core.routes.choice import refuse_adoption, routes_host
-from canary.core.routes.istio import refuse_generated
-from canary.core.routes.routing import TO_PRIMARY
+from canary.core.route_obstacles import delegation_unfit, host_taken, route_unfit
 from canary.core.service_obstacles import apex_unusable, foreign_service, workload_entry_selected
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
@@ -165,30 +162,6 @@ def _needed_scalers(snapshot: Snapshot) -> Iterator[Object]:
     return (one.raw for one in others if scaler is not None and one.kind == scaler.kind)
 
 
-def host_taken(view: View) -> Obstacle | None:
-    """Find another VirtualService of the namespace that routes the same host."""
-    names, ours = view.snapshot.names, view.snapshot.route_ref.name
-    for route in view.snapshot.neighbours.routes:
-        name = route["metadata"]["name"]
-        if name != ours and routes_host(route, names):
-            return Obstacle(
-                "HostTaken",
-                f"VirtualService {name} routes host {names.apex} too; move its routes into one and delete the other",
-            )
-    return None
-
-
-def route_unfit(view: View) -> Obstacle | None:
-    """Find routes, the user's or those that spec.service asks for, that cannot be shared out as the plan asks."""
-    route, spec, names = view.snapshot.route, view.snapshot.spec, view.snapshot.names
-    plan = [TO_PRIMARY, *(replace(step.routing, sessions=view.sessions) for step in view.plan.steps)]
-    if route is not None and not is_ours(route):
-        why, name = refuse_adoption(route, names, plan), route["metadata"]["name"]
-        return Obstacle("RouteNotAdoptable", f"VirtualService {name} cannot be adopted: {why}") if why else None
-    why = refuse_generated(spec, names, plan) if spec is not None else None
-    return Obstacle("RouteNotPossible", f"spec.service does not fit spec.analysis: {why}") if why else None
-
-
 def contested(status: CanaryStatus, *fields: str) -> Obstacle | None:
     """Find a field (any, or one of those named) that another manager keeps taking from us."""
     for drift in status.drift:
@@ -211,6 +184,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     target_in_ambient,
     host_taken,
     route_unfit,
+    delegation_unfit,
     autoscaler_present,
     autoscaler_made_by_keda,
     apex_unusable,
@@ -229,6 +203,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     target_in_ambient,
     host_taken,
     route_unfit,
+    delegation_unfit,
     autoscaler_present,
     autoscaler_made_by_keda,
     foreign_service,

@@ -81,6 +81,10 @@ class Snapshot:
     copies: tuple[Object, ...] = ()
     """The copies of configuration, and what else holds their names, as caches keep them."""
     surroundings: Surroundings = Surroundings()
+    roots: Sequence[Object] = ()
+    """VirtualServices of any namespace that delegate to the route."""
+    all_roots_seen: bool = True
+    """Whether there are no others: all namespaces are watched."""
     cautions: tuple[Caution, ...] = ()
     """What the spec asks for in vain."""
 

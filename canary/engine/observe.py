@@ -15,6 +15,7 @@ from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
 from canary.core.configuration import DIGEST, copies_of, is_tracked, look, tracking_key
+from canary.core.mentions import delegate_name
 from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, is_ours, owner_of
 from canary.core.objects import (
     CONFIG_MAP,
@@ -32,6 +33,7 @@ from canary.core.objects import (
     Resource,
     annotations_of,
     labels_of,
+    ref_of,
 )
 from canary.core.revisions import from_object
 from canary.core.routes.choice import choose_route
@@ -118,8 +120,8 @@ def _assemble(
     owner: Owner,
 ) -> Snapshot:
     names = Names(key.namespace, owner.target, owner.apex)
-
     route = choose_route(cluster.list(VIRTUAL_SERVICE, key.namespace), names, owner)
+    at = names.route_ref if route is None else ref_of(VIRTUAL_SERVICE, route)
 
     def workload(ref: Ref) -> Workload | None:
         found = cluster.get(ref)
@@ -144,6 +146,8 @@ def _assemble(
         revisions=_revisions(cluster, key),
         scalers=_scalers(cluster, key),
         neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
+        roots=tuple(cluster.mentioning(VIRTUAL_SERVICE, delegate_name(at.namespace, at.name))),
+        all_roots_seen=cluster.sees(VIRTUAL_SERVICE, ""),
         surroundings=surroundings_of(cluster, names, spec, route) if raw is not None else Surroundings(),
     )
 

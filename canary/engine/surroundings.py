@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from canary.api.canary import CanarySpec
-from canary.core.mentions import MESH, mentions, wanted_gateways, wanted_hosts
+from canary.core.mentions import DELEGATE, MESH, mentions, wanted_gateways, wanted_hosts
 from canary.core.names import ROOT_NAMESPACE, Names, owner_of
 from canary.core.objects import (
     DESTINATION_RULE,
@@ -82,7 +82,13 @@ def _notable(resource: Resource, before: Object | None, after: Object | None) ->
 def _served(cluster: Cluster, resource: Resource, host: str) -> Iterator[CanaryKey]:
     """Yield the Canaries for whose requests a host may be asked."""
     service = service_of(host)
-    if host.startswith("*"):
+    if host.startswith(DELEGATE):
+        namespace, _, name = host.removeprefix(DELEGATE).partition("/")
+        yield from _canaries(cluster, namespace, lambda apex: name == apex)
+        route = cluster.get(Ref(VIRTUAL_SERVICE, namespace, name))
+        if route is not None and (owner := owner_of(route)) is not None:
+            yield owner.key(namespace)
+    elif host.startswith("*"):
         # A rule for a wildcard; those of VirtualServices are looked up by nobody.
         inside = service_of(host.replace("*", "any", 1))
         rule = resource == DESTINATION_RULE

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from canary.core.objects import Object
-
-
-def taken_by(route: Object, headers: Mapping[str, str], labels: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """Return the first http route that takes requests for `/` with these headers and caller labels."""
-    return next((one for one in entries(route) if _takes(one, headers, labels)), None)
+from canary.core.routes.cohorts import join_all
 
 
 def entries(route: Object) -> Iterator[Mapping[str, Any]]:
@@ -19,7 +15,30 @@ def entries(route: Object) -> Iterator[Mapping[str, Any]]:
     yield from (route.get("spec") or {}).get("http") or ()
 
 
-def _takes(entry: Mapping[str, Any], headers: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+def delegated(
+    route: Object, namespace: str, find: Callable[[str, str], Object | None]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the http routes in order, each with the namespace its hosts are read in.
+
+    In the place of one that delegates come those it delegates to, with the conditions of both; none when
+    there is nothing without hosts of that name.
+    """
+    for entry in entries(route):
+        if (delegate := entry.get("delegate")) is None:
+            yield namespace, entry
+            continue
+        place = delegate.get("namespace") or namespace
+        found = find(place, delegate["name"])
+        if found is None or (found.get("spec") or {}).get("hosts"):
+            continue
+        for one in entries(found):
+            match = join_all(entry.get("match") or (), one["match"]) if one.get("match") else entry.get("match")
+            if match or not one.get("match"):
+                yield place, {**entry, **one, "match": match}
+
+
+def takes(entry: Mapping[str, Any], headers: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Return whether an http route takes requests for `/` with these headers and caller labels."""
     conditions = entry.get("match") or ()
     return not conditions or any(_meets(one, headers, labels) for one in conditions)
 

@@ -15,7 +15,17 @@ from canary.sim.driver import Simulation, simulate
 from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
-from canary.sim.scenario import Scenario, initialise, listing_5_1, own_route, release, scaled, serve
+from canary.sim.scenario import (
+    Scenario,
+    delegating,
+    initialise,
+    listing_5_1,
+    own_route,
+    release,
+    root_route,
+    scaled,
+    serve,
+)
 from canary.sim.stage import Stage
 
 QUIET = 330.0
@@ -59,6 +69,8 @@ class Schedule:
     """Whether the user has a VirtualService of their own."""
     scaled: tuple[int, int] | None = None
     """Bounds of an autoscaler on the target."""
+    delegated: bool = False
+    """Whether another VirtualService of the user's, for the host, delegates to the Canary's."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -70,11 +82,17 @@ class Schedule:
         """Return the release the schedule disturbs."""
         canary = listing_5_1(**self.analysis)
         canary["spec"] |= self.spec
-        routes = (own_route(canary),) if self.adopted else ()
+        routes = [own_route(canary)] if self.adopted else []
+        roots = [root_route(canary)] if self.delegated else []
+        if self.delegated:
+            canary = delegating(canary)
+            for route in routes:
+                del route["spec"]["hosts"]
         scaler = None
         if self.scaled:
             canary, scaler = scaled(canary, *self.scaled)
         scenario = Scenario(canary, rps=self.rps, replicas=self.replicas, routes=routes, scaler=scaler, staff=True)
+        scenario.roots = roots
         if self.configured:
             scenario.given = [reading(scenario.workload, "catalog-config")]
             scenario.configuration = [config_map(mode="one")]

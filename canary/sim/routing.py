@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.core.objects import SERVICE, VIRTUAL_SERVICE, Object, Ref
-from canary.sim.matching import entries, taken_by
+from canary.sim.matching import delegated, entries, takes
 from canary.sim.pods import Pod, Pods
 from canary.sim.world import World
 
@@ -87,8 +87,15 @@ def _route_for(world: World, caller: Caller) -> tuple[str, Mapping[str, Any]] | 
         hosts = {_short(host) for host in spec.get("hosts") or ()}
         if caller.host not in hosts or "mesh" not in (spec.get("gateways") or ["mesh"]):
             continue
-        return ref.namespace, taken_by(found, dict(caller.headers), {"app": caller.workload}) or {}
+        handed_on = delegated(found, ref.namespace, lambda place, name: world.find(Ref(VIRTUAL_SERVICE, place, name)))
+        takes = ((place, one) for place, one in handed_on if takes_caller(one, caller))
+        return next(takes, (ref.namespace, {}))
     return None
+
+
+def takes_caller(entry: Mapping[str, Any], caller: Caller) -> bool:
+    """Return whether an http route takes a caller's requests."""
+    return takes(entry, dict(caller.headers), {"app": caller.workload})
 
 
 def _shares(entry: Mapping[str, Any]) -> list[tuple[str, float]]:

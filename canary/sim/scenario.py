@@ -75,6 +75,23 @@ def scaled(canary: Object, low: int, high: int) -> tuple[dict[str, Any], dict[st
     return {**canary, "spec": spec}, scaler
 
 
+def root_route(canary: Object) -> dict[str, Any]:
+    """Return a VirtualService that a user made for the apex's host and that delegates to the apex's own."""
+    apex = canary["spec"]["service"]["name"]
+    http = [
+        {"name": "moved", "match": [{"uri": {"prefix": "/old"}}], "redirect": {"uri": "/items"}},
+        {"name": "shop", "match": [{"uri": {"prefix": "/"}}], "delegate": {"name": apex}},
+    ]
+    route = own_route(canary)
+    return {**route, "metadata": {**route["metadata"], "name": f"{apex}-root"}, "spec": {"hosts": [apex], "http": http}}
+
+
+def delegating(canary: Object) -> dict[str, Any]:
+    """Return a Canary whose route is for delegation."""
+    service = {key: value for key, value in canary["spec"]["service"].items() if key not in ("hosts", "gateways")}
+    return {**canary, "spec": {**canary["spec"], "service": {**service, "delegation": True}}}
+
+
 @dataclass(slots=True)
 class Scenario:
     """Name what is applied and how much is requested."""
@@ -89,6 +106,8 @@ class Scenario:
     """ConfigMaps that the Deployment reads."""
     scaler: Object | None = None
     """A HorizontalPodAutoscaler on the target."""
+    roots: Sequence[Object] = ()
+    """VirtualServices that come once the Canary is initialised, and delegate to its route."""
     staff: bool = False
     """Whether there are callers with the header of the staff, in the mesh."""
 
@@ -165,6 +184,8 @@ async def initialise(sim: Simulation, scenario: Scenario, *, settle: float = SET
         sim.start_controller()
     sim.user.apply(scenario.canary)
     await sim.until_phase("Initialized", 600, ref=scenario.ref)
+    for manifest in scenario.roots:
+        sim.user.apply(manifest)
     await sim.rest(settle)
 
 

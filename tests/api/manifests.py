@@ -99,11 +99,28 @@ def _cookie_cases() -> Iterator[tuple[dict[str, Any], str, str]]:
         yield {at: {"cookieName": "a", field: value}}, f"{at}.{field}", f"{at}.{field} {words}"
 
 
+ABOVE = "they are those of the VirtualService that delegates, remove them here"
+
 # (changes to listing 5.1, field blamed, sentence): what no version accepts.
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({f"{A}.threshold": 0}, f"{A}.threshold", f"{A}.threshold is 0; it must be at least 1"),
     ({f"{A}.stepWeight": 150}, f"{A}.stepWeight", f"{A}.stepWeight is 150; it must be at most 100"),
     ({f"{A}.maxWeight": -1}, f"{A}.maxWeight", f"{A}.maxWeight is -1; it must be at least 0"),
+    (
+        {f"{S}.delegation": True},
+        f"{S}.delegation",
+        f"{S}.delegation is true beside hosts and gateways; {ABOVE}",
+    ),
+    (
+        {f"{S}.delegation": True, f"{S}.hosts": ABSENT},
+        f"{S}.delegation",
+        f"{S}.delegation is true beside gateways; {ABOVE}",
+    ),
+    (
+        {f"{S}.delegation": True, f"{S}.gateways": []},
+        f"{S}.delegation",
+        f"{S}.delegation is true beside hosts; {ABOVE}",
+    ),
     ({f"{S}.port": 70000}, f"{S}.port", f"{S}.port is 70000; it must be at most 65535"),
     (
         {f"{S}.targetPort": 0},
@@ -285,7 +302,6 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
         'spec.promotion.strategy is "InPlace"',
     ),
     ({"spec.metricsServer": "http://p:9090"}, "spec.metricsServer", "spec.metricsServer is not supported"),
-    ({f"{S}.delegation": True}, f"{S}.delegation", f"{S}.delegation is true, which is not supported yet"),
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
     ({f"{S}.trafficDistribution": "PreferClose"}, f"{S}.trafficDistribution", f"{S}.trafficDistribution is"),
@@ -371,6 +387,8 @@ ACCEPTED: list[dict[str, Any]] = [
         {"setWeight": 100},
     ),
     {f"{S}.name": ABSENT, f"{S}.hosts": ABSENT, f"{S}.gateways": ABSENT, f"{S}.targetPort": "http"},
+    {f"{S}.delegation": True, f"{S}.hosts": ABSENT, f"{S}.gateways": []},
+    {f"{S}.delegation": False},
     {f"{S}.gateways": ["istio-system/public"], f"{S}.hosts": ["*"], f"{S}.appProtocol": "grpc"},
     {f"{S}.apex": {}, f"{S}.primary": {"labels": {}}, f"{S}.unmanagedMetadata": {"labels": []}},
     {

@@ -413,6 +413,34 @@ def test_traffic_is_not_sent_to_a_primary_without_its_service() -> None:
     assert names_of(look(given).actions) == ["delete VirtualService catalog"]
 
 
+ROOT = {"metadata": {"name": "shop", "namespace": "web"}, "spec": {"hosts": ["shop.io"]}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [({}, False), ({"roots": [ROOT]}, True), ({"all_roots_seen": False}, True)],
+)
+def test_route_that_others_delegate_to_is_left_to_them(parts: dict[str, Any], kept: bool) -> None:
+    """Without it their requests would have nowhere to go; it leads to the apex and carries no mark of ours."""
+    made = route(0)
+    made["spec"] = {"http": made["spec"]["http"]}
+    world = deleted(idle(target=back(), apex=BARE, route=made, **parts))
+    [left] = [a for a in look(world).actions if a.ref == NAMES.route_ref]
+    if not kept:
+        assert isinstance(left, Delete)
+        return
+    assert isinstance(left, Patch)
+    after = apply_merge_patch(made, left.body)
+    assert after["spec"] == {"http": [{"name": "weighted", "route": [{"destination": {"host": "catalog"}}]}]}
+    assert (after["metadata"]["annotations"], after["metadata"]["labels"]) == ({}, {})
+
+
+def test_route_with_hosts_is_deleted_whoever_delegates() -> None:
+    """Istio never took it for a delegate."""
+    world = deleted(idle(target=back(), apex=BARE, roots=[ROOT]))
+    assert [type(a) for a in look(world).actions if a.ref == NAMES.route_ref] == [Delete]
+
+
 def test_unmarked_route_stays() -> None:
     """A VirtualService that never carried our mark is not written."""
     theirs = route(0)

@@ -19,6 +19,11 @@ CART = "cart.web.svc.cluster.local"
         (VIRTUAL_SERVICE, {"hosts": ["cart", "shop.io"], "gateways": ["mesh", "g"]}, {CART, "shop.io", "web/g"}),
         (VIRTUAL_SERVICE, {"http": [{"route": [{"destination": {"host": "cart"}}]}, {"redirect": {}}]}, {CART}),
         (VIRTUAL_SERVICE, {"tls": [{"route": [{"destination": {"host": "a.b"}}]}], "tcp": [{}]}, {"a.b"}),
+        (
+            VIRTUAL_SERVICE,
+            {"http": [{"delegate": {"name": "a"}}, {"delegate": {"name": "b", "namespace": "x"}}, {"delegate": {}}]},
+            {"delegate:web/a", "delegate:x/b"},
+        ),
         (DESTINATION_RULE, {"host": "cart"}, {CART}),
         (DESTINATION_RULE, {"host": "*.local"}, {"*.local"}),
         (SIDECAR, {"egress": [{"hosts": [f"./{CART}", "istio-system/*"]}]}, {CART, "*"}),

@@ -89,6 +89,17 @@ def test_apex_is_among_the_hosts(hosts: list[str], expected: list[str]) -> None:
     assert make_route(spec(hosts=hosts), NAMES, OWNER_MARK, TO_PRIMARY)["spec"]["hosts"] == expected
 
 
+def test_route_for_delegation_has_neither_hosts_nor_gateways() -> None:
+    """On a new one and on one that had them; and they come back when delegation is taken out of the spec."""
+    asked = spec(delegation=True, hosts=[], gateways=[])
+    made = make_route(asked, NAMES, OWNER_MARK, Routing(10))
+    assert list(made["spec"]) == ["http"]
+    after = rewritten(route(10), Routing(10), asked)
+    assert after["spec"] == made["spec"]
+    assert rewritten(after, Routing(10), spec())["spec"] == route(10)["spec"]
+    assert rewritten(after, TO_PRIMARY, None)["spec"].keys() == {"http"}
+
+
 def test_route_carries_what_the_spec_names() -> None:
     """Every route field of the spec reaches the route, on a new one and on one that is there."""
     wanted = spec(**CARRIED)

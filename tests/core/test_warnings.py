@@ -13,10 +13,25 @@ from canary.core.advance.readiness import IN_PLACE
 from canary.core.decide import decide
 from canary.core.names import OWNER, ROOT_NAMESPACE
 from canary.core.objects import Object
+from canary.core.routes.istio import make_route
+from canary.core.routes.routing import TO_PRIMARY
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.view import View
 from canary.core.warnings import WARNINGS, find_warnings
-from tests.builders import NOW, NS, OWNER_MARK, apex, at, deployment, idle, new_status, service, template, untouched
+from tests.builders import (
+    NAMES,
+    NOW,
+    NS,
+    OWNER_MARK,
+    apex,
+    at,
+    deployment,
+    idle,
+    new_status,
+    service,
+    template,
+    untouched,
+)
 
 FQDN = f"catalog.{NS}.svc.cluster.local"
 S, A = "spec.service", "spec.analysis"
@@ -56,6 +71,24 @@ def adopted(changes: dict[str, Any] | None = None, **fields: Any) -> Snapshot:
     spec = {"hosts": ["catalog"], "gateways": ["mesh"], "http": http}
     metadata = {"name": "shop", "namespace": NS, "resourceVersion": "50", "annotations": {OWNER: OWNER_MARK.to_text()}}
     return replace(idle(changes=changes), route={"kind": "VirtualService", "metadata": metadata, "spec": spec})
+
+
+DELEGATION = {f"{S}.delegation": True, f"{S}.hosts": [], f"{S}.gateways": []}
+
+
+def root(name: str, **spec: Any) -> Object:
+    """Return a VirtualService of another namespace that delegates to the Canary's."""
+    http = [{"delegate": {"name": "catalog", "namespace": NS}}]
+    return istio(name, **{"hosts": ["shop.io"], "gateways": ["mesh", "edge/public"], "http": http, **spec})
+
+
+def delegated(*roots: Object, **parts: Any) -> Snapshot:
+    """Return a world whose route has no hosts and those that delegate to it, with things around them."""
+    world = idle(changes=DELEGATION)
+    assert world.spec is not None
+    made = make_route(world.spec, NAMES, OWNER_MARK, TO_PRIMARY)
+    made["metadata"] |= {"uid": "uid-route", "resourceVersion": "50"}
+    return replace(world, route=made, roots=roots, surroundings=Surroundings(**parts))
 
 
 def port(**fields: Any) -> Snapshot:
@@ -159,6 +192,34 @@ FOUND: list[tuple[Snapshot, str, str]] = [
         ),
         "SidecarHidesHost",
         "Sidecar web/w lists egress hosts without",
+    ),
+    (
+        replace(around(), roots=[root("shop"), root("edge")]),
+        "DelegateHasHosts",
+        f"VirtualServices web/shop and web/edge delegate to VirtualService {NS}/catalog, which has hosts: Istio leaves "
+        "that out, its requests have nowhere to go; set spec.service.delegation to true, without hosts and gateways",
+    ),
+    (replace(adopted(), roots=[root("edge")]), "DelegateHasHosts", f"to VirtualService {NS}/shop, which has hosts:"),
+    (
+        delegated(),
+        "NotDelegatedTo",
+        "VirtualService catalog has no hosts and no other one delegates to it: no request is split or reaches the "
+        f"canary; delegate to name catalog, namespace {NS}, in an http route of the VirtualService that has the hosts",
+    ),
+    (
+        delegated(root("shop"), routes=[istio("side", NS, hosts=["catalog"], http=going_to("catalog"))]),
+        "RouteBypassed",
+        f"none of them is split or reaches the canary; let it delegate to VirtualService {NS}/catalog instead",
+    ),
+    (
+        delegated(root("shop", hosts=[FQDN]), sidecars=[istio("default", NS, egress=[{"hosts": ["other/*"]}])]),
+        "SidecarHidesHost",
+        f"Sidecar {NS}/default lists egress hosts without",
+    ),
+    (
+        adopted({**DELEGATION, f"{S}.timeout": "5s"}),
+        "RouteFieldsUnused",
+        "spec.service.timeout and spec.service.delegation are not used, since VirtualService shop is yours",
     ),
     (
         around({f"{S}.trafficPolicy": PLAIN}, authentications=[strict()]),
@@ -287,6 +348,9 @@ NOT_FOUND: list[Snapshot] = [
     idle(changes={f"{S}.timeout": "0s", f"{S}.retries": {"attempts": 3, "perTryTimeout": "2s"}}),
     idle(changes={f"{S}.timeout": "1s", f"{S}.retries": {"attempts": 3}}),
     adopted(),
+    delegated(root("shop"), routes=[root("shop"), root("here", hosts=[FQDN])]),
+    replace(delegated(), all_roots_seen=False),
+    delegated(root("shop"), sidecars=[istio("default", NS, egress=[{"hosts": ["other/*"]}])]),
 ]
 
 

@@ -55,6 +55,11 @@ def to(host: str, **more: Any) -> Object:
     return made("r", hosts=["shop.io"], http=[{"route": [{"destination": {"host": host}}]}], **more)
 
 
+def delegating(namespace: str) -> Object:
+    """Return a VirtualService of another namespace that delegates to one."""
+    return made("r", hosts=["shop.io"], http=[{"delegate": {"name": "catalog", "namespace": namespace}}])
+
+
 RULE = made("x", host=FQDN)
 EGRESS = made("x", egress=[{"hosts": [f"*/{FQDN}"]}])
 ENTRY = made("vm", NS, labels={"a": "b"}, address="10.0.0.1")
@@ -79,6 +84,8 @@ ENTRY = made("vm", NS, labels={"a": "b"}, address="10.0.0.1")
         pytest.param(VIRTUAL_SERVICE, to(FQDN), to("cart"), MINE, id="route that leaves the apex"),
         pytest.param(VIRTUAL_SERVICE, to(FQDN), {**to(FQDN), "status": {"x": 1}}, NOBODY, id="status of a route"),
         pytest.param(VIRTUAL_SERVICE, None, to("catalog"), NOBODY, id="route to another catalog"),
+        pytest.param(VIRTUAL_SERVICE, None, delegating(NS), MINE, id="route that delegates to the apex's own"),
+        pytest.param(VIRTUAL_SERVICE, None, delegating("web"), NOBODY, id="route that delegates to another one"),
         pytest.param(DESTINATION_RULE, None, RULE, MINE, id="rule for the apex"),
         pytest.param(
             DESTINATION_RULE, None, made("x", host=f"*.{NS}.svc.cluster.local"), MINE, id="rule for all of it"
@@ -134,6 +141,32 @@ def test_surroundings_are_found_wherever_they_are() -> None:
     assert (around.rules, around.sidecars) == ((wide, RULE), (mesh, EGRESS))
     assert (list(around.entries), around.authentications) == ([ENTRY], (policy,))
     assert around.absent_gateways == ()
+
+
+def test_routes_that_delegate_are_found_wherever_they_are() -> None:
+    """Also for a Canary that is gone; whether there may be others is told by what is watched."""
+    found = cluster((VIRTUAL_SERVICE, delegating(NS)), (VIRTUAL_SERVICE, {**delegating("web"), **made("other")}))
+    del found.objects[KEY.ref]
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert (seen.roots, seen.all_roots_seen) == ((delegating(NS),), True)
+    found.unseen = {""}
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert not seen.all_roots_seen
+
+
+def test_route_that_delegates_to_the_apexs_own_is_not_adopted() -> None:
+    """Whatever else it routes, the one it delegates to is shared out."""
+    found = cluster()
+    del found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")]
+    root = delegating(NS)
+    http = [{"route": [{"destination": {"host": "catalog"}}]}, *root["spec"]["http"]]
+    theirs = made("root", NS, hosts=["catalog"], http=http)
+    found.objects[Ref(VIRTUAL_SERVICE, NS, "root")] = theirs
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert (seen.route, seen.roots) == (None, (theirs,))
 
 
 def test_only_a_gateway_that_would_be_seen_is_missed() -> None:

@@ -211,11 +211,16 @@ def autoscaled(
 
 @st.composite
 def strategies(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]]) -> Schedule:
-    """Draw a release by any strategy, on a route of the user's or on one of ours, and what happens in it."""
+    """Draw a release by any strategy, on a route of the user's or on one of ours, and what happens in it.
+
+    The route may be one for delegation.
+    """
     schedule = draw(schedules(actions))
     plan, spec = draw(st.sampled_from(PLANS))
     no_plan = {"stepWeight": None, "maxWeight": None}
-    return replace(schedule, analysis={**schedule.analysis, **no_plan, **plan}, spec=spec, adopted=draw(st.booleans()))
+    analysis = {**schedule.analysis, **no_plan, **plan}
+    routes = {"adopted": draw(st.booleans()), "delegated": draw(st.booleans())}
+    return replace(schedule, analysis=analysis, spec=spec, **routes)
 
 
 @st.composite

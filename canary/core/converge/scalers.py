@@ -81,3 +81,15 @@ def _wanted_for_canary(view: View) -> Object | None:
 def _like(view: View, scaler: Scaler) -> Object:
     snapshot, high = view.snapshot, view.bounds(scaler)[1]
     return scaler.for_canary(snapshot.names, snapshot.owner, view.size, high)
+
+
+def own_scalers_gone(view: View) -> tuple[Action, ...]:
+    """Return the deletes of the canary's own autoscaler in a give-back."""
+    own = view.snapshot.own_scalers
+    return tuple(Delete(s.ref, s.raw["metadata"]["uid"], s.version, "give back: canary's autoscaler") for s in own)
+
+
+def scalers_given_back(view: View) -> tuple[Action, ...]:
+    """Return the writes that leave the user's autoscalers as they were."""
+    held, names = view.snapshot.held_scalers, view.snapshot.names
+    return tuple(Patch(s.ref, s.given_back(names), s.version, f"give back: {s}") for s in held)

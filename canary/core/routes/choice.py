@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from canary.core.mentions import delegate_name, delegates
 from canary.core.names import OWNER, Names, Owner, owner_of
 from canary.core.objects import Object, annotations_of
 from canary.core.routes.entries import find_conflict, touched
@@ -15,7 +16,8 @@ from canary.core.routes.split import read_parts
 def choose_route(routes: Sequence[Object], names: Names, owner: Owner) -> Object | None:
     """Return the VirtualService of a Canary: the one that names it, else the apex's own, else one for its host.
 
-    None when there is none yet, or none leads to the apex.
+    None when there is none yet, or none leads to the apex.  One that delegates to the apex's own is not
+    the Canary's, whatever else it routes.
     """
     for ours in (_is_marked, _is_apex, _routes_apex):
         found = next((route for route in routes if ours(route, names, owner)), None)
@@ -63,4 +65,5 @@ def _is_apex(route: Object, names: Names, owner: Owner) -> bool:
 
 def _routes_apex(route: Object, names: Names, owner: Owner) -> bool:
     entries = (route.get("spec") or {}).get("http") or []
-    return not is_marked(route) and routes_host(route, names) and bool(touched(entries, names))
+    root = delegate_name(names.namespace, names.apex) in delegates(route)
+    return not root and not is_marked(route) and routes_host(route, names) and bool(touched(entries, names))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from canary.api.canary import CanarySpec
@@ -29,6 +29,7 @@ from canary.core.routes.split import gathered, leads_to_us, read_parts, share_of
 
 ROUTE_NAME = "weighted"
 """Name of the generated http route; access logs and traces show it (R-OBS-3)."""
+_ADDRESS = ("hosts", "gateways")
 
 
 def make_route(spec: CanarySpec, names: Names, owner: Owner, routing: Routing) -> dict[str, Any]:
@@ -61,7 +62,8 @@ def rewrite_route(
     body = dict(route.get("spec") or {})
     http = list(body.get("http") or [])
     if is_ours(route):
-        body |= _addressed(spec) if spec is not None else {}
+        if spec is not None:
+            body = {name: value for name, value in body.items() if name not in _ADDRESS} | _addressed(spec)
         body["http"] = _our_entries(http, spec, names, routing, annotations)
     else:
         body["http"], memory = rewrite(http, names, routing, _remembered(annotations))
@@ -161,7 +163,19 @@ def _generated(names: Names, managed: Mapping[str, Any]) -> Entry:
 
 
 def _addressed(spec: CanarySpec) -> dict[str, Any]:
-    return {"hosts": list(spec.hosts), "gateways": list(spec.service.route_gateways)}
+    return dict(zip(_ADDRESS, map(list, (spec.hosts, spec.service.route_gateways)), strict=True)) if spec.hosts else {}
+
+
+def planned_entries(
+    route: Object | None, spec: CanarySpec | None, names: Names, plan: Sequence[Routing]
+) -> Iterator[Entry]:
+    """Yield the http routes that lead to the two sides under the routings of a plan, many of them alike."""
+    written: list[Entry] = [_generated(names, route_fields(spec))] if spec is not None else []
+    if route is not None and not is_ours(route):
+        written = list((route.get("spec") or {}).get("http") or [])
+    for routing in plan:
+        entries, _ = rewrite(written, names, routing, ())
+        yield from (one for one in entries if is_added(one) or is_touched(one, names))
 
 
 def route_fields(spec: CanarySpec) -> dict[str, Any]:

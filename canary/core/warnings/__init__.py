@@ -9,7 +9,14 @@ from canary.core.view import View
 from canary.core.warnings.injection import namespace_not_injected, pods_without_sidecar
 from canary.core.warnings.plan import nothing_to_judge, retries_outlast_timeout, route_fields_unused
 from canary.core.warnings.policies import port_unprefixed, rule_elsewhere, tls_disabled
-from canary.core.warnings.routes import gateway_missing, host_routed_twice, route_bypassed, sidecar_hides_host
+from canary.core.warnings.routes import (
+    delegate_has_hosts,
+    gateway_missing,
+    host_routed_twice,
+    not_delegated_to,
+    route_bypassed,
+    sidecar_hides_host,
+)
 
 Finder = Callable[[View], Caution | None]
 
@@ -17,6 +24,8 @@ WARNINGS: tuple[Finder, ...] = (
     namespace_not_injected,
     pods_without_sidecar,
     gateway_missing,
+    delegate_has_hosts,
+    not_delegated_to,
     host_routed_twice,
     route_bypassed,
     sidecar_hides_host,

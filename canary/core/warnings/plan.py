@@ -64,6 +64,8 @@ def route_fields_unused(view: View) -> Caution | None:
     written = "gateways" in spec.service.model_fields_set
     if written and not asked <= route_gateways(route):
         unused.append("gateways")
+    if spec.service.delegation and route_hosts(route):
+        unused.append("delegation")
     if not unused:
         return None
     name = route["metadata"]["name"]

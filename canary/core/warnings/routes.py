@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from canary.api.warnings import Caution
-from canary.core.mentions import destinations, route_gateways, route_hosts, wanted_gateways, wanted_hosts
+from canary.core.mentions import (
+    MESH,
+    destinations,
+    is_delegate,
+    route_gateways,
+    route_hosts,
+    wanted_gateways,
+    wanted_hosts,
+)
 from canary.core.names import ROOT_NAMESPACE, is_ours
 from canary.core.objects import VIRTUAL_SERVICE, Object, ref_of
 from canary.core.routes.choice import routes_host
@@ -50,8 +60,44 @@ def route_bypassed(view: View) -> Caution | None:
     return Caution(
         "RouteBypassed",
         f"{named(found, VIRTUAL_SERVICE.kind)} at gateway {listed(gateways)} {_verb(found, 'send')} requests straight "
-        f"to Service {names.apex}: none of them is split or reaches the canary; give {_place(view, 'gateways')} and "
-        f"{_place(view, 'hosts')} its gateway and hosts, and take the route out of it",
+        f"to Service {names.apex}: none of them is split or reaches the canary; {_instead(view)}",
+    )
+
+
+def _instead(view: View) -> str:
+    """Return what leads requests to the route that pass it by now."""
+    ref = view.snapshot.route_ref
+    if _is_delegate(view):
+        return f"let it delegate to VirtualService {ref.namespace}/{ref.name} instead"
+    hosts, gateways = _place(view, "hosts"), _place(view, "gateways")
+    return f"give {gateways} and {hosts} its gateway and hosts, and take the route out of it"
+
+
+def not_delegated_to(view: View) -> Caution | None:
+    """Find a route without hosts that nobody delegates to, so that no request follows it."""
+    snapshot, ref = view.snapshot, view.snapshot.route_ref
+    if not _is_delegate(view) or snapshot.roots or not snapshot.all_roots_seen:
+        return None
+    return Caution(
+        "NotDelegatedTo",
+        f"VirtualService {ref.name} has no hosts and no other one delegates to it: no request is split or reaches the "
+        f"canary; delegate to name {ref.name}, namespace {ref.namespace}, in an http route of the VirtualService that "
+        "has the hosts",
+    )
+
+
+def delegate_has_hosts(view: View) -> Caution | None:
+    """Find VirtualServices that delegate to a route with hosts, which Istio leaves out."""
+    roots = view.snapshot.roots
+    if _is_delegate(view) or not roots:
+        return None
+    route, ref = view.snapshot.route, view.snapshot.route_ref
+    ours = route is None or is_ours(route)
+    cure = "set spec.service.delegation to true, without hosts and gateways" if ours else "take its hosts out of it"
+    return Caution(
+        "DelegateHasHosts",
+        f"{named(roots, VIRTUAL_SERVICE.kind)} {_verb(roots, 'delegate')} to VirtualService "
+        f"{ref.namespace}/{ref.name}, which has hosts: Istio leaves that out, its requests have nowhere to go; {cure}",
     )
 
 
@@ -61,6 +107,8 @@ def sidecar_hides_host(view: View) -> Caution | None:
     Of a host that a Sidecar lists Istio adds the destinations of its route by itself.
     """
     hosts = qualified_hosts(view.snapshot.names)
+    if _is_delegate(view) and not any(_is_for(one, hosts["apex"]) for one in view.snapshot.roots):
+        return None
     found = [one for one in view.snapshot.surroundings.sidecars if _hides(one, view)]
     if not found:
         return None
@@ -82,11 +130,22 @@ def _place(view: View, field: str) -> str:
 
 def _others(view: View) -> list[Object]:
     """Return the VirtualServices beside the Canary's own, but those that are an obstacle."""
-    ours, names = view.snapshot.route_ref, view.snapshot.names
+    ours, names, hostless = view.snapshot.route_ref, view.snapshot.names, _is_delegate(view)
     found = ((ref_of(VIRTUAL_SERVICE, one), one) for one in view.snapshot.surroundings.routes)
     return [
-        one for ref, one in found if ref != ours and not (ref.namespace == names.namespace and routes_host(one, names))
+        one
+        for ref, one in found
+        if ref != ours and (hostless or ref.namespace != names.namespace or not routes_host(one, names))
     ]
+
+
+def _is_delegate(view: View) -> bool:
+    return is_delegate(view.snapshot.route, view.snapshot.spec)
+
+
+def _is_for(route: Object, host: str) -> bool:
+    """Return whether a VirtualService is asked for a host by sidecars."""
+    return host in route_hosts(route) and MESH in route_gateways(route)
 
 
 def _competes(route: Object, view: View) -> bool:
@@ -131,5 +190,5 @@ def _takes_in(entry: str, host: str, namespace: str, callers: str) -> bool:
     return there and (pattern in ("*", host) or (pattern.startswith("*.") and host.endswith(pattern[1:])))
 
 
-def _verb(found: list[Object], verb: str) -> str:
+def _verb(found: Sequence[Object], verb: str) -> str:
     return verb if len(found) > 1 else f"{verb}s"
