@@ -198,3 +198,25 @@ def see_the_neighbour(release: Release, neighbour: str) -> None:
     assert f"the policy of DestinationRule {neighbour}/limits, for host {host}, does not hold for requests" in said
     release.testbed.kubectl("-n", neighbour, "delete", "virtualservice/shop", "destinationrule/limits")
     wait_ready(release, "Served")
+
+
+def test_port_without_requests_keeps_the_canary_waiting(release: Release) -> None:
+    """Istio shares out nothing by a port named for TCP: nothing is touched until the name is corrected."""
+    release.bring_up(release.deployment("v1"), unprefixed_service("tcp-web"))
+    split = istio("VirtualService", "answer", hosts=["catalog"], http=[{"directResponse": {"status": 418}}])
+    release.apply(split)
+    client = release.testbed.pods.first(release.namespace, "app=client")
+    asked = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://catalog/items")
+
+    def status() -> str:
+        return release.testbed.pods.run(release.namespace, client, *asked, check=False)
+
+    wait_until(lambda: status() == "200", LONG, status)
+    release.kubectl("delete", "virtualservice", "answer")
+    release.apply(release.canary())
+    wait_ready(release, "PortOpaque", lambda told: "port 80 of Service catalog has name tcp-web" in told)
+    assert release.find("deployment", "catalog-primary") is None
+    release.apply(unprefixed_service("http-web"), split)
+    wait_until(lambda: status() == "418", LONG, status)
+    release.kubectl("delete", "virtualservice", "answer")
+    release.wait_for("Initialized", within=LONG)

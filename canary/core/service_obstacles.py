@@ -1,10 +1,12 @@
-"""Obstacles about what Services select: pods and machines that are not the release's."""
+"""Obstacles about Services: ports that cannot be shared out, pods and machines that are not the release's."""
 
 from __future__ import annotations
 
+from canary.api.service import Service
 from canary.core.names import ALLOW_CANARY, ROLE_LABEL, is_ours
 from canary.core.objects import Object, annotations_of, labels_of
 from canary.core.obstacle import Obstacle
+from canary.core.protocols import opaque_protocol
 from canary.core.view import View
 
 
@@ -52,6 +54,24 @@ def apex_unusable(view: View) -> Obstacle | None:
     return None
 
 
+def port_opaque(view: View) -> Obstacle | None:
+    """Find a port in which Istio sees no requests, beside a plan that shares them out or asks for their metrics."""
+    spec = view.snapshot.spec
+    shared = any(step.routing.weights.exposes for step in view.plan.steps)
+    if spec is None or not (shared or view.checks):
+        return None
+    for port in _ports(view.snapshot.apex, spec.service):
+        if port.get("port") == spec.service.port and (protocol := opaque_protocol(port)):
+            field = "appProtocol" if port.get("appProtocol") else "name"
+            return Obstacle(
+                "PortOpaque",
+                f"port {port['port']} of Service {view.snapshot.names.apex} has {field} {port[field]}: Istio takes it "
+                f"for {protocol}, in which it sees no requests to share out or to count; give it a protocol such as "
+                "http or grpc if that is what it carries, else plan iterations without match, mirror and metrics",
+            )
+    return None
+
+
 def workload_entry_selected(view: View) -> Obstacle | None:
     """Find machines behind the user's apex Service, which our role in its selector would take out (R-VM-1)."""
     apex = view.snapshot.apex
@@ -67,6 +87,13 @@ def workload_entry_selected(view: View) -> Obstacle | None:
                 "it; take the labels off that entry, or give the Service another selector",
             )
     return None
+
+
+def _ports(apex: Object | None, wanted: Service) -> list[Object]:
+    """Return the ports of the user's apex Service, or the one of ours."""
+    if apex is not None and not is_ours(apex):
+        return list((apex.get("spec") or {}).get("ports") or ())
+    return [{"port": wanted.port, "name": wanted.port_name, "appProtocol": wanted.app_protocol}]
 
 
 def _users_selector(service: Object) -> dict[str, str]:

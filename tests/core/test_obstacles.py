@@ -71,9 +71,12 @@ def stray(allow: str = "", **selector: str) -> Object:
     return made
 
 
-def users_apex(app: str, port: int) -> Object:
+def users_apex(app: str, port: int, **fields: str) -> Object:
     """Return a user's apex Service over other pods or with another port."""
-    return {**apex(adopted=False), "spec": {"selector": {"app": app}, "ports": [{"name": "http", "port": port}]}}
+    return {
+        **apex(adopted=False),
+        "spec": {"selector": {"app": app}, "ports": [{"name": "http", "port": port, **fields}]},
+    }
 
 
 def machine(**labels: str) -> Change:
@@ -98,6 +101,12 @@ ANY_TIME: list[tuple[Change, str, str]] = [
     (having(target=deployment(pod=AMBIENT)), "AmbientMode", "pods of Deployment catalog are in ambient mode"),
     (beside(routes=[HOST]), "HostTaken", "VirtualService theirs routes host catalog too"),
     (having(scalers=(scaler(),)), "AutoscalerPresent", "sizes scales Deployment catalog; name it"),
+    (
+        having(apex=users_apex("catalog", 80, name="tcp-web")),
+        "PortOpaque",
+        "port 80 of Service catalog has name tcp-web: Istio takes it for tcp, in which it sees no requests",
+    ),
+    (having(apex=users_apex("catalog", 80, appProtocol="HTTPS")), "PortOpaque", "has appProtocol HTTPS: Istio takes"),
     (machine(), "WorkloadEntrySelected", "Service catalog selects WorkloadEntry vm-1, which a release would take out"),
     (beside(services=[stray()]), "ForeignService", 'annotate it canary.delivery/allow-canary: "true"'),
     (
@@ -246,3 +255,31 @@ def test_foreign_primary_of_an_initialised_canary_is_not_touched() -> None:
     ready = new_status(world, decision).condition("Ready")
     assert ready is not None
     assert ready.reason == "NameTaken"
+
+
+@pytest.mark.parametrize("name", ["tcp", "tls-shop", "https", "mysql-db"])
+def test_port_of_the_spec_is_read_as_istio_reads_it(name: str) -> None:
+    """The Service that we would make is told as one of the user's is."""
+    world = replace(untouched({"spec.service.portName": name}), apex=None)
+    ready = new_status(world, decide(world, (), NOW)).condition("Ready")
+    assert ready is not None
+    assert ready.message.startswith(f"port 80 of Service catalog has name {name}: Istio takes it for")
+
+
+A = "spec.analysis"
+ALONE = {f"{A}.stepWeight": None, f"{A}.maxWeight": 0, f"{A}.iterations": 3, f"{A}.metrics": []}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec.service.portName": "tcp-shop", "spec.service.appProtocol": "http"},
+        {"spec.service.portName": "grpc-web-shop"},
+        {"spec.service.portName": "shop-tcp"},
+        {"spec.service.portName": "tcp-shop", **ALONE},
+        {"spec.service.portName": "tcp-shop", "spec.skipAnalysis": True},
+    ],
+)
+def test_port_is_no_obstacle_when_requests_are_seen_or_not_asked_for(changes: dict[str, Any]) -> None:
+    """A Service moves as a whole whatever its protocol."""
+    assert decide(replace(untouched(changes), apex=None), (), NOW).actions != ()

@@ -9,7 +9,7 @@ from canary.sim.driver import Simulation, simulate
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.scenario import Scenario, initialise, release
 from canary.sim.user import ref_of_manifest
-from tests.sim.stories import NAMESPACE, V2, condition, harmed, ours, quick, steps
+from tests.sim.stories import NAMESPACE, V2, condition, harmed, ours, quick, steps, weights
 
 NETWORKING = "networking.istio.io/v1beta1"
 SPLIT = [("Progressing", 0), ("Progressing", 25), ("Progressing", 50), ("Promoting", 0), ("Finalising", 0)]
@@ -103,3 +103,25 @@ def test_route_past_the_split_comes_and_goes_in_mid_run_with_one_write_each() ->
         ]
 
     simulate(story)
+
+
+def test_port_without_requests_starts_no_run_until_it_is_renamed() -> None:
+    """A port renamed for TCP leaves production as it is; the change of the target waits for the right name."""
+    story_of = quick()
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, story_of)
+        front = story_of.objects[1]
+        sim.user.apply(
+            {**front, "spec": {**front["spec"], "ports": [{**front["spec"]["ports"][0], "name": "tcp-web"}]}}
+        )
+        await sim.rest(5)
+        sim.user.apply(story_of.revised(V2))
+        await sim.rest(60)
+        assert condition(sim, "Ready")["reason"] == "PortOpaque"
+        assert (weights(sim), sim.status()["phase"]) == ((100, 0), "Initialized")
+        sim.user.apply(front)
+        await sim.until_phase("Succeeded", 300)
+        assert harmed(sim) == 0
+
+    simulate(story, seed=5)
