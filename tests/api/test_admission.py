@@ -57,6 +57,16 @@ def test_admission_says_what_is_not_supported_yet(changes: dict[str, Any], field
         ({A: ABSENT}, A, f"{A} is required"),
         ({f"{S}.port": ABSENT}, f"{S}.port", f"{S}.port is required"),
         ({f"{M}.0.name": ""}, f"{M}[0].name", f"{M}[].name is empty; it must be given"),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": ""}},
+            f"{A}.sessionAffinity.cookieName",
+            f"{A}.sessionAffinity.cookieName is empty; it must be given",
+        ),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": "a", "sameSite": "none"}},
+            f"{A}.sessionAffinity.sameSite",
+            f'{A}.sessionAffinity.sameSite is "none"; supported values: "", "Strict", "Lax", "None"',
+        ),
         ({"spec": ABSENT}, "spec", "spec is required"),
         (
             {f"{A}.onNoData": "Wait"},
