@@ -21,6 +21,8 @@ from canary.sim.world import Change
 RUNNING = ("Waiting", "Progressing", "WaitingPromotion", "Promoting", "Finalising")
 ROLES: tuple[Role, Role] = ("primary", "canary")
 IDLE = ("Initialized", "Succeeded", "Failed")
+OUTRUN = 1.0
+"""Seconds in which a controller may still write what it decided before another one began a run."""
 CONTESTED_AFTER = 3
 """Times the same field is undone until it counts as contested (release.md section 8)."""
 NEVER = float("-inf")
@@ -226,6 +228,10 @@ class Memory:
             if not before:
                 # Made from what production runs.
                 scene.dataplane.stable.add(scene.version_of(change.after))
+
+    def outrun(self, now: float) -> bool:
+        """Return whether another controller may have begun a run that the writer of a change did not know of."""
+        return now < self.crowded_until and self.row == ("Progressing", 0) and now - self.row_since <= OUTRUN
 
     def look_at_pointers(self, scene: Scene, now: float) -> None:
         """Note since when each Deployment is free of traffic by the routes."""

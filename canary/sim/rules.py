@@ -104,8 +104,8 @@ def shrunk_with_traffic(scene: Scene, memory: Memory, change: Change) -> str | N
         # Bare labels that go, as with an apex Service deleted by hand, take no callers from where they are.
         since = memory.unnamed.get(change.ref, NEVER)
     if since is None:
-        resized = not rolls(change) and change.after is not None
-        if resized and scene.phase in IDLE and change.ref == scene.names.workload("primary"):
+        resized = not rolls(change) and change.after is not None and change.ref == scene.names.workload("primary")
+        if resized and (scene.phase in IDLE or memory.outrun(change.at)):
             return None  # Idle: the wish was lowered.
         return f"{change.ref.name} lost pods while routes point at it"
     if change.at - since < scene.drain - 1e-6:
@@ -152,7 +152,8 @@ def primary_below_its_size(scene: Scene, memory: Memory, change: Change) -> str 
     if change.ref != scene.names.workload("primary") or scene.phase not in RUNNING or scene.canary is None:
         return None
     replicas = change.after["spec"]["replicas"] if change.after else 0
-    if replicas < memory.size and change.before and change.before["spec"]["replicas"] > replicas:
+    shrinks = change.before is not None and change.before["spec"]["replicas"] > replicas
+    if shrinks and replicas < memory.size and not memory.outrun(change.at):
         return f"the primary was shrunk to {replicas} of {memory.size} during a run"
     return None
 

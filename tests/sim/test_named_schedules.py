@@ -20,6 +20,17 @@ def schedule(*entries: tuple[float, str, dict[str, Any]], **fields: Any) -> Sche
 
 
 NAMED = {
+    # One controller lowered the wish of an idle Canary while the other began a run: blamed on the first.
+    "wish_lowered_by_one_controller_as_another_begins_a_run": schedule(
+        (0.0, "selector", {"role": "primary"}),
+        (52.8, "scale", {"role": "target", "replicas": 1}),
+        (74.4, "another_controller", {"lasts": 29.9}),
+        (74.5, "restart", {}),
+        seed=0,
+        replicas=4,
+        rps=4.0,
+        analysis={"interval": "20s", "drainSeconds": 5, "threshold": 1, "stepWeight": 50},
+    ),
     # A write on the primary's settings made it count as not whole, and its share went to the canary and back.
     "drain_edited_on_the_way_back_leaves_the_shares": schedule(
         (40.8, "analysis", {"stepWeight": 10, "drainSeconds": 2}),
