@@ -15,6 +15,7 @@ from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
 LONG = timedelta(seconds=60)
+SOON = timedelta(seconds=2)
 FILES = "/run/catalog"
 BINARY = base64.b64encode(bytes(range(256))).decode()
 
@@ -65,7 +66,7 @@ def copies(release: Release, kind: str = "configmaps") -> list[str]:
 
 
 def test_edit_is_released_and_promoted(release: Release) -> None:
-    """Pods of canary and primary really read the copy, and nobody notices."""
+    """Pods of canary and primary really read the copy, a run begins within two seconds, and nobody notices."""
     set_up(release)
     first = f"catalog-config-{release.status['revision']['primary']}"
     assert read_by(release, "catalog-primary") == (first, first)
@@ -73,7 +74,7 @@ def test_edit_is_released_and_promoted(release: Release) -> None:
     with release.load() as (mesh, plain):
         since = datetime.now(UTC)
         release.apply(config_map("v2"))
-        release.wait_for("Progressing")
+        release.wait_for("Progressing", within=SOON)
         release.wait_for("Progressing", 25)
         assert read_by(release, "catalog-primary") == (first, first)
         release.wait_for("Succeeded", within=LONG)
@@ -145,7 +146,7 @@ def test_secret_is_pinned_when_it_is_allowed(with_secrets: Release) -> None:
     release.wait_for("Initialized")
     with release.load() as loads:
         release.apply(secret("v2"))
-        release.wait_for("Progressing")
+        release.wait_for("Progressing", within=SOON)
         release.wait_for("Succeeded", within=LONG)
     assert_none_failed(*loads)
     volume = release.get("deployment", "catalog-primary")["spec"]["template"]["spec"]["volumes"][0]
