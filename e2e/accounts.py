@@ -26,6 +26,7 @@ RIGHTS: tuple[tuple[str, list[str], list[str]], ...] = (
     ("networking.istio.io", ["destinationrules"], EVERYTHING),
     ("", ["configmaps"], [*READING, "create", "delete"]),
     ("", ["pods"], ["list"]),
+    ("discovery.k8s.io", ["endpointslices"], READING),
     ("autoscaling", ["horizontalpodautoscalers"], EVERYTHING),
     ("keda.sh", ["scaledobjects"], EVERYTHING),
 )

@@ -8,6 +8,7 @@ import pytest
 from e2e.release import CANARY, Release, manifests, summary, weights_of
 from e2e.testbed.load import Load
 from e2e.testbed.waiting import wait_until
+from e2e.timeline import assert_capacity_precedes_weight, moments
 
 LONG = timedelta(seconds=60)
 A_WHILE = timedelta(seconds=2)
@@ -51,6 +52,7 @@ def test_live_service_is_taken_over_without_a_failed_request_or_a_restart(releas
     assert len(restarts) == 2, restarts
     assert set(restarts.values()) == {0}, restarts
     expect_order(release, since)
+    assert_capacity_precedes_weight(moments(release.recorder, since), size=2)
     primary = release.get("deployment", "catalog-primary")
     assert primary["metadata"]["generation"] == 1
     assert release.weights == (100, 0)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from e2e.recorder import Recorder
+from canary.core.endpoints import SERVICE_NAME, count_ready
+from e2e.recorder import Recorder, Seen
 from e2e.release import Release, weights_of
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load
@@ -14,12 +15,12 @@ from e2e.testbed.waiting import wait_until
 
 ROLE = "canary.delivery/role"
 REVISION = "canary.delivery/revision"
-FOLLOWED = ("deployments", "services", "virtualservices")
+FOLLOWED = ("deployments", "services", "virtualservices", "endpointslices")
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The world after one change: routes, apex Service and Deployments as they stood then."""
+    """The world after one change: routes, apex Service, Deployments and endpoints as they stood then."""
 
     version: int
     at: datetime
@@ -27,10 +28,15 @@ class Moment:
     weights: tuple[int, int] | None
     apex_role: str | None
     deployments: Mapping[str, Object]
+    slices: Mapping[str, Object]
 
     def ready(self, name: str) -> int:
         """Return how many ready pods a Deployment had."""
         return count(self.deployments.get(name), "readyReplicas")
+
+    def reached(self, name: str) -> int:
+        """Return how many ready pods a Service led to."""
+        return count_ready(s for s in self.slices.values() if s["metadata"]["labels"][SERVICE_NAME] == name)
 
     def template(self, name: str) -> Object | None:
         """Return a Deployment's pod template without the labels by which the two sides differ."""
@@ -70,19 +76,26 @@ def moments(recorder: Recorder, since: datetime | None = None, apex: str = "cata
     weights: tuple[int, int] | None = None
     role: str | None = None
     deployments: dict[str, Object] = {}
+    slices: dict[str, Object] = {}
     found = []
     for version, seen in sorted(changes.items()):
         gone = seen.type == "DELETED"
         if seen.kind == "deployments":
-            deployments = {name: one for name, one in deployments.items() if name != seen.name}
-            deployments |= {} if gone else {seen.name: seen.object}
+            deployments = _after(deployments, seen)
+        elif seen.kind == "endpointslices":
+            slices = _after(slices, seen)
         elif seen.name == apex and seen.kind == "virtualservices":
             weights = None if gone else weights_of(seen.object)
         elif seen.name == apex:
             role = None if gone else str((seen.object["spec"].get("selector") or {}).get(ROLE, ""))
         if since is None or seen.at >= since:
-            found.append(Moment(version, seen.at, f"{seen.kind}/{seen.name}", weights, role, deployments))
+            found.append(Moment(version, seen.at, f"{seen.kind}/{seen.name}", weights, role, deployments, slices))
     return found
+
+
+def _after(known: dict[str, Object], seen: Seen) -> dict[str, Object]:
+    rest = {name: one for name, one in known.items() if name != seen.name}
+    return rest if seen.type == "DELETED" else {**rest, seen.name: seen.object}
 
 
 def settled(release: Release) -> datetime:
@@ -116,12 +129,12 @@ def assert_none_failed(*loads: Load) -> None:
 
 
 def assert_capacity_precedes_weight(history: list[Moment], size: int) -> None:
-    """Check that no side ever got a larger share than its ready pods can carry (I8)."""
-    shown = [m for m in history if m.weights is not None]
-    for old, new in pairwise(shown):
-        assert old.weights is not None
-        assert new.weights is not None
+    """Check that no side ever got a larger share than its ready pods, as its Service leads to them, can carry (I8)."""
+    for old, new in pairwise(history):
+        if new.weights is None:
+            continue
         for side, name in enumerate(("catalog-primary", "catalog-canary")):
-            if new.weights[side] > old.weights[side]:
+            if new.weights[side] > (old.weights or (0, 0))[side]:
                 need = math.ceil(size * new.weights[side] / 100)
                 assert old.ready(name) >= need, f"{name} has too few pods for {new.weights}: {old}"
+                assert old.reached(name) >= need, f"Service {name} leads to {old.reached(name)} pods of {need}: {old}"

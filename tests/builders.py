@@ -24,23 +24,6 @@ from canary.api.status import (
 )
 from canary.core.actions import Action, Create, Decision, Delete, Patch
 from canary.core.decide import decide
-from canary.core.measurement import (
-    Answer,
-    CheckQuery,
-    DrainQuery,
-    GoneAnswer,
-    GoneQuery,
-    LabelsQuery,
-    Measurement,
-    PodsAnswer,
-    PodsQuery,
-    Query,
-    Series,
-    SeriesAnswer,
-    TemplateAnswer,
-    TemplateQuery,
-    Unavailable,
-)
 from canary.core.names import CHANGED, MANAGER, OWNER, ROLE_LABEL, TARGET, WISH, Names, Owner, Role
 from canary.core.objects import CanaryKey, Object, Ref, apply_merge_patch
 from canary.core.revisions import derive, from_object, pin, revision_id, to_object
@@ -129,8 +112,7 @@ def deployment(
                 "observedGeneration": generation if observed is None else observed,
                 "replicas": exist,
                 "updatedReplicas": exist if updated is None else updated,
-                "readyReplicas": count,
-                "availableReplicas": count,
+                **dict.fromkeys(("readyReplicas", "availableReplicas"), count),
                 "conditions": [{"type": "Progressing", "reason": reason}],
             },
         }
@@ -361,79 +343,6 @@ def settled(role: Role | str, seconds: float = 15) -> dict[str, Any]:
 def waiting_since(seconds: float, available: int = 0, role: str = "canary") -> dict[str, Any]:
     """Return the status change of a set that made no progress since a moment."""
     return {"progress": Progress(role=role, since=at(seconds), available=available)}
-
-
-def counter(code: str = "200", reporter: str = "destination", *, samples: Mapping[float, float]) -> Series:
-    """Return a request counter with samples at seconds after NOW."""
-    labels = {
-        "reporter": reporter,
-        "destination_workload": "catalog-canary",
-        "destination_workload_namespace": NS,
-        "response_code": code,
-        "response_flags": "-",
-        "request_protocol": "http",
-    }
-    return Series(tuple(sorted(labels.items())), tuple((at(s).timestamp(), v) for s, v in samples.items()))
-
-
-def buckets(samples: Mapping[float, float], upper: str = "10") -> tuple[Series, ...]:
-    """Return the duration histogram of requests that all took less than ``upper``."""
-    base = {"reporter": "destination", "destination_workload": "c", "destination_workload_namespace": NS}
-    moments = tuple((at(s).timestamp(), v) for s, v in samples.items())
-    return tuple(Series(tuple(sorted({**base, "le": le}.items())), moments) for le in (upper, "+Inf"))
-
-
-def served(at_moment: datetime, share: float = 1) -> dict[float, float]:
-    """Return samples of 150 requests in the 45 s before a moment, or of a share of them."""
-    end = (at_moment - NOW).total_seconds()
-    return {end - back: share * value for back, value in ((345, 0), (45, 0), (30, 50), (15, 100), (0, 150))}
-
-
-def answer(query: Query, errors: float = 0, quiet: bool = True) -> Answer:
-    """Answer a question as a healthy world does; ``errors`` requests fail for each that succeeds."""
-    match query:
-        case GoneQuery():
-            return GoneAnswer(True)
-        case TemplateQuery():
-            return TemplateAnswer(query.deployment["spec"]["template"])
-        case PodsQuery():
-            return PodsAnswer((), ())
-        case DrainQuery():
-            since, end = ((m - NOW).total_seconds() for m in (query.since, query.at))
-            still = {since - 60: 100.0, since + 0.5: 150.0, (since + end) / 2: 150.0}
-            return SeriesAnswer((counter(samples={**still, end: 150.0 if quiet else 151.0}),))
-        case LabelsQuery():
-            return SeriesAnswer((counter(samples=served(query.at)),))
-        case CheckQuery(metric="istio_requests_total"):
-            failed = served(query.at, errors)
-            return SeriesAnswer((counter(samples=served(query.at)), counter("500", samples=failed)))
-        case CheckQuery():
-            return SeriesAnswer(buckets(served(query.at)))
-
-
-def good(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
-    """Answer all questions as a healthy world does."""
-    return tuple(Measurement(q, answer(q)) for q in queries)
-
-
-def bad(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
-    """Answer all questions for a canary that fails a third of its requests."""
-    return tuple(Measurement(q, answer(q, errors=0.5)) for q in queries)
-
-
-def empty(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
-    """Answer all questions with nothing found."""
-    return tuple(Measurement(q, SeriesAnswer(())) for q in queries)
-
-
-def down(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
-    """Answer no question."""
-    return tuple(Measurement(q, Unavailable("connection refused")) for q in queries)
-
-
-def busy(queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
-    """Answer that requests still arrive at a set that left the routes."""
-    return tuple(Measurement(q, answer(q, quiet=False)) for q in queries)
 
 
 def new_status(snapshot: Snapshot, decision: Decision) -> CanaryStatus:

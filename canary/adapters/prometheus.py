@@ -28,6 +28,7 @@ from canary.core.measurement import (
     CheckQuery,
     ContentQuery,
     DrainQuery,
+    EndpointsQuery,
     GoneQuery,
     LabelsQuery,
     Measurement,
@@ -116,7 +117,7 @@ class PrometheusMeasurer:
             case LabelsQuery():
                 selector = _selector("istio_requests_total", query.namespace, query.workload)
                 return SeriesAnswer(await self._run(selector, query.at, "vector"))
-            case TemplateQuery() | GoneQuery() | ContentQuery() | PodsQuery():
+            case TemplateQuery() | GoneQuery() | ContentQuery() | PodsQuery() | EndpointsQuery():
                 return Unavailable(f"{self._name} answers questions about metrics only")
             case _:
                 assert_never(query)

@@ -8,11 +8,11 @@ from canary.api.metric import SUCCESS_RATE, Metric
 from canary.api.status import Phase
 from canary.core.advance.recover import recovers
 from canary.core.advance.run import capacity_ready
-from canary.core.give_back import settling_since
 from canary.core.images import images_unknown, pods_query
 from canary.core.measurement import (
     CheckQuery,
     DrainQuery,
+    EndpointsQuery,
     GoneQuery,
     LabelsQuery,
     Query,
@@ -24,6 +24,7 @@ from canary.core.objects import DEPLOYMENT
 from canary.core.pinning import content_questions
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY
+from canary.core.settling import leaves_clones, settling_since
 from canary.core.view import View
 
 _DRAINED_WORKLOAD = {"target": "{}", "primary": "{}-primary", "canary": "{}-canary"}
@@ -80,6 +81,8 @@ def _drain_question(view: View) -> tuple[Query, ...]:
 
 
 def _give_back_question(view: View) -> tuple[Query, ...]:
+    if leaves_clones(view):
+        return (EndpointsQuery(view.snapshot.names.apex_ref),)
     since = settling_since(view.target) if view.target is not None else None
     if since is None or not view.canary_has_pods or view.now - since < view.drain:
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from canary.core.actions import Action, Decision, Delete, Patch
 from canary.core.configuration import kind_of
@@ -36,6 +36,7 @@ from canary.core.objects import (
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.routing import PRIMARY_ONLY, TO_PRIMARY
+from canary.core.settling import awaits_target, settling_since
 from canary.core.view import View
 from canary.core.workload import Workload
 
@@ -69,7 +70,7 @@ def _version(obj: Object) -> str:
 def _canary_off_the_routes(view: View, target: Workload) -> Stage:
     """Give all traffic to the primary, when it can carry it; else the canary goes on serving."""
     route, names = view.snapshot.route, view.snapshot.names
-    if view.primary is None or view.primary.ready == 0:
+    if view.primary is None or view.primary.running == 0:
         return (), False
     carries = view.primary_complete or view.weights is None or view.weights.canary < 100
     if not carries:
@@ -77,7 +78,8 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
         return (), not view.primary.stuck
     actions: list[Action] = []
     if route is not None and view.weights is not None and view.weights != PRIMARY_ONLY:
-        if view.snapshot.primary_service is None:
+        if view.primary.ready == 0 or view.primary.unreached:
+            # Its Service is gone or does not lead to all of it: the target takes over from where callers are.
             return (), False
         wanted = rewrite_route(route, None, names, TO_PRIMARY, None)
         present = {"metadata": {"annotations": annotations_of(route)}, "spec": route["spec"]}
@@ -157,14 +159,6 @@ def _canary_gone(view: View, target: Workload) -> Stage:
     return (), True
 
 
-def settling_since(target: Workload) -> datetime | None:
-    """Return since when a set is waited for in a give-back: the clock kept on the target."""
-    try:
-        return datetime.fromisoformat(annotations_of(target.raw).get(DRAINED_FROM, ""))
-    except ValueError:
-        return None
-
-
 def _start_clock(view: View, target: Workload) -> Stage:
     body = {"metadata": {"annotations": {DRAINED_FROM: view.now.isoformat()}}}
     return (Patch(target.ref, body, target.version, "give back: settle begins"),), True
@@ -229,7 +223,12 @@ def _leave_route(view: View) -> tuple[Action, ...]:
     return (Patch(ref, patch, _version(route), "give back: route as it was"),)
 
 
-_STAGES = (_canary_off_the_routes, _target_up, _canary_gone, _apex_back, _scaler_back, _route_gone)
+def _target_reached(view: View, target: Workload) -> Stage:
+    """Leave the clones while they are all that callers of the apex Service can reach."""
+    return (), awaits_target(view, target)
+
+
+_STAGES = (_canary_off_the_routes, _target_up, _canary_gone, _apex_back, _scaler_back, _route_gone, _target_reached)
 
 
 def _clear(view: View, target: Workload) -> Decision:

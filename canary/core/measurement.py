@@ -97,7 +97,14 @@ class PodsQuery:
     canary: tuple[tuple[str, str], ...]
 
 
-Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery | ContentQuery | PodsQuery
+@dataclass(frozen=True, slots=True)
+class EndpointsQuery:
+    """Ask how many ready pods a Service leads to, read live from its EndpointSlices."""
+
+    ref: Ref
+
+
+Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery | ContentQuery | PodsQuery | EndpointsQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +145,20 @@ class PodsAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointsAnswer:
+    """How many ready pods a Service leads to."""
+
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """The question could not be answered; never a verdict about the canary."""
 
     reason: str
 
 
-Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | PodsAnswer | Unavailable
+Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | PodsAnswer | EndpointsAnswer | Unavailable
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which hosts and Gateways an Istio object names: how objects of any namespace are found without a search."""
+"""Which hosts and Gateways an object names: how objects of any namespace are found without a search."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from canary.api.canary import CanarySpec
-from canary.core.objects import DESTINATION_RULE, SIDECAR, VIRTUAL_SERVICE, Object, Resource
+from canary.core.endpoints import service_host
+from canary.core.objects import DESTINATION_RULE, ENDPOINT_SLICE, SIDECAR, VIRTUAL_SERVICE, Object, Resource
 from canary.core.routes.hosts import qualified
 
 MESH = "mesh"
@@ -20,12 +21,14 @@ def mentions(resource: Resource, obj: Object) -> frozenset[str]:
     """Return the qualified hosts an object names, and the Gateways as ``namespace/name``.
 
     Of a VirtualService its hosts, gateways, destinations and delegates, of a DestinationRule its host, of a
-    Sidecar the hosts it lists; of other types nothing.
+    Sidecar the hosts it lists, of an EndpointSlice its Service's; of other types nothing.
     """
     if resource == VIRTUAL_SERVICE:
         return route_hosts(obj) | destinations(obj) | delegates(obj) | route_gateways(obj) - {MESH}
     if resource == DESTINATION_RULE:
         return frozenset({rule_host(obj)})
+    if resource == ENDPOINT_SLICE:
+        return frozenset({service_host(obj)} - {""})
     return frozenset(listed_hosts(obj)) if resource == SIDECAR else frozenset()
 
 

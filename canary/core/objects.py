@@ -34,6 +34,7 @@ DESTINATION_RULE = Resource("networking.istio.io", "v1beta1", "destinationrules"
 CONFIG_MAP = Resource("", "v1", "configmaps", "ConfigMap")
 SECRET = Resource("", "v1", "secrets", "Secret")
 POD = Resource("", "v1", "pods", "Pod")
+ENDPOINT_SLICE = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 AUTOSCALER = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 GATEWAY = Resource("networking.istio.io", "v1beta1", "gateways", "Gateway")
 SIDECAR = Resource("networking.istio.io", "v1beta1", "sidecars", "Sidecar")

@@ -177,7 +177,7 @@ class View(Moment):
     def primary_carries(self) -> bool:
         """Return whether the primary is whole, and as large as the canary has become that carries everything (I8)."""
         scaler, candidate = self.snapshot.scaler, self.candidate
-        if self.primary is None or not self.primary_complete:
+        if self.primary is None or not (self.primary_complete and self.primary.whole):
             return False
         if scaler is None or not self.autoscaled or candidate is None or not self.canary_carries:
             return True

@@ -18,6 +18,8 @@ class Workload:
     """Read one Deployment; counts are those of its status."""
 
     raw: Object
+    reached: int | None = None
+    """How many ready pods its side's Service leads to; None without a Service of its own."""
 
     @property
     def ref(self) -> Ref:
@@ -74,14 +76,27 @@ class Workload:
         return self._count("replicas")
 
     @property
-    def ready(self) -> int:
-        """Return how many pods are ready."""
+    def running(self) -> int:
+        """Return how many pods are ready, whether or not its Service leads to them."""
         return self._count("readyReplicas")
 
     @property
+    def ready(self) -> int:
+        """Return how many pods are ready and can be reached."""
+        return self._reached(self.running)
+
+    @property
     def available(self) -> int:
-        """Return how many pods are available: ready for at least minReadySeconds."""
-        return self._count("availableReplicas")
+        """Return how many pods are available: ready for at least minReadySeconds, and reached."""
+        return self._reached(self._count("availableReplicas"))
+
+    def _reached(self, count: int) -> int:
+        return count if self.reached is None else min(count, self.reached)
+
+    @property
+    def unreached(self) -> int:
+        """Return how many available pods its Service does not lead to yet."""
+        return self._count("availableReplicas") - self.available
 
     @property
     def updated(self) -> int:
@@ -98,7 +113,13 @@ class Workload:
     @property
     def complete(self) -> bool:
         """Return whether its rollout is over: every pod wanted runs the present template and is available."""
-        return self.observed and self.updated == self.pods == self.available == self.replicas
+        counts = (self.updated, self.pods, self._count("availableReplicas"))
+        return self.observed and all(count == self.replicas for count in counts)
+
+    @property
+    def whole(self) -> bool:
+        """Return whether its rollout is over and its Service leads to every pod."""
+        return self.complete and self.unreached == 0
 
     @property
     def empty(self) -> bool:

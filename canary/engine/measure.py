@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from canary.core.endpoints import SERVICE_NAME, count_ready
 from canary.core.measurement import (
     Answer,
     ContentAnswer,
     ContentQuery,
+    EndpointsAnswer,
+    EndpointsQuery,
     GoneAnswer,
     GoneQuery,
     Measurement,
@@ -18,7 +21,7 @@ from canary.core.measurement import (
     TemplateQuery,
     Unavailable,
 )
-from canary.core.objects import DEPLOYMENT, POD, Ref
+from canary.core.objects import DEPLOYMENT, ENDPOINT_SLICE, POD, Ref
 from canary.ports import Cluster, ClusterError, Measurer
 
 
@@ -36,6 +39,8 @@ async def _one(cluster: Cluster, measurer: Measurer, query: Query) -> Measuremen
         return Measurement(query, await _content(cluster, query))
     if isinstance(query, PodsQuery):
         return Measurement(query, await _pods(cluster, query))
+    if isinstance(query, EndpointsQuery):
+        return Measurement(query, await _endpoints(cluster, query))
     return await measurer.measure(query)
 
 
@@ -72,3 +77,11 @@ async def _pods(cluster: Cluster, query: PodsQuery) -> Answer:
     except ClusterError as error:
         return Unavailable(str(error))
     return PodsAnswer(tuple(primary), tuple(canary))
+
+
+async def _endpoints(cluster: Cluster, query: EndpointsQuery) -> Answer:
+    try:
+        slices = await cluster.select(ENDPOINT_SLICE, query.ref.namespace, {SERVICE_NAME: query.ref.name})
+    except ClusterError as error:
+        return Unavailable(str(error))
+    return EndpointsAnswer(count_ready(slices))

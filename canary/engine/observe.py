@@ -15,13 +15,15 @@ from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
 from canary.core.configuration import DIGEST, copies_of, is_tracked, look, tracking_key
+from canary.core.endpoints import count_ready
 from canary.core.mentions import delegate_name
-from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, is_ours, owner_of
+from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, Role, is_ours, owner_of
 from canary.core.objects import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
+    ENDPOINT_SLICE,
     FLAGGER_CANARY,
     NATIVE_CANARY,
     SECRET,
@@ -37,6 +39,7 @@ from canary.core.objects import (
 )
 from canary.core.revisions import from_object
 from canary.core.routes.choice import choose_route
+from canary.core.routes.hosts import qualified
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
@@ -122,11 +125,7 @@ def _assemble(
     names = Names(key.namespace, owner.target, owner.apex)
     route = choose_route(cluster.list(VIRTUAL_SERVICE, key.namespace), names, owner)
     at = names.route_ref if route is None else ref_of(VIRTUAL_SERVICE, route)
-
-    def workload(ref: Ref) -> Workload | None:
-        found = cluster.get(ref)
-        return Workload(found) if found is not None else None
-
+    target = cluster.get(names.target_ref)
     return Snapshot(
         key=key,
         names=names,
@@ -135,9 +134,9 @@ def _assemble(
         spec=spec,
         refusals=refused,
         status=_status(raw),
-        target=workload(names.target_ref),
-        primary=workload(names.workload("primary")),
-        candidate=workload(names.workload("canary")),
+        target=Workload(target) if target is not None else None,
+        primary=_clone(cluster, names, "primary"),
+        candidate=_clone(cluster, names, "canary"),
         apex=cluster.get(names.apex_ref),
         primary_service=cluster.get(names.service("primary")),
         canary_service=cluster.get(names.service("canary")),
@@ -150,6 +149,15 @@ def _assemble(
         all_roots_seen=cluster.sees(VIRTUAL_SERVICE, ""),
         surroundings=surroundings_of(cluster, names, spec, route) if raw is not None else Surroundings(),
     )
+
+
+def _clone(cluster: Cluster, names: Names, role: Role) -> Workload | None:
+    """Return the Deployment of one side, with what its Service leads to."""
+    found = cluster.get(names.workload(role))
+    if found is None:
+        return None
+    host = qualified(names.service(role).name, names.namespace)
+    return Workload(found, count_ready(cluster.mentioning(ENDPOINT_SLICE, host)))
 
 
 def _status(raw: Object | None) -> wire_status.CanaryStatus:
@@ -194,8 +202,11 @@ def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:
 
 def affected(cluster: Cluster, resource: Resource, before: Object | None, after: Object | None) -> Iterator[CanaryKey]:
     """Yield the Canaries that a change of one object may concern; some may come twice."""
-    yield from concerned(cluster, resource, before, after)
     obj = after or before
+    if obj is not None and resource == ENDPOINT_SLICE:
+        yield from _reached_by(cluster, obj)
+        return
+    yield from concerned(cluster, resource, before, after)
     if obj is None or resource in AROUND or (resource in SCALERS and _scaling(before) == _scaling(after)):
         return
     namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
@@ -210,6 +221,13 @@ def affected(cluster: Cluster, resource: Resource, before: Object | None, after:
             key = CanaryKey(group.group, namespace, canary["metadata"]["name"])
             if key.ref != Ref(resource, namespace, name) and _concerns(canary, resource, obj, before, after):
                 yield key
+
+
+def _reached_by(cluster: Cluster, endpoint_slice: Object) -> Iterator[CanaryKey]:
+    """Yield the Canary whose Service an EndpointSlice belongs to: it bears the labels of that."""
+    namespace, name = endpoint_slice["metadata"]["namespace"], labels_of(endpoint_slice).get(CANARY_LABEL, "")
+    keys = (CanaryKey(group.group, namespace, name) for group in _GROUPS.values())
+    yield from (key for key in keys if cluster.get(key.ref) is not None)
 
 
 def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None) -> bool:

@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 
 from canary.adapters.kube.digest import digested
 from canary.adapters.kube.trim import trim
+from canary.adapters.kube.watched import SHARED
 from canary.core.mentions import mentions
-from canary.core.names import CANARY_LABEL, MANAGER
-from canary.core.objects import CONFIG_MAP, CONTROLLER_REVISION, SECRET, Object, Ref, Resource, labels_of
+from canary.core.names import MANAGER
+from canary.core.objects import CONFIG_MAP, SECRET, Object, Ref, Resource, labels_of
 from canary.ports import ClusterError, Listener
 from canary.sim.faults import ApiFault, Faults
 from canary.sim.world import Change, World
 
 T = TypeVar("T")
+
+_WATCHED = {one.resource: one for one in SHARED}
 
 
 def _kept(ref: Ref, obj: Object) -> Object:
@@ -266,7 +269,8 @@ class SimCluster:
             listener(ref.resource, before, after)
 
     def _caches(self, ref: Ref, obj: Object) -> bool:
-        """Return whether the cache holds an object: revisions of other controllers stay outside."""
-        known = ref.resource != CONTROLLER_REVISION or CANARY_LABEL in labels_of(obj)
+        """Return whether the cache holds an object: of some types only those that bear our label."""
+        watched = _WATCHED.get(ref.resource)
+        known = watched is None or watched.holds(obj)
         here = self._namespaces is None or (ref.namespace or ref.name) in self._namespaces
         return known and here and ref.resource not in self._unserved

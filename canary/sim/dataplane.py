@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from canary.core.objects import SERVICE, VIRTUAL_SERVICE
+from canary.core.objects import ENDPOINT_SLICE, SERVICE, VIRTUAL_SERVICE
 from canary.sim.behaviour import Behaviour
 from canary.sim.chance import latency, poisson
 from canary.sim.clock import EPOCH
+from canary.sim.endpoints import Endpoints
 from canary.sim.metrics import Counter, Metrics
 from canary.sim.pods import Pod, Pods
 from canary.sim.routing import Caller, Leg, legs_of
@@ -58,6 +59,7 @@ class DataPlane:
         loop: asyncio.AbstractEventLoop,
         world: World,
         pods: Pods,
+        endpoints: Endpoints,
         random: Random,
         *,
         scrape_interval: float = 5.0,
@@ -65,6 +67,7 @@ class DataPlane:
         self._loop = loop
         self._world = world
         self._pods = pods
+        self.endpoints = endpoints
         self._random = random
         self.scrape_interval = scrape_interval
         self.metrics = Metrics()
@@ -95,7 +98,7 @@ class DataPlane:
         self.settle()
         self.callers.append(caller)
         for group in self.proxies:
-            group.legs[caller] = legs_of(self._world, self._pods, caller)
+            group.legs[caller] = legs_of(self._world, self.endpoints, caller)
 
     def split(self, *groups: Proxies) -> None:
         """Replace the proxies by groups with their own shares and delays."""
@@ -111,18 +114,17 @@ class DataPlane:
         self.push()
 
     def _on_change(self, change: Change) -> None:
-        if change.ref.resource in (VIRTUAL_SERVICE, SERVICE):
+        if change.ref.resource in (VIRTUAL_SERVICE, SERVICE, ENDPOINT_SLICE):
             self.push()
 
     def _on_pod(self, pod: Pod) -> None:
         if pod.gone:
             self._loop.call_later(self.scrape_interval, self.metrics.forget, pod.name)
-        self.push()
 
     def push(self) -> None:
         """Send the present routes and endpoints to the proxies."""
         self._push += 1
-        config = {caller: legs_of(self._world, self._pods, caller) for caller in self.callers}
+        config = {caller: legs_of(self._world, self.endpoints, caller) for caller in self.callers}
         for group in self.proxies:
             if group.delay is not None:
                 self._loop.call_later(group.delay, self._adopt, group, self._push, config)

@@ -15,6 +15,7 @@ from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run
 from canary.sim.cluster import Call, SimCluster
 from canary.sim.controllers import Collector, Deployments
 from canary.sim.dataplane import DataPlane
+from canary.sim.endpoints import Endpoints
 from canary.sim.faults import Faults
 from canary.sim.history import CANARIES, History, Recorder, Row, state_of
 from canary.sim.invariants import Checker, InvariantError
@@ -45,14 +46,14 @@ class Simulation:
         self.pinned = PINNED
         """The kinds of configuration that the next controller pins."""
         self._random = Random(seed)
-        self.faults = Faults()
-        self.behaviours = Behaviours()
+        self.faults, self.behaviours = Faults(), Behaviours()
         self.history = History()
         self.world = World(self.loop.time, EPOCH)
         self.pods = Pods(self.loop, self.behaviours, self.world.find)
         self.world.shown[POD] = self.pods.objects
-        traffic = self._stream("traffic")
-        self.dataplane = DataPlane(self.loop, self.world, self.pods, traffic, scrape_interval=scrape_interval)
+        self.endpoints = Endpoints(self.loop, self.world, self.pods, Random(f"endpoints/{seed}"))
+        parts = (self.loop, self.world, self.pods, self.endpoints, self._stream("traffic"))
+        self.dataplane = DataPlane(*parts, scrape_interval=scrape_interval)
         self.checker = Checker(self.loop, self.world, self.pods, self.dataplane, self.faults)
         Deployments(self.loop, self.world, self.pods)
         self.autoscalers = Autoscalers(self.loop, self.world, self.pods)

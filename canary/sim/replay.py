@@ -37,6 +37,9 @@ PATIENCE = 3600.0
 LAST_LOOK = 30.0
 """Seconds at the end in which no request may fail because of the release."""
 
+LATE_ONES = 0.1
+"""The share of pods that Services lead to late in every schedule."""
+
 SETTLE = 5.0
 """Seconds between the first initialisation and the release that is disturbed."""
 
@@ -127,6 +130,7 @@ def watch(schedule: Schedule) -> tuple[Simulation, Report]:
 
     async def story(sim: Simulation) -> None:
         scenario = schedule.scenario
+        sim.endpoints.late_ones = LATE_ONES
         begun = await _begin(sim, schedule, scenario)
         stage = Stage(sim, scenario)
         for entry in schedule.entries:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.core.objects import SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.sim.endpoints import Endpoints
 from canary.sim.matching import delegated, entries, takes
-from canary.sim.pods import Pod, Pods
+from canary.sim.pods import Pod
 from canary.sim.world import World
 
 
@@ -38,16 +39,16 @@ class Leg:
     """Whether these are mirrored copies, whose answers nobody gets."""
 
 
-def legs_of(world: World, pods: Pods, caller: Caller) -> tuple[Leg, ...]:
+def legs_of(world: World, endpoints: Endpoints, caller: Caller) -> tuple[Leg, ...]:
     """Return where the requests of a caller go by the objects as they are now."""
     route = _route_for(world, caller) if caller.mesh else None
     if route is None:
-        return (_leg(world, pods, caller.namespace, caller.host, 1.0),)
+        return (_leg(world, endpoints, caller.namespace, caller.host, 1.0),)
     namespace, entry = route
-    legs = [_leg(world, pods, namespace, host, share) for host, share in _shares(entry)]
+    legs = [_leg(world, endpoints, namespace, host, share) for host, share in _shares(entry)]
     if host := (entry.get("mirror") or {}).get("host"):
         share = (entry.get("mirrorPercentage") or {}).get("value", 100) / 100
-        legs.append(replace(_leg(world, pods, namespace, host, share), copied=True))
+        legs.append(replace(_leg(world, endpoints, namespace, host, share), copied=True))
     return tuple(legs)
 
 
@@ -111,11 +112,11 @@ def _short(host: str) -> str:
     return host.partition(".")[0]
 
 
-def _leg(world: World, pods: Pods, namespace: str, host: str, share: float) -> Leg:
+def _leg(world: World, endpoints: Endpoints, namespace: str, host: str, share: float) -> Leg:
     parts = host.split(".")
     where = Ref(SERVICE, parts[1] if len(parts) > 1 else namespace, parts[0])
     service = world.find(where)
     if service is None:
         return Leg(share, where.name, problem="NC")
-    endpoints = tuple(pods.endpoints(service))
-    return Leg(share, where.name, endpoints, "" if endpoints else "UH")
+    reached = endpoints.of(where)
+    return Leg(share, where.name, reached, "" if reached else "UH")

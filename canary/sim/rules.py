@@ -63,7 +63,7 @@ def weight_without_ready_pods(scene: Scene, memory: Memory, change: Change) -> s
         if change.before is None and not anyone_ready(scene):
             continue
         if weight > before.get(host, 0) and not scene.endpoints(service) and not blurred(scene, change.at):
-            return f"{host} got weight {weight} without a ready pod"
+            return f"{host} got weight {weight} without a ready pod that it leads to"
     return None
 
 
@@ -87,7 +87,8 @@ def weight_before_capacity(scene: Scene, memory: Memory, change: Change) -> str 
         return None
     host = scene.host("canary")
     if scene.weight("canary") > before.get(host, 0):
-        needed, ready = memory.needed(scene, "canary"), scene.ready("canary")
+        reached = len(scene.endpoints(scene.names.service("canary")))
+        needed, ready = memory.needed(scene, "canary"), min(scene.ready("canary"), reached)
         if ready < needed:
             return f"the canary got weight {scene.weight('canary')} with {ready} of {needed} ready pods"
     return None

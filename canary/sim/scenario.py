@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from canary.core.objects import AUTOSCALER, FLAGGER_CANARY, NATIVE_CANARY, VIRTUAL_SERVICE, Object, Ref
+from canary.core.objects import AUTOSCALER, FLAGGER_CANARY, NATIVE_CANARY, SERVICE, VIRTUAL_SERVICE, Object, Ref
 from canary.sim.driver import Simulation
 from canary.sim.manifests import LISTING_5_1, completed, with_image
 from canary.sim.pods import version_of
@@ -169,6 +169,8 @@ async def serve(sim: Simulation, scenario: Scenario) -> None:
     found = sim.world.configuration(scenario.ref.namespace)
     sim.dataplane.stable.add(version_of(workload["spec"]["template"], found))
     await sim.until(lambda: any(pod.ready for pod in sim.pods.all()), 600, "a ready pod")
+    apex = Ref(SERVICE, scenario.ref.namespace, scenario.apex)
+    await sim.until(lambda: sim.world.find(apex) is None or sim.endpoints.of(apex), 60, "an endpoint")
     await sim.rest(1)
     for mesh in (True, False):
         sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh))

@@ -111,10 +111,9 @@ class Scene:
         """Return what a Deployment's template says and reads now."""
         return version_of(workload["spec"]["template"], self.world.configuration(self.ref.namespace))
 
-    def endpoints(self, service: Ref) -> list[Pod]:
-        """Return the ready pods behind a Service."""
-        found = self.world.find(service)
-        return self.pods.endpoints(found) if found else []
+    def endpoints(self, service: Ref) -> tuple[Pod, ...]:
+        """Return the ready pods that a Service leads to."""
+        return self.dataplane.endpoints.of(service)
 
     def is_pointed_at(self, deployment: Ref) -> bool:
         """Return whether the apex Service or a weight sends requests to a Deployment's pods."""

@@ -12,18 +12,14 @@ from canary.core.actions import Event
 from canary.core.decide import decide, questions
 from canary.core.measurement import DrainQuery, Measurement, Query
 from canary.core.snapshot import Snapshot
+from tests.answers import bad, busy, down, empty, good
 from tests.builders import (
     INTERVAL,
     NOW,
     V1,
     V2,
     at,
-    bad,
-    busy,
     clone,
-    down,
-    empty,
-    good,
     new_status,
     new_target,
     route,

@@ -14,6 +14,7 @@ from canary.core.decide import decide, questions
 from canary.core.names import ROLLED_BACK, WISH
 from canary.core.routes.marks import roll_back_mark
 from canary.core.snapshot import Snapshot
+from tests.answers import down, good
 from tests.builders import NAMES as N
 from tests.builders import (
     NOW,
@@ -27,9 +28,7 @@ from tests.builders import (
     at,
     clone,
     deployment,
-    down,
     finalising,
-    good,
     idle,
     kept,
     names_of,

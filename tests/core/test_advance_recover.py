@@ -12,6 +12,7 @@ from canary.core.actions import Decision
 from canary.core.advance import TRANSITIONS
 from canary.core.decide import decide, questions
 from canary.core.snapshot import Snapshot
+from tests.answers import down, good
 from tests.builders import NAMES as N
 from tests.builders import (
     V1,
@@ -23,9 +24,7 @@ from tests.builders import (
     apex,
     at,
     clone,
-    down,
     finalising,
-    good,
     idle,
     new_status,
     new_target,

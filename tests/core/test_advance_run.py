@@ -11,9 +11,11 @@ from canary.api.status import CanaryStatus, Phase, StepStatus
 from canary.core.actions import Decision
 from canary.core.advance.run import run_id
 from canary.core.decide import decide, questions
+from canary.core.measurement import Measurement, Query
 from canary.core.names import ROLLED_BACK
 from canary.core.routes.marks import roll_back_mark
 from canary.core.snapshot import Snapshot
+from tests.answers import bad, busy, down, empty, good
 from tests.builders import (
     INTERVAL,
     NOW,
@@ -23,15 +25,8 @@ from tests.builders import (
     A,
     B,
     C,
-    Measurement,
-    Query,
     at,
-    bad,
-    busy,
     clone,
-    down,
-    empty,
-    good,
     kept,
     new_status,
     new_target,

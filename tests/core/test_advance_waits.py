@@ -12,18 +12,17 @@ from canary.core.decide import decide, questions
 from canary.core.measurement import DrainQuery, Measurement, TemplateQuery, Unavailable
 from canary.core.names import DRAINED_FROM
 from canary.core.snapshot import Snapshot
+from tests.answers import busy, good
 from tests.builders import (
     NAMES,
     V1,
     V2,
     apex,
     at,
-    busy,
     clone,
     deleted,
     deployment,
     finalising,
-    good,
     idle,
     new_status,
     new_target,

@@ -14,6 +14,7 @@ from canary.core.actions import Decision
 from canary.core.decide import decide, questions
 from canary.core.measurement import DrainQuery
 from canary.core.snapshot import Snapshot
+from tests.answers import bad, busy, down, good
 from tests.builders import (
     NAMES,
     NOW,
@@ -22,12 +23,8 @@ from tests.builders import (
     V3,
     apex,
     at,
-    bad,
-    busy,
     clone,
-    down,
     finalising,
-    good,
     idle,
     new_status,
     new_target,

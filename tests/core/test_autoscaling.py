@@ -15,6 +15,7 @@ from canary.core.names import MANAGER, owned_metadata
 from canary.core.objects import AUTOSCALER, SCALED_OBJECT, Ref
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Snapshot
+from tests.answers import good
 from tests.builders import (
     NAMES,
     NOW,
@@ -29,7 +30,6 @@ from tests.builders import (
     deployment,
     finalising,
     find,
-    good,
     idle,
     names_of,
     new_status,

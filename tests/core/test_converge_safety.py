@@ -14,6 +14,7 @@ from canary.core.decide import decide, questions
 from canary.core.names import CANARY_LABEL, NOT_PRUNED, OWNER, ROLE_LABEL
 from canary.core.objects import DEPLOYMENT, SERVICE, VIRTUAL_SERVICE
 from canary.core.snapshot import Snapshot
+from tests.answers import down, good
 from tests.builders import (
     NAMES,
     V1,
@@ -22,9 +23,7 @@ from tests.builders import (
     at,
     clone,
     deleted,
-    down,
     finalising,
-    good,
     idle,
     new_target,
     promoting,

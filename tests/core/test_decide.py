@@ -12,16 +12,14 @@ from canary.api.status import CanaryStatus, Drift, Phase, TargetSeen
 from canary.core.decide import decide, is_foreign, questions
 from canary.core.measurement import TemplateAnswer
 from canary.core.snapshot import Snapshot
+from tests.answers import busy, down, good
 from tests.builders import (
     NOW,
     V1,
     V2,
     at,
-    busy,
     clone,
-    down,
     finalising,
-    good,
     idle,
     new_status,
     new_target,
@@ -182,3 +180,21 @@ def test_status_survives_the_wire() -> None:
             wire = with_status(world, status).canary
             assert wire is not None
             assert CanaryStatus.model_validate(wire["status"]).phase is status.phase
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        running(30),
+        promoting(changes={"spec.promotion": {"bake": "30s"}}, status=settled("primary", 5)),
+    ],
+    ids=["a step", "a bake"],
+)
+def test_tick_that_came_due_while_other_questions_were_answered_is_asked_at_once(world: Snapshot) -> None:
+    """Nothing is decided without its answers, nothing put off for an interval, and no change has to wake anybody."""
+    before = {type(one).__name__ for one in questions(world, at(44.9))}
+    assert "CheckQuery" not in before
+    decision = decide(world, (), at(45.1))
+    assert decision.requeue_after == timedelta(milliseconds=50)
+    step = world.status.step if decision.status is None else decision.status.step
+    assert step == world.status.step

@@ -9,11 +9,12 @@ import pytest
 
 from canary.core.actions import Create, Decision, Delete, Patch
 from canary.core.decide import decide, questions
-from canary.core.measurement import GoneAnswer, GoneQuery, Measurement
+from canary.core.measurement import EndpointsAnswer, EndpointsQuery, GoneAnswer, GoneQuery, Measurement, Unavailable
 from canary.core.names import CANARY_LABEL, DRAINED_FROM, MANAGER, OWNER, ROLE_LABEL, WISH
 from canary.core.objects import Object, apply_merge_patch
 from canary.core.snapshot import Snapshot
 from canary.core.workload import LAST_APPLIED
+from tests.answers import busy, down, good
 from tests.builders import (
     KEY,
     NAMES,
@@ -22,13 +23,10 @@ from tests.builders import (
     Workload,
     apex,
     at,
-    busy,
     clone,
     deleted,
     deployment,
-    down,
     finalising,
-    good,
     idle,
     names_of,
     patch_of,
@@ -403,9 +401,39 @@ def test_adopted_route_stays_while_its_service_is_missing() -> None:
     assert decision.requeue_after is not None
 
 
+@pytest.mark.parametrize(
+    ("told", "seconds", "goes"),
+    [
+        (EndpointsAnswer(3), 60, False),
+        (EndpointsAnswer(4), 60, True),
+        (Unavailable("503"), 60, False),
+        (EndpointsAnswer(2), 105, True),
+    ],
+)
+def test_clones_go_when_the_apex_service_leads_to_the_target(told: Any, seconds: float, goes: bool) -> None:
+    """Two pods of each: as long as some are missing the clones stay, for four settle times at most (I7)."""
+
+    def answered(queries: Any) -> Any:
+        asked = [Measurement(q, told) for q in queries if isinstance(q, EndpointsQuery)]
+        assert [one.query.ref for one in asked] == [NAMES.apex_ref]
+        return (*asked, *good(q for q in queries if not isinstance(q, EndpointsQuery)))
+
+    world = deleted(idle(target=back(since=45), apex=BARE, route=None))
+    decision = look(world, seconds, answered)
+    assert (PRIMARY in {a.ref for a in decision.actions if isinstance(a, Delete)}) is goes
+    assert goes or decision.requeue_after is not None
+
+
+def test_traffic_goes_on_where_it_is_while_nobody_can_reach_the_primary() -> None:
+    """Its pods are ready, but its Service does not lead to all of them yet."""
+    world = deleted(running(30, primary=replace(clone("primary"), reached=1)))
+    assert names_of(look(world).actions) == ["patch Deployment catalog"]
+    assert "patch VirtualService catalog" in names_of(look(deleted(running(30))).actions)
+
+
 def test_traffic_is_not_sent_to_a_primary_without_its_service() -> None:
     """The host the route would name was deleted: the target takes over from where callers are (I2)."""
-    world = deleted(running(30, primary_service=None))
+    world = deleted(running(30, primary_service=None, primary=replace(clone("primary"), reached=0)))
     assert names_of(look(world).actions) == ["patch Deployment catalog"]
     up = replace(world, target=back())
     assert names_of(look(up).actions) == ["patch Service catalog"]

@@ -13,6 +13,7 @@ from canary.core.decide import decide, questions
 from canary.core.names import ALLOW_CANARY, OWNER
 from canary.core.objects import Object
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
+from tests.answers import good
 from tests.builders import (
     NOW,
     NS,
@@ -22,7 +23,6 @@ from tests.builders import (
     canary_object,
     clone,
     deployment,
-    good,
     idle,
     new_status,
     new_target,

@@ -282,7 +282,7 @@ def test_target_is_given_back_with_live_references() -> None:
 
 def told_gone(world: Snapshot) -> Decision:
     """Decide about a Canary that is truly deleted."""
-    from tests.builders import good
+    from tests.answers import good
 
     return decide(world, good(questions(world, NOW)), NOW)
 

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canary.core.actions import Event
+from canary.core.endpoints import SERVICE_NAME
 from canary.core.measurement import Measurement, Query
 from canary.core.mentions import mentions
+from canary.core.names import Role
 from canary.core.objects import (
     CONTROLLER_REVISION,
+    ENDPOINT_SLICE,
     CanaryKey,
     Object,
     Ref,
@@ -20,8 +23,18 @@ from canary.core.objects import (
     ref_of,
 )
 from canary.core.snapshot import Snapshot
+from canary.core.workload import Workload
 from canary.ports import Conflict, Listener, NotFound
-from tests.builders import NAMES, answer
+from tests.answers import answer
+from tests.builders import NAMES
+
+
+def _slice(role: Role, clone: Workload) -> tuple[Ref, Object]:
+    """Return what leads to all ready pods of one side."""
+    service = NAMES.service(role)
+    ref = Ref(ENDPOINT_SLICE, service.namespace, service.name)
+    metadata = {"name": ref.name, "namespace": ref.namespace, "labels": {SERVICE_NAME: service.name}}
+    return ref, {"metadata": metadata, "endpoints": [{"addresses": [f"10.0.0.{n}"]} for n in range(clone.running)]}
 
 
 class FakeCluster:
@@ -44,6 +57,7 @@ class FakeCluster:
         found += [(NAMES.service("canary"), world.canary_service)]
         found += [(one.ref, one.raw) for one in (world.target, world.primary, world.candidate) if one is not None]
         found += [(ref_of(CONTROLLER_REVISION, r.raw), r.raw) for r in world.revisions if r.raw is not None]
+        found += [_slice(role, one) for role, one in (("primary", world.primary), ("canary", world.candidate)) if one]
         return cls(*((ref, obj) for ref, obj in found if obj is not None))
 
     def _note(self, verb: str, ref: Ref) -> None:

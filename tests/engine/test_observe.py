@@ -9,13 +9,14 @@ import pytest
 
 from canary.api.status import Phase
 from canary.core.configuration import DIGEST
-from canary.core.names import ALLOW_CANARY, OWNER
+from canary.core.names import ALLOW_CANARY, CANARY_LABEL, OWNER
 from canary.core.objects import (
     AUTOSCALER,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
+    ENDPOINT_SLICE,
     FLAGGER_CANARY,
     NATIVE_CANARY,
     SCALED_OBJECT,
@@ -135,6 +136,28 @@ def test_configuration_wakes_who_refers_to_it(before: Object | None, after: Obje
     status = {"trackedConfigs": {"configmap/settings": "1"}, "revision": {"candidate": "rev"}}
     found.objects[NATIVE.ref] = {**found.objects[NATIVE.ref], "status": status}
     assert list(affected(found, CONFIG_MAP, before, after)) == ([NATIVE] if wakes else [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "wakes"), [({CANARY_LABEL: "catalog-release"}, MINE), ({CANARY_LABEL: "gone"}, set())]
+)
+def test_endpoints_wake_the_canary_whose_service_has_them(labels: dict[str, str], wakes: set[str]) -> None:
+    """By the labels that they bear with the Service."""
+    before, after = ({**named("EndpointSlice", "x", labels=labels), "endpoints": found} for found in ([], [{}]))
+    for change in ((None, after), (before, after), (after, None)):
+        assert concerned(ENDPOINT_SLICE, *change) == wakes
+
+
+def test_clone_without_its_service_is_reached_by_nobody() -> None:
+    """However many of its pods are ready."""
+    world = FakeCluster.of(running())
+    world.objects.pop(Ref(ENDPOINT_SLICE, NS, "catalog-canary"))
+    seen = observe(world, KEY)
+    assert seen is not None
+    assert seen.candidate is not None
+    assert seen.primary is not None
+    assert (seen.candidate.running, seen.candidate.ready) == (1, 0)
+    assert seen.primary.ready == seen.primary.running == 2
 
 
 def test_configuration_is_seen_with_its_copies() -> None:

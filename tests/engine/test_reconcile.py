@@ -248,7 +248,8 @@ async def test_rolled_primary_of_a_green_world_is_observed_whole() -> None:
     """A world in the cluster reads back as the snapshot it was made from."""
     from canary.engine.observe import observe
 
-    world = finalising(primary=rolled(), route=route(0))
+    world = finalising(primary=replace(rolled(), reached=2), route=route(0))
+    world = replace(world, candidate=replace(world.candidate, reached=2))
     seen = observe(FakeCluster.of(world), KEY)
     assert seen is not None
     assert seen.configuration.pins == {"ConfigMap": {}}

@@ -11,6 +11,7 @@ from canary.core.objects import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
     DESTINATION_RULE,
+    ENDPOINT_SLICE,
     FLAGGER_CANARY,
     GATEWAY,
     NAMESPACE,
@@ -58,6 +59,8 @@ CANARIES = (Watched(NATIVE_CANARY), Watched(FLAGGER_CANARY))
 SHARED = (
     Watched(DEPLOYMENT, packed=True),
     Watched(SERVICE),
+    # Those of our own Services, whose labels they bear.
+    Watched(ENDPOINT_SLICE, label=CANARY_LABEL),
     # Those of StatefulSets and DaemonSets are not read.
     Watched(CONTROLLER_REVISION, label=CANARY_LABEL),
     Watched(VIRTUAL_SERVICE),

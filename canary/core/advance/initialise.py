@@ -5,6 +5,7 @@ from __future__ import annotations
 from canary.api.status import CanaryStatus, Phase, Replicas, Revisions, TargetSeen
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, row, saying
+from canary.core.advance.waits import unreached
 from canary.core.names import owner_of
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_INITIALISATION
@@ -99,7 +100,7 @@ def _build(view: View, target: Workload) -> Advance:
     if view.primary is not None and view.primary.stuck:
         message = f"Deployment {primary} made no progress for {view.deadline.total_seconds():.0f} s; the target serves"
         return Advance(saying(status, message))
-    return Advance(saying(status, f"Waiting for Deployment {primary} to be ready"))
+    return Advance(saying(status, f"Waiting for Deployment {primary} to be ready{unreached(view, 'primary')}"))
 
 
 def _finish(view: View, target: Workload) -> Advance:

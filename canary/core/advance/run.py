@@ -9,6 +9,7 @@ from canary.core.actions import Event
 from canary.core.advance.idle import end_reverted, start_run
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import Verdict, hold, judge_tick
+from canary.core.advance.waits import unreached
 from canary.core.moment import Change
 from canary.core.obstacles import SUSPENDED, contested
 from canary.core.plan import Step
@@ -165,7 +166,7 @@ def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
     elif come > progress.available:
         progress = Progress(role="canary", since=view.now, available=come)
     name = view.snapshot.names.workload("canary").name
-    message = f"Waiting for Deployment {name}: {have} of {need} pods are ready"
+    message = f"Waiting for Deployment {name}: {have} of {need} pods are ready{unreached(view, 'canary')}"
     return saying(status.model_copy(update={"progress": progress}), message)
 
 
@@ -187,7 +188,8 @@ def canary_given_up(view: View) -> str | None:
         and view.now - progress.since >= view.deadline
     )
     if candidate.stuck or overdue:
-        return f"Deployment {name} made no progress for {seconds}: {view.canary_fresh} pods are ready"
+        have = f"{view.canary_fresh} pods are ready{unreached(view, 'canary')}"
+        return f"Deployment {name} made no progress for {seconds}: {have}"
     return None
 
 

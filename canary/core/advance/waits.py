@@ -9,10 +9,19 @@ from canary.core.actions import Event
 from canary.core.advance.outcome import with_condition, without_condition
 from canary.core.measurement import TemplateQuery, Unavailable
 from canary.core.moment import Change
+from canary.core.names import Role
 from canary.core.view import UNANSWERED_DRAINS, View
 
 SETTLING, STILL_SERVED, CANNOT_COMPARE = "Settling", "StillServed", "CannotCompare"
 ALARMING = timedelta(minutes=10)
+
+
+def unreached(view: View, role: Role) -> str:
+    """Return the end of a sentence about a set that is waited for: that its Service does not lead to all of it."""
+    clone = view.primary if role == "primary" else view.candidate
+    if clone is None or clone.unreached == 0:
+        return ""
+    return f", Service {view.snapshot.names.service(role).name} does not lead to {clone.unreached} of its pods yet"
 
 
 def tell_waits(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:

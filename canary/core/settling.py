@@ -1,0 +1,41 @@
+"""The wait of a give-back: its clock, kept on the target, and what is seen before the clones go."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from canary.core.measurement import EndpointsAnswer
+from canary.core.names import DRAINED_FROM
+from canary.core.objects import annotations_of
+from canary.core.routes.choice import is_marked
+from canary.core.view import UNANSWERED_DRAINS, View
+from canary.core.workload import Workload
+
+
+def settling_since(target: Workload) -> datetime | None:
+    """Return since when a set is waited for in a give-back: the clock kept on the target."""
+    try:
+        return datetime.fromisoformat(annotations_of(target.raw).get(DRAINED_FROM, ""))
+    except ValueError:
+        return None
+
+
+def leaves_clones(view: View) -> bool:
+    """Return whether nothing leads to the clones by name any more, and the time to wait for callers is over."""
+    target, route, apex = view.target, view.snapshot.route, view.snapshot.apex
+    since = settling_since(target) if target is not None else None
+    left = apex is not None and not view.apex_role and not (route is not None and is_marked(route))
+    return left and view.primary is not None and since is not None and view.now - since >= view.drain
+
+
+def awaits_target(view: View, target: Workload) -> bool:
+    """Return whether the apex Service does not lead to all of the target's pods beside the primary's yet (I7).
+
+    One that selects other pods than those never does.
+    """
+    since = settling_since(target)
+    if view.primary is None or since is None or not leaves_clones(view):
+        return False
+    reached = sum(m.answer.ready for m in view.measurements if isinstance(m.answer, EndpointsAnswer))
+    given_up = view.now - since >= UNANSWERED_DRAINS * view.drain
+    return reached < target.running + view.primary.running and not given_up
