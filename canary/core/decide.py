@@ -13,7 +13,7 @@ from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge
 from canary.core.due import due, images_awaited
 from canary.core.give_back import give_back
-from canary.core.measurement import Measurement, Query, TemplateQuery
+from canary.core.measurement import CheckQuery, LabelsQuery, Measurement, Query, TemplateQuery
 from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
@@ -142,9 +142,12 @@ def _deadlines(view: View) -> list[datetime | None]:
 
 
 def _unanswered(view: View) -> list[datetime | None]:
-    """Ask again what the API server did not answer: no watch tells when it will."""
+    """Ask again what the API server did not answer, as no watch tells when it will, and at once what nobody asked."""
     unknown = view.change is Change.UNKNOWN or content_awaited(view) or images_awaited(view)
-    return [view.now + ASK_AGAIN] if unknown else []
+    asked = any(isinstance(m.query, (CheckQuery, LabelsQuery)) for m in view.measurements)
+    # The tick came due while other questions were answered.
+    overtaken = not asked and any(isinstance(q, (CheckQuery, LabelsQuery)) for q in due(view))
+    return [view.now if overtaken else view.now + ASK_AGAIN] if unknown or overtaken else []
 
 
 def _retries(view: View) -> list[datetime | None]:

@@ -12,6 +12,7 @@ from canary.core.advance.outcome import Advance, remember_newer, saying
 from canary.core.advance.recover import IMAGE_MOVED, fail_promotion
 from canary.core.advance.run import roll_back, run_id, spent, suspended
 from canary.core.advance.tick import Verdict, judge_checks
+from canary.core.advance.waits import unreached
 from canary.core.images import images_unknown, moved_image
 from canary.core.moment import Change
 from canary.core.obstacles import contested
@@ -64,14 +65,16 @@ def _bake(view: View, bake: timedelta) -> Advance:
     verdict, advance = judge_checks(view)
     if failed := spent(view, verdict, advance):
         return failed
+    if verdict is not Verdict.PASSED:
+        # Not asked yet, or to be asked again when the verdict says.
+        return advance
     over = began + bake
-    if verdict is Verdict.PASSED and view.now >= over:
+    if view.now >= over:
         message = f"Revision {view.status.revisions.candidate} passed its bake of {bake.total_seconds():.0f} s at 100 %"
         done = step.model_copy(update={"passed_at": view.now, "next_tick_at": view.now})
         status = saying(advance.status.model_copy(update={"step": done}), message)
         return Advance(status, (*advance.events, Event("Baked", message)))
-    later = min(view.now + view.interval, over) if over > view.now else view.now + view.interval
-    step = step.model_copy(update={"next_tick_at": later})
+    step = step.model_copy(update={"next_tick_at": min(view.now + view.interval, over)})
     return Advance(advance.status.model_copy(update={"step": step}), advance.events)
 
 
@@ -82,7 +85,8 @@ def _waiting(view: View, status: CanaryStatus) -> CanaryStatus:
         progress = status.progress
         if progress is None or progress.role != "canary" or view.canary_progress > progress.available:
             progress = Progress(role="canary", since=view.now, available=view.canary_progress)
-        message = f"Waiting for Deployment {names.workload('canary').name}: {view.canary_fresh} of {view.size} ready"
+        have = f"{view.canary_fresh} of {view.size} ready{unreached(view, 'canary')}"
+        message = f"Waiting for Deployment {names.workload('canary').name}: {have}"
         return saying(status.model_copy(update={"progress": progress}), message)
     return status
 
