@@ -257,7 +257,7 @@ def _check(query: CheckQuery, workload: str) -> str:
 
 def _drain(query: DrainQuery) -> str:
     # The look back tells a series that was there before from one born by a late request.
-    selector = _selector("istio_requests_total", query.namespace, query.workload)
+    selector = _selector(query.metric, query.namespace, query.workload)
     return selector + _range(query.at - query.since + LOOKBACK)
 
 

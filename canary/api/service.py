@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
+from canary.api.connections import is_tcp
 from canary.api.wire import Bool, Labels, Opaque, Port, PortRef, Text, WireModel, Word
 
 
@@ -48,7 +49,11 @@ class Service(WireModel):
     target_port: PortRef | None = Field(
         None, description="Container port, number or name; default is the port of the Service."
     )
-    app_protocol: Word | None = Field(None, description="Application protocol of the port.")
+    app_protocol: Word | None = Field(
+        None,
+        description="Application protocol of the port; with `tcp` connections are shared out, and nothing that takes "
+        "requests can be asked for.",
+    )
     traffic_distribution: Word | None = Field(
         None, description="Traffic distribution of the Services. Not supported yet."
     )
@@ -75,7 +80,9 @@ class Service(WireModel):
         None, description="Istio TrafficPolicy of both DestinationRules, before the policy of a rule for the apex."
     )
     match: tuple[Opaque, ...] = Field(
-        (), max_length=64, description="Istio HTTPMatchRequests put on every generated route."
+        (),
+        max_length=64,
+        description="Istio HTTPMatchRequests put on every generated route; with `appProtocol: tcp` L4MatchAttributes.",
     )
     rewrite: Rewrite | None = Field(None, description="Rewriting put on every generated route.")
     retries: Retries | None = Field(None, description="Retries put on every generated route.")
@@ -95,6 +102,11 @@ class Service(WireModel):
     def apex_name(self, target: str) -> str:
         """Return the name of the apex Service in front of the Deployment `target`."""
         return self.name or target
+
+    @property
+    def carries_connections(self) -> bool:
+        """Return whether connections are shared out instead of requests."""
+        return is_tcp(self.app_protocol)
 
     @property
     def pod_port(self) -> int | str:

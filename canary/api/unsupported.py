@@ -77,11 +77,6 @@ def _endless(pause: Node) -> object:
     return NOTHING if pause.get("duration") else pause
 
 
-def _tcp(node: Node) -> object:
-    protocol = node.get("appProtocol") or ""
-    return protocol if protocol.lower() == "tcp" else NOTHING
-
-
 def _unknown_check(node: Node) -> object:
     known = node.get("name") in ("request-success-rate", "request-duration")
     return NOTHING if known or node.get("templateRef") or node.get("query") else node.get("name")
@@ -103,15 +98,6 @@ SINGLE = (
         _endless,
         f"{PAUSE} without duration is not supported yet; give it a duration",
         "has(self.duration) && self.duration != ''",
-        forbidden=True,
-    ),
-    Rule(
-        SERVICE,
-        "appProtocol",
-        _tcp,
-        "spec.service.appProtocol is {value}, which is not supported yet; use http, http2 or grpc",
-        "!has(self.appProtocol) || self.appProtocol.lowerAscii() != 'tcp'",
-        quoted("self.appProtocol"),
         forbidden=True,
     ),
     Rule(

@@ -2,6 +2,7 @@
 
 import re
 
+from canary.api.connections import CONNECTION_RULES
 from canary.api.duration import PATTERN, parse_duration
 from canary.api.plans import PLAN_RULES
 from canary.api.rules import NOTHING, Node, Rule, Unquoted, quoted
@@ -107,6 +108,7 @@ WRONG: tuple[Rule, ...] = (
         create_only=True,
     ),
     *PLAN_RULES,
+    *CONNECTION_RULES,
     Rule(
         "spec.analysis.metrics[]",
         "interval",

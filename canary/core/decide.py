@@ -125,7 +125,7 @@ def _drains(view: View) -> list[datetime | None]:
     drain = view.status.drain
     if drain is None:
         return []
-    first = drain.since + view.drain
+    first = drain.since + view.shortest_settle
     if view.now < first:
         return [first]
     again = view.now + max(timedelta(seconds=1), view.drain / 3)

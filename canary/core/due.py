@@ -74,20 +74,20 @@ def _deployment(view: View, revision: Revision) -> dict[str, object]:
 
 def _drain_question(view: View) -> tuple[Query, ...]:
     drain = view.status.drain
-    if drain is None or view.now - drain.since < view.drain:
+    if drain is None or view.now - drain.since < view.shortest_settle:
         return ()
     workload = _DRAINED_WORKLOAD[drain.role].format(view.snapshot.names.target)
-    return (DrainQuery(view.snapshot.key.namespace, workload, drain.since, view.now),)
+    return (DrainQuery(view.snapshot.key.namespace, workload, drain.since, view.now, view.arrivals),)
 
 
 def _give_back_question(view: View) -> tuple[Query, ...]:
     if leaves_clones(view):
         return (EndpointsQuery(view.snapshot.names.apex_ref),)
     since = settling_since(view.target) if view.target is not None else None
-    if since is None or not view.canary_has_pods or view.now - since < view.drain:
+    if since is None or not view.canary_has_pods or view.now - since < view.shortest_settle:
         return ()
     names = view.snapshot.names
-    return (DrainQuery(names.namespace, names.workload("canary").name, since, view.now),)
+    return (DrainQuery(names.namespace, names.workload("canary").name, since, view.now, view.arrivals),)
 
 
 def _tick_questions(view: View) -> tuple[Query, ...]:

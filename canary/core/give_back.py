@@ -200,7 +200,7 @@ def _route_gone(view: View, target: Workload) -> Stage:
     since = settling_since(target)
     if since is None and (view.primary is not None or view.candidate is not None):
         return _start_clock(view, target)
-    return (), since is not None and view.now - since < view.drain
+    return (), since is not None and view.now - since < view.shortest_settle
 
 
 def _leave_route(view: View) -> tuple[Action, ...]:
@@ -275,9 +275,9 @@ def _clear_without_target(view: View) -> Decision:
         since = settling_since(anchor)
         if since is None:
             actions, _ = _start_clock(view, anchor)
-            return Decision(status=None, actions=actions, requeue_after=view.drain)
-        if view.now - since < view.drain:
-            return Decision(status=None, requeue_after=since + view.drain - view.now)
+            return Decision(status=None, actions=actions, requeue_after=view.shortest_settle)
+        if view.now - since < view.shortest_settle:
+            return Decision(status=None, requeue_after=since + view.shortest_settle - view.now)
     return Decision(status=None, actions=(*_apex_without_target(view), *_deletes(view)))
 
 

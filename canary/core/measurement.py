@@ -24,7 +24,11 @@ class Series:
         return dict(self.labels).get(name)
 
 
-Metric = Literal["istio_requests_total", "istio_request_duration_milliseconds_bucket"]
+Metric = Literal[
+    "istio_requests_total", "istio_request_duration_milliseconds_bucket", "istio_tcp_connections_opened_total"
+]
+Arrivals = Literal["istio_requests_total", "istio_tcp_connections_opened_total"]
+"""What counts callers that still come to a set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,13 @@ class CheckQuery:
 
 @dataclass(frozen=True, slots=True)
 class DrainQuery:
-    """Ask for the raw request counters of a workload since it was taken off the routes."""
+    """Ask for the raw counters of requests, or connections, to a workload since it was taken off the routes."""
 
     namespace: str
     workload: str
     since: datetime
     at: datetime
+    metric: Arrivals = "istio_requests_total"
 
 
 @dataclass(frozen=True, slots=True)

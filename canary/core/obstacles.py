@@ -11,7 +11,13 @@ from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
 from canary.core.pinning import what_is_missing
 from canary.core.route_obstacles import delegation_unfit, host_taken, route_unfit
-from canary.core.service_obstacles import apex_unusable, foreign_service, port_opaque, workload_entry_selected
+from canary.core.service_obstacles import (
+    apex_unusable,
+    foreign_service,
+    port_not_opaque,
+    port_opaque,
+    workload_entry_selected,
+)
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
 
@@ -189,6 +195,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     autoscaler_made_by_keda,
     apex_unusable,
     port_opaque,
+    port_not_opaque,
     foreign_service,
     workload_entry_selected,
     replicas_unknown,
@@ -208,6 +215,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     autoscaler_present,
     autoscaler_made_by_keda,
     port_opaque,
+    port_not_opaque,
     foreign_service,
     workload_entry_selected,
 )

@@ -11,6 +11,7 @@ from canary.core.routes.choice import refuse_adoption, routes_host
 from canary.core.routes.delegation import find_claim, find_root_conflict, in_full
 from canary.core.routes.istio import planned_entries, refuse_generated
 from canary.core.routes.routing import TO_PRIMARY, Routing
+from canary.core.routes.sections import wanted_sections
 from canary.core.view import View
 
 
@@ -36,10 +37,12 @@ def route_unfit(view: View) -> Obstacle | None:
     route, spec, names = view.snapshot.route, view.snapshot.spec, view.snapshot.names
     plan = _planned(view)
     if route is not None and not is_ours(route):
-        why, name = refuse_adoption(route, names, plan), route["metadata"]["name"]
+        sections, name = wanted_sections(spec, route), route["metadata"]["name"]
+        why = refuse_adoption(route, sections, names, plan)
         return Obstacle("RouteNotAdoptable", f"VirtualService {name} cannot be adopted: {why}") if why else None
     why = refuse_generated(spec, names, plan) if spec is not None else None
-    return Obstacle("RouteNotPossible", f"spec.service does not fit spec.analysis: {why}") if why else None
+    beside = "appProtocol tcp" if spec is not None and spec.service.carries_connections else "spec.analysis"
+    return Obstacle("RouteNotPossible", f"spec.service does not fit {beside}: {why}") if why else None
 
 
 def delegation_unfit(view: View) -> Obstacle | None:

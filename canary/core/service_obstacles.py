@@ -58,18 +58,33 @@ def port_opaque(view: View) -> Obstacle | None:
     """Find a port in which Istio sees no requests, beside a plan that shares them out or asks for their metrics."""
     spec = view.snapshot.spec
     shared = any(step.routing.weights.exposes for step in view.plan.steps)
-    if spec is None or not (shared or view.checks):
+    if spec is None or spec.service.carries_connections or not (shared or view.checks):
         return None
-    for port in _ports(view.snapshot.apex, spec.service):
-        if port.get("port") == spec.service.port and (protocol := opaque_protocol(port)):
-            field = "appProtocol" if port.get("appProtocol") else "name"
-            return Obstacle(
-                "PortOpaque",
-                f"port {port['port']} of Service {view.snapshot.names.apex} has {field} {port[field]}: Istio takes it "
-                f"for {protocol}, in which it sees no requests to share out or to count; give it a protocol such as "
-                "http or grpc if that is what it carries, else plan iterations without match, mirror and metrics",
-            )
-    return None
+    port = _port(view.snapshot.apex, spec.service)
+    if port is None or not (protocol := opaque_protocol(port)):
+        return None
+    return Obstacle(
+        "PortOpaque",
+        f"port {port['port']} of Service {view.snapshot.names.apex} {_told(port)}: Istio takes it for {protocol}, in "
+        "which it sees no requests to share out or to count; give it a protocol such as http or grpc if that is what "
+        "it carries, else set spec.service.appProtocol to tcp to share out connections, without metrics",
+    )
+
+
+def port_not_opaque(view: View) -> Obstacle | None:
+    """Find a port in which Istio sees requests, or looks for them, where connections are to be shared out."""
+    spec = view.snapshot.spec
+    if spec is None or not spec.service.carries_connections:
+        return None
+    port = _port(view.snapshot.apex, spec.service)
+    if port is None or opaque_protocol(port):
+        return None
+    return Obstacle(
+        "PortNotOpaque",
+        f"port {port['port']} of Service {view.snapshot.names.apex} {_told(port)}, while spec.service.appProtocol is "
+        f"{spec.service.app_protocol}: Istio does not take it for a port of connections and follows no tcp route "
+        "there; set appProtocol of that port to tcp, or remove spec.service.appProtocol",
+    )
 
 
 def workload_entry_selected(view: View) -> Obstacle | None:
@@ -89,11 +104,17 @@ def workload_entry_selected(view: View) -> Obstacle | None:
     return None
 
 
-def _ports(apex: Object | None, wanted: Service) -> list[Object]:
-    """Return the ports of the user's apex Service, or the one of ours."""
-    if apex is not None and not is_ours(apex):
-        return list((apex.get("spec") or {}).get("ports") or ())
-    return [{"port": wanted.port, "name": wanted.port_name, "appProtocol": wanted.app_protocol}]
+def _port(apex: Object | None, wanted: Service) -> Object | None:
+    """Return the port of the spec in the user's apex Service, or in the one of ours."""
+    if apex is None or is_ours(apex):
+        return {"port": wanted.port, "name": wanted.port_name, "appProtocol": wanted.app_protocol}
+    ports = (apex.get("spec") or {}).get("ports") or ()
+    return next((one for one in ports if one.get("port") == wanted.port), None)
+
+
+def _told(port: Object) -> str:
+    field = "appProtocol" if port.get("appProtocol") else "name"
+    return f"has {field} {port[field]}" if port.get(field) else "has no name"
 
 
 def _users_selector(service: Object) -> dict[str, str]:

@@ -10,13 +10,17 @@ from canary.api.metric import Metric
 from canary.api.status import CanaryStatus, Phase
 from canary.core.counting import quiet, scrape_interval
 from canary.core.measurement import (
+    Arrivals,
     DrainQuery,
     Measurement,
     SeriesAnswer,
 )
 from canary.core.moment import Moment
 from canary.core.plan import Plan, Step, capacity, plan_of
+from canary.core.protocols import opaque_protocol
+from canary.core.routes.choice import is_marked
 from canary.core.routes.routing import CANARY_ONLY, Routing
+from canary.core.routes.sections import CONNECTIONS, shared_sections
 from canary.core.routes.sessions import Sessions, sessions_of
 from canary.core.scaler import Scaler
 
@@ -25,7 +29,11 @@ RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FI
 GRID_SLACK = timedelta(seconds=2)
 """A weight read back later than this after its tick moves the grid of ticks (release.md section 4)."""
 UNANSWERED_DRAINS = 4
-"""How many drain times to wait when metrics cannot tell whether a set still gets requests (I3)."""
+"""How many drain times to wait when metrics cannot tell whether a set still gets requests (I3).
+
+Nor can they for connections that were open before: callers' proxies close them after a time of their own, 45 s
+in Istio as it comes.
+"""
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,28 @@ class View(Moment):
         return timedelta(seconds=self.snapshot.owner.drain_seconds)
 
     @property
+    def carries_connections(self) -> bool:
+        """Return whether connections are shared out, which stay where they are when the routes change."""
+        spec, apex, route = self.snapshot.spec, self.snapshot.apex, self.snapshot.route
+        if spec is not None:
+            return spec.service.carries_connections
+        if route is not None and is_marked(route):
+            return shared_sections(route) == CONNECTIONS
+        # Given back: what is left to tell are the ports.
+        ports = ((apex or {}).get("spec") or {}).get("ports") or ()
+        return bool(ports) and all(map(opaque_protocol, ports))
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Return the metric that counts callers who come to a set."""
+        return "istio_tcp_connections_opened_total" if self.carries_connections else "istio_requests_total"
+
+    @property
+    def shortest_settle(self) -> timedelta:
+        """Return how long a set off the routes is kept at least: open connections get time to end."""
+        return self.drain * (UNANSWERED_DRAINS if self.carries_connections else 1)
+
+    @property
     def deadline(self) -> timedelta:
         """Return the time without progress after which a set is given up."""
         return self.snapshot.spec.progress_deadline if self.snapshot.spec else timedelta(seconds=600)
@@ -209,7 +239,7 @@ class View(Moment):
 
     def settled(self, since: datetime) -> bool:
         """Return whether a set off the routes since then was waited for and seen without requests."""
-        if self.now - since < self.drain:
+        if self.now - since < self.shortest_settle:
             return False
         asked = self._drain_measurement(since)
         heard, longest = None, UNANSWERED_DRAINS * self.drain

@@ -261,7 +261,7 @@ class DataPlane:
     ) -> tuple[tuple[str, str], ...]:
         return (
             ("reporter", reporter),
-            ("request_protocol", "http"),
+            ("request_protocol", caller.protocol),
             ("response_code", code),
             ("response_flags", flag),
             ("source_workload", caller.workload if caller.mesh else UNKNOWN),

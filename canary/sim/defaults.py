@@ -8,6 +8,7 @@ from typing import Any
 
 from canary.core.objects import AUTOSCALER, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, Object, Ref
 from canary.ports import Refused
+from canary.sim.matching import sections
 
 NAME = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 
@@ -122,10 +123,10 @@ def _validate_scaler(ref: Ref, spec: Mapping[str, Any]) -> None:
 
 def _validate_routes(ref: Ref, spec: Mapping[str, Any]) -> None:
     # The CRD's schema knows types; that weights sum to 100 it does not check.
-    for route in spec.get("http") or ():
-        for leg in route.get("route") or ():
+    for section, routes in sections({"spec": spec}).items():
+        for leg in (leg for route in routes for leg in route.get("route") or ()):
             weight = leg.get("weight", 0)
             if not isinstance(weight, int) or isinstance(weight, bool):
-                raise Refused(f"{ref}: spec.http.route.weight: must be of type integer: {weight!r}")
+                raise Refused(f"{ref}: spec.{section}.route.weight: must be of type integer: {weight!r}")
             if not (leg.get("destination") or {}).get("host"):
-                raise Refused(f"{ref}: spec.http.route.destination.host: Required value")
+                raise Refused(f"{ref}: spec.{section}.route.destination.host: Required value")

@@ -81,6 +81,7 @@ def service(
     selector: Mapping[str, str] | None = None,
     port: int = 80,
     target_port: int | str = 3000,
+    protocol: str | None = None,
 ) -> dict[str, Any]:
     """Return a Service as a user writes it."""
     return {
@@ -89,7 +90,7 @@ def service(
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "selector": dict(selector or {"app": name}),
-            "ports": [{"name": "http", "port": port, "targetPort": target_port}],
+            "ports": [{"name": protocol or "http", "port": port, "targetPort": target_port}],
         },
     }
 
@@ -137,6 +138,7 @@ def completed(canary: Object, given: Iterable[Object]) -> list[dict[str, Any]]:
         selector=selector,
         port=spec["service"]["port"],
         target_port=port,
+        protocol=spec["service"].get("appProtocol"),
     )
     return [workload, front]
 

@@ -1,18 +1,25 @@
-"""Which http route of a VirtualService takes a caller's requests."""
+"""Which route of a VirtualService takes a caller's requests."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from canary.core.objects import Object
 from canary.core.routes.cohorts import join_all
+from canary.core.routes.sections import EVERY
 
 
 def entries(route: Object) -> Iterator[Mapping[str, Any]]:
-    """Yield the http routes in order."""
-    yield from (route.get("spec") or {}).get("http") or ()
+    """Yield the http routes in order, those for connections when there are none."""
+    yield from sections(route).get("http") or chain(*sections(route).values())
+
+
+def sections(route: Object) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the routes of a VirtualService by section."""
+    return {name: found for name in EVERY if (found := (route.get("spec") or {}).get(name))}
 
 
 def delegated(
@@ -51,6 +58,7 @@ def _meets(condition: Mapping[str, Any], headers: Mapping[str, str], labels: Map
         and (condition.get("sourceLabels") or {}).items() <= labels.items()
         and _fits(condition.get("uri") or {}, "/")
         and not condition.get("queryParams")
+        and not condition.get("sniHosts")
         and "mesh" in (condition.get("gateways") or ("mesh",))
     )
 

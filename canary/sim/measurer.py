@@ -67,7 +67,7 @@ class SimMeasurer:
             case DrainQuery():
                 # One scrape before `since`, so that there is a count to compare with.
                 after = query.since - timedelta(seconds=self._dataplane.scrape_interval)
-                return SeriesAnswer(self._series(REQUESTS, query.namespace, query.workload, after, query.at))
+                return SeriesAnswer(self._series(query.metric, query.namespace, query.workload, after, query.at))
             case LabelsQuery():
                 after = query.at - LOOKBACK
                 return SeriesAnswer(self._series(REQUESTS, query.namespace, query.workload, after, query.at))

@@ -10,6 +10,7 @@ from itertools import accumulate
 from canary.core.measurement import Metric, Series
 
 REQUESTS: Metric = "istio_requests_total"
+CONNECTIONS: Metric = "istio_tcp_connections_opened_total"
 DURATION: Metric = "istio_request_duration_milliseconds_bucket"
 
 # fmt: off
@@ -18,6 +19,9 @@ BOUNDS = (
     30000, 60000, 300000, 600000, 1800000, 3600000, float("inf"),
 )
 # fmt: on
+
+TCP = ("request_protocol", "tcp")
+"""The label of what counts connections."""
 
 KEPT = 400
 """Samples kept of each series."""
@@ -29,7 +33,7 @@ Samples = deque[Sample]
 
 
 class Counter:
-    """Count the requests of one label set in one process."""
+    """Count the requests, or connections, of one label set in one process."""
 
     __slots__ = ("buckets", "labels", "total")
 
@@ -80,16 +84,16 @@ class Metrics:
                 samples.append((at, counter.total, tuple(counter.buckets)))
 
     def series(self, metric: Metric, namespace: str, workload: str, after: float, until: float) -> Iterator[Series]:
-        """Yield the series of requests to a workload with samples in (after, until]."""
+        """Yield the series of requests or connections to a workload with samples in (after, until]."""
         wanted = {
             ("destination_workload", workload),
             ("destination_workload_namespace", namespace),
         }
         for labels, samples in self._scraped.items():
-            if not wanted.issubset(labels):
+            if not wanted.issubset(labels) or (TCP in labels) != (metric == CONNECTIONS):
                 continue
             found = [sample for sample in samples if after < sample[0] <= until]
-            if found and metric == REQUESTS:
+            if found and metric in (REQUESTS, CONNECTIONS):
                 yield Series(labels, tuple((at, float(total)) for at, total, _ in found))
             elif found:
                 yield from _buckets(labels, found)

@@ -19,7 +19,7 @@ TRACKED: dict[Resource, tuple[tuple[str, ...], ...]] = {
     AUTOSCALER: (("spec", "scaleTargetRef"), ("spec", "minReplicas"), ("spec", "maxReplicas")),
     DEPLOYMENT: (("spec", "replicas"), ("spec", "selector")),
     SERVICE: (("spec", "selector"),),
-    VIRTUAL_SERVICE: (("spec", "http"),),
+    VIRTUAL_SERVICE: (("spec", "http"), ("spec", "tls"), ("spec", "tcp")),
     NATIVE_CANARY: (("status", "phase"),),
     FLAGGER_CANARY: (("status", "phase"),),
 }

@@ -20,6 +20,7 @@ from canary.sim.scenario import (
     delegating,
     initialise,
     listing_5_1,
+    of_connections,
     own_route,
     release,
     root_route,
@@ -74,6 +75,8 @@ class Schedule:
     """Bounds of an autoscaler on the target."""
     delegated: bool = False
     """Whether another VirtualService of the user's, for the host, delegates to the Canary's."""
+    connections: bool = False
+    """Whether connections are shared out instead of requests."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -85,6 +88,7 @@ class Schedule:
         """Return the release the schedule disturbs."""
         canary = listing_5_1(**self.analysis)
         canary["spec"] |= self.spec
+        canary = of_connections(canary) if self.connections else canary
         routes = [own_route(canary)] if self.adopted else []
         roots = [root_route(canary)] if self.delegated else []
         if self.delegated:

@@ -24,6 +24,8 @@ class Caller:
     workload: str = "webapp"
     headers: tuple[tuple[str, str], ...] = ()
     """Headers of every request, by which cohorts are told."""
+    protocol: str = "http"
+    """What is counted: requests, or with ``tcp`` connections, a new one each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from canary.core.objects import SERVICE, Ref
 from canary.sim.copies import clone_without_copy, used_copy_deleted
@@ -10,14 +11,15 @@ from canary.sim.evidence import (
     STALE,
     anyone_ready,
     blurred,
-    foreign_entries,
     legs_written,
     pods_before,
     pods_of_deployment,
     rolls,
     takes_pods_away,
 )
+from canary.sim.foreign import foreign_field_lost
 from canary.sim.history import state_of
+from canary.sim.matching import sections
 from canary.sim.memory import IDLE, NEVER, PROPAGATED, ROLES, RUNNING, Memory, code_of
 from canary.sim.routing import reach_of, weights_of
 from canary.sim.scene import Scene
@@ -187,7 +189,7 @@ def weights_off_100(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find weights that are no integers of 0..100 that sum to 100 (I12)."""
     if change.ref != scene.names.route_ref or change.after is None:
         return None
-    for route in (change.after.get("spec") or {}).get("http") or ():
+    for route in chain(*sections(change.after).values()):
         weights = [leg.get("weight") for leg in route.get("route") or ()]
         whole = all(isinstance(one, int) and 0 <= one <= 100 for one in weights)
         if len(weights) > 1 and (not whole or sum(weights) != 100):
@@ -239,29 +241,6 @@ def early_step(scene: Scene, memory: Memory, change: Change) -> str | None:
     if (risen or promoted) and change.at - memory.row_since < interval - LATE:
         return f"{before} {old} lasted {change.at - memory.row_since:.3f} s of {interval:.0f} s"
     return None
-
-
-def foreign_field_lost(scene: Scene, memory: Memory, change: Change) -> str | None:
-    """Find labels, annotations or fields of others that a write changed (I20)."""
-    if change.before is None or change.after is None:
-        return None
-    for kind in ("labels", "annotations"):
-        before, after = foreign_entries(change.before, kind), foreign_entries(change.after, kind)
-        if before != after:
-            return f"{kind} of {change.ref} were {before} and are {after}"
-    return _lost_field(scene, change)
-
-
-def _lost_field(scene: Scene, change: Change) -> str | None:
-    before, after = (change.before or {}).get("spec") or {}, (change.after or {}).get("spec") or {}
-    if change.ref == scene.names.target_ref:
-        ours = {"replicas", "template"} if scene.canary is None else {"replicas"}
-    elif change.ref == scene.names.route_ref:
-        ours = {"http", "hosts", "gateways"}
-    else:
-        return None
-    lost = [key for key in before if key not in ours and before[key] != after.get(key)]
-    return f"spec.{lost[0]} of {change.ref} was changed" if lost else None
 
 
 def unguarded_write(scene: Scene, memory: Memory, change: Change) -> str | None:

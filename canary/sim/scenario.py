@@ -50,12 +50,23 @@ def own_route(canary: Object) -> dict[str, Any]:
     ]
     for entry in http[1:]:
         entry["route"] = [{"destination": {"host": apex, "port": {"number": 80}}, "weight": 100}]
+    sections: dict[str, Any] = {"http": http}
+    if canary["spec"]["service"].get("appProtocol") == "tcp":
+        passed = {"match": [{"port": 443, "sniHosts": ["shop.io"]}], "route": [{"destination": {"host": apex}}]}
+        sections = {"tls": [passed], "tcp": [{"route": http[2]["route"]}]}
     return {
         "apiVersion": VIRTUAL_SERVICE.api_version,
         "kind": VIRTUAL_SERVICE.kind,
         "metadata": {"name": apex, "namespace": canary["metadata"]["namespace"]},
-        "spec": {"hosts": [apex], "http": http},
+        "spec": {"hosts": [apex], **sections},
     }
+
+
+def of_connections(canary: Object) -> dict[str, Any]:
+    """Return a Canary that shares out connections, judged by readiness alone."""
+    service = {**canary["spec"]["service"], "appProtocol": "tcp"}
+    analysis = {**canary["spec"]["analysis"], "metrics": []}
+    return {**canary, "spec": {**canary["spec"], "service": service, "analysis": analysis}}
 
 
 def scaled(canary: Object, low: int, high: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -172,11 +183,14 @@ async def serve(sim: Simulation, scenario: Scenario) -> None:
     apex = Ref(SERVICE, scenario.ref.namespace, scenario.apex)
     await sim.until(lambda: sim.world.find(apex) is None or sim.endpoints.of(apex), 60, "an endpoint")
     await sim.rest(1)
+    protocol = scenario.canary["spec"]["service"].get("appProtocol") or "http"
     for mesh in (True, False):
-        sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh))
+        caller = Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh, protocol=protocol)
+        sim.dataplane.call(caller)
     if scenario.staff:
         rate = scenario.rps / 4
-        sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, rate, workload="staff", headers=STAFF))
+        staff = Caller(scenario.apex, scenario.ref.namespace, rate, workload="staff", headers=STAFF, protocol=protocol)
+        sim.dataplane.call(staff)
 
 
 async def initialise(sim: Simulation, scenario: Scenario, *, settle: float = SETTLE) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from canary.core.objects import (
@@ -27,6 +28,7 @@ from canary.core.objects import (
     annotations_of,
     merge_patch,
 )
+from canary.sim.matching import sections
 from canary.sim.world import World
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -119,13 +121,13 @@ class User:
         found = self._world.find(ref)
         if found is None:
             return
-        routes = [dict(route) for route in found["spec"].get("http") or ()]
-        for route in routes:
+        edited = {name: [dict(route) for route in routes] for name, routes in sections(found).items()}
+        for route in chain(*edited.values()):
             route["route"] = [
                 {**leg, "weight": weights.get(leg["destination"]["host"], leg.get("weight", 0))}
                 for leg in route.get("route") or ()
             ]
-        self.edit(ref, {"spec": {"http": routes}})
+        self.edit(ref, {"spec": edited})
 
     def erase_status(self, ref: Ref) -> None:
         """Remove the status of a Canary, as a restore from a backup does."""

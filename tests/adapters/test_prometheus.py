@@ -180,6 +180,15 @@ class TestQuestions:
         assert (await measurer.measure(query)).answer == SeriesAnswer(())
         assert canned.queries[0]["query"].endswith("[313s]")
 
+    async def test_measure_asks_for_connections_where_they_are_what_ends(
+        self, canned: Canned, measurer: PrometheusMeasurer
+    ) -> None:
+        """The counter of Istio's that rises with each connection that is opened."""
+        await measurer.measure(DrainQuery("shop", "catalog", AT, AT, "istio_tcp_connections_opened_total"))
+        assert canned.queries[0]["query"].startswith(
+            'istio_tcp_connections_opened_total{destination_workload="catalog"'
+        )
+
     async def test_measure_asks_for_present_labels(self, canned: Canned, measurer: PrometheusMeasurer) -> None:
         """An instant query, so that series that ended do not show."""
         sample = {"metric": {"__name__": "x", "reporter": "source"}, "value": [5, "1"]}

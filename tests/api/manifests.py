@@ -97,6 +97,36 @@ def _cookie_cases() -> Iterator[tuple[dict[str, Any], str, str]]:
         yield {at: {"cookieName": "a", field: value}}, f"{at}.{field}", f"{at}.{field} {words}"
 
 
+BUT = "with spec.service.appProtocol tcp Istio sees connections and no requests"
+TCP = {f"{S}.appProtocol": "TCP", f"{M}": []}
+"""The changes that make listing 5.1 a release of connections."""
+
+
+def _connection_cases() -> Iterator[tuple[dict[str, Any], str, str]]:
+    """Yield what takes requests, beside a service of connections."""
+    field, copied, cohort = (
+        *("a route of connections has no such field, remove it", "connections cannot be copied, remove it"),
+        "nobody can be told apart, remove it",
+    )
+    yield TCP | {f"{S}.timeout": "2s"}, f"{S}.timeout", f'{S}.timeout is "2s": {BUT}; {field}'
+    for name in ("retries", "rewrite", "headers", "corsPolicy", "fault"):
+        yield TCP | {f"{S}.{name}": {}}, f"{S}.{name}", f"{S}.{name} is given: {BUT}; {field}"
+    delegation = "Istio delegates routes of requests alone, remove it and name hosts and gateways here"
+    given: dict[str, Any] = {f"{S}.delegation": True, f"{S}.hosts": [], f"{S}.gateways": []}
+    yield TCP | given, f"{S}.delegation", f"{S}.delegation is true: {BUT}; {delegation}"
+    yield TCP | iterations(match=COHORT), f"{A}.match", f"{A}.match is given: {BUT}; {cohort}"
+    yield TCP | {f"{A}.mirror": True}, f"{A}.mirror", f"{A}.mirror is true: {BUT}; {copied}"
+    cookies = {f"{A}.sessionAffinity": {"cookieName": "a"}}
+    words = f"{A}.sessionAffinity is given: {BUT}; there are no cookies, remove it"
+    yield TCP | cookies, f"{A}.sessionAffinity", words
+    yield TCP | steps({"match": COHORT}), f"{A}.steps", f"{STEPS}.match is given: {BUT}; {cohort}"
+    yield TCP | steps({"mirror": {}}), f"{A}.steps", f"{STEPS}.mirror is given: {BUT}; {copied}"
+    cure = "it counts requests, remove it; without metrics the readiness of the canary's pods alone is judged"
+    for name in ("request-success-rate", "request-duration"):
+        only = {f"{S}.appProtocol": "tcp", M: [{"name": name}]}
+        yield only, f"{A}.metrics", f'{M}[].name is "{name}": {BUT}; {cure}'
+
+
 ABOVE = "they are those of the VirtualService that delegates, remove them here"
 
 # (changes to listing 5.1, field blamed, sentence): what no version accepts.
@@ -209,6 +239,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         f'{A}.sessionAffinity.primaryCookieName is "a", as cookieName is; the two cookies need different names',
     ),
     *_cookie_cases(),
+    *_connection_cases(),
     (
         {f"{A}.match": COHORT},
         f"{A}.match",
@@ -303,7 +334,6 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
     ({f"{S}.trafficDistribution": "PreferClose"}, f"{S}.trafficDistribution", f"{S}.trafficDistribution is"),
-    ({f"{S}.appProtocol": "TCP"}, f"{S}.appProtocol", f'{S}.appProtocol is "TCP", which is not supported'),
     ({f"{S}.apex": {"labels": {"a": "b"}}}, f"{S}.apex", f"{S}.apex is not supported yet"),
     ({f"{S}.primary": {"labels": {"a": "b"}}}, f"{S}.primary", f"{S}.primary is not supported yet"),
     ({f"{S}.canary": {"annotations": {"a": "b"}}}, f"{S}.canary", f"{S}.canary is not supported yet"),
@@ -388,6 +418,11 @@ ACCEPTED: list[dict[str, Any]] = [
     {f"{S}.delegation": True, f"{S}.hosts": ABSENT, f"{S}.gateways": []},
     {f"{S}.delegation": False},
     {f"{S}.gateways": ["istio-system/public"], f"{S}.hosts": ["*"], f"{S}.appProtocol": "grpc"},
+    TCP,
+    TCP | {"spec.skipAnalysis": True, f"{A}.stepWeight": ABSENT},
+    TCP | {f"{S}.match": [{"port": 31400}], f"{S}.timeout": "", f"{S}.delegation": False},
+    TCP | iterations(match=[], mirror=False),
+    TCP | steps({"setWeight": 10}, {"pause": {"duration": "1m"}}, {"analysis": {"duration": "1m"}}),
     {f"{S}.apex": {}, f"{S}.primary": {"labels": {}}, f"{S}.unmanagedMetadata": {"labels": []}},
     {
         f"{S}.timeout": "1500ms",

@@ -181,6 +181,15 @@ PLANS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 """Every way to shift traffic: the plan and the fields beside the analysis."""
 
 
+CONNECTED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+    ({"stepWeight": 25}, {}),
+    ({"iterations": 2}, {"promotion": {"bake": "10s"}}),
+    ({"steps": [{"setWeight": 20}, {"pause": {"duration": "12s"}}, {"setWeight": 100}]}, {}),
+    ({"stepWeight": 50, "stepWeightPromotion": 40}, {}),
+    ({"stepWeight": 50}, {"skipAnalysis": True}),
+)
+"""The ways to shift connections."""
+
 SIZES = st.one_of(
     action("load", pods=st.sampled_from((0.5, 1, 2, 3, 5, 9))),
     action("bounds", low=st.integers(1, 3), high=st.integers(3, 6)),
@@ -207,6 +216,15 @@ def autoscaled(
     back = {"stepWeightPromotion": draw(st.sampled_from((None, 40)))}
     sizes = draw(st.integers(1, 3)), draw(st.integers(4, 6))
     return replace(schedule, analysis={**schedule.analysis, **back}, spec=bake, scaled=sizes)
+
+
+@st.composite
+def connected(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]]) -> Schedule:
+    """Draw a release of a service of connections, on a route of the user's or on one of ours, and what happens."""
+    schedule = draw(schedules(actions))
+    plan, spec = draw(st.sampled_from(CONNECTED))
+    analysis = {**schedule.analysis, "stepWeight": None, "maxWeight": None, **plan}
+    return replace(schedule, analysis=analysis, spec=spec, adopted=draw(st.booleans()), connections=True)
 
 
 @st.composite

@@ -22,6 +22,7 @@ from tests.sim.schedules import (
     WAY,
     autoscaled,
     configurations,
+    connected,
     drawn,
     kept,
     parts,
@@ -91,6 +92,32 @@ def test_any_strategy_harms_nobody_on_a_bad_way(part: int) -> None:
     name = f"strategies-way-{part}"
 
     @drawn(strategies(QUIET_CHANGES), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(2)
+def test_connections_end_in_a_serving_system(part: int) -> None:
+    """A service of connections by any strategy that has them, and everything else: no rule breaks."""
+    name = f"connections-{part}"
+
+    @drawn(connected(ANYTHING), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_connections_are_not_harmed_on_a_bad_way(part: int) -> None:
+    """The same under faults of the way and users' changes: no connection fails."""
+    name = f"connections-way-{part}"
+
+    @drawn(connected(QUIET_CHANGES), name, 25)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0

@@ -21,7 +21,7 @@ from canary.core.workload import LAST_APPLIED, applied_replicas
 _OWNED_FIELDS = (
     "f:replicas",
     "f:selector",
-    "f:http",
+    *("f:http", "f:tls", "f:tcp"),
     "f:scaleTargetRef",
     *(f"f:{bound}" for one in FIELDS.values() for bound in (one.lowest, one.highest)),
 )

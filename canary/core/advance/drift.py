@@ -10,7 +10,9 @@ from canary.core.advance.recover import promotion_failed
 from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
+from canary.core.routes.entries import touched
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
+from canary.core.routes.sections import entries_of, shared_sections
 from canary.core.scaler import Scaler
 from canary.core.view import View
 from canary.core.workload import field_managers
@@ -97,7 +99,9 @@ def _moves_route(view: View) -> str | None:
         on_its_way = not undone and _as_recorded(view, weights)
         if on_its_way or weights == _planned_weights(view):
             return None
-    return _other(field_managers(route, "f:spec", "f:http"))
+    sections, names = shared_sections(route).names, view.snapshot.names
+    written = [one for one in sections if touched(entries_of(route, one), names)] or sections
+    return _other(tuple(m for one in written for m in field_managers(route, "f:spec", f"f:{one}")))
 
 
 def _as_recorded(view: View, weights: Weights) -> bool:

@@ -41,7 +41,8 @@ def _tell_settling(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list
     names = view.snapshot.names
     name = names.target if drain.role == "target" else names.workload(drain.role).name
     reason = STILL_SERVED if waited >= ALARMING else SETTLING
-    message = f"Deployment {name} left the routes but it is not yet seen that requests at it have ended"
+    what = "new connections to" if view.carries_connections else "requests at"
+    message = f"Deployment {name} left the routes but it is not yet seen that {what} it have ended"
     status = with_condition(status, "Held", "True", reason, message, view.now)
     # As read: a verdict of this tick may have taken the condition of a hold away.
     before = view.status.condition("Held")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from canary.core.mentions import delegate_name, delegates
 from canary.core.names import OWNER, Names, Owner, owner_of
@@ -10,6 +11,7 @@ from canary.core.objects import Object, annotations_of
 from canary.core.routes.entries import find_conflict, touched
 from canary.core.routes.hosts import spellings
 from canary.core.routes.routing import Routing
+from canary.core.routes.sections import EVERY, REQUESTS, Sections, entries_of
 from canary.core.routes.split import read_parts
 
 
@@ -37,21 +39,26 @@ def is_marked(route: Object) -> bool:
     return OWNER in annotations_of(route)
 
 
-def refuse_adoption(route: Object, names: Names, plan: Sequence[Routing]) -> str | None:
+def refuse_adoption(route: Object, sections: Sections, names: Names, plan: Sequence[Routing]) -> str | None:
     """Return why a user's VirtualService cannot be adopted, in words that name the route; None when it can."""
-    entries = (route.get("spec") or {}).get("http") or []
-    shared = touched(entries, names)
-    if not shared:
-        return f"has no http route to host {names.apex}; add one, or delete it and one is made"
-    for number, entry in enumerate(shared, 1):
-        label = f"http route {entry.get('name') or number}"
-        parts = read_parts(entry.get("route") or [], names)
-        if sum(part.total for part in parts) <= 0:
-            return f"{label} has weights that sum to 0; give its destinations weights that sum to 100"
-        if sum(part.host is not None for part in parts) > 1:
-            return f"{label} names host {names.apex} in more than one destination; leave one of them"
-    conflicts = (find_conflict(entries, names, routing) for routing in plan)
-    return next((one for one in conflicts if one is not None), None)
+    shared = {section: touched(entries_of(route, section), names) for section in sections.names}
+    if not any(shared.values()):
+        return f"has no {sections.label} route to host {names.apex}; add one, or delete it and one is made"
+    for section, entries in shared.items():
+        for number, entry in enumerate(entries, 1):
+            if why := _refuse_entry(entry, names):
+                return f"{section} route {entry.get('name') or number} {why}"
+    conflicts = (find_conflict(entries_of(route, *REQUESTS.names), names, routing) for routing in plan)
+    return next((one for one in conflicts if one is not None), None) if sections is REQUESTS else None
+
+
+def _refuse_entry(entry: Mapping[str, Any], names: Names) -> str | None:
+    parts = read_parts(entry.get("route") or [], names)
+    if sum(part.total for part in parts) <= 0:
+        return "has weights that sum to 0; give its destinations weights that sum to 100"
+    if sum(part.host is not None for part in parts) > 1:
+        return f"names host {names.apex} in more than one destination; leave one of them"
+    return None
 
 
 def _is_marked(route: Object, names: Names, owner: Owner) -> bool:
@@ -64,6 +71,10 @@ def _is_apex(route: Object, names: Names, owner: Owner) -> bool:
 
 
 def _routes_apex(route: Object, names: Names, owner: Owner) -> bool:
-    entries = (route.get("spec") or {}).get("http") or []
     root = delegate_name(names.namespace, names.apex) in delegates(route)
-    return not root and not is_marked(route) and routes_host(route, names) and bool(touched(entries, names))
+    return (
+        not root
+        and not is_marked(route)
+        and routes_host(route, names)
+        and bool(touched(entries_of(route, *EVERY), names))
+    )

@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from canary.api.canary import CanarySpec
-from canary.core.names import CHANGED, OWNER, ROLLED_BACK, ROUTE_FIELDS, Names, Owner, is_ours, owned_metadata
+from canary.core.names import (
+    CARRIES,
+    CHANGED,
+    OWNER,
+    ROLLED_BACK,
+    ROUTE_FIELDS,
+    Names,
+    Owner,
+    is_ours,
+    owned_metadata,
+)
 from canary.core.objects import VIRTUAL_SERVICE, Object, annotations_of
 from canary.core.routes.entries import (
     MIRROR_FIELDS,
@@ -24,25 +34,38 @@ from canary.core.routes.entries import (
     undo,
 )
 from canary.core.routes.routing import Routing, Weights
+from canary.core.routes.sections import (
+    CONNECTIONS,
+    REQUESTS,
+    Sections,
+    entries_of,
+    made_sections,
+    shared_sections,
+    wanted_sections,
+)
 from canary.core.routes.session_routes import read_sessions
 from canary.core.routes.split import gathered, leads_to_us, read_parts, share_of
 
 ROUTE_NAME = "weighted"
 """Name of the generated http route; access logs and traces show it (R-OBS-3)."""
 _ADDRESS = ("hosts", "gateways")
+_KEYS = {"http": "routes", "tls": "tls", "tcp": "tcp"}
+"""What the destinations of a section as written are kept under."""
+CONNECTION_CONDITIONS = ("port", "gateways", "sourceLabels", "sourceNamespace", "destinationSubnets")
+"""What a condition can ask of a connection; all else speaks of a request."""
 
 
 def make_route(spec: CanarySpec, names: Names, owner: Owner, routing: Routing) -> dict[str, Any]:
     """Return the VirtualService we make when the apex has none."""
-    managed = route_fields(spec)
+    managed, sections = route_fields(spec), made_sections(spec)
     metadata = owned_metadata(names.apex, names.namespace, owner)
-    metadata["annotations"][ROUTE_FIELDS] = ",".join(managed)
-    http, _ = rewrite([_generated(names, managed)], names, routing, ())
+    metadata["annotations"] |= {ROUTE_FIELDS: ",".join(managed), **_mark(sections)}
+    entries, _ = rewrite([_generated(names, managed, sections)], names, _fitting(routing, sections), ())
     return {
         "apiVersion": VIRTUAL_SERVICE.api_version,
         "kind": VIRTUAL_SERVICE.kind,
         "metadata": metadata,
-        "spec": {**_addressed(spec), "http": http},
+        "spec": {**_addressed(spec), sections.made: entries},
     }
 
 
@@ -55,25 +78,55 @@ def rewrite_route(
     spec named before and names no more are removed.  In one that is adopted only destinations at the
     apex are.  ``rolled_back`` is the text of the roll-back mark, None for no mark.
     """
-    annotations = dict(annotations_of(route))
-    annotations.pop(ROLLED_BACK, None)
+    sections = wanted_sections(spec, route)
+    annotations = {k: v for k, v in annotations_of(route).items() if k not in (ROLLED_BACK, CARRIES)} | _mark(sections)
     if rolled_back is not None:
         annotations[ROLLED_BACK] = rolled_back
-    body = dict(route.get("spec") or {})
-    http = list(body.get("http") or [])
+    body = _elsewhere(route, names, sections)
+    routing = _fitting(routing, sections)
     if is_ours(route):
         if spec is not None:
             body = {name: value for name, value in body.items() if name not in _ADDRESS} | _addressed(spec)
-        body["http"] = _our_entries(http, spec, names, routing, annotations)
+        entries = list(body.get(sections.made) or [])
+        body[sections.made] = _our_entries(entries, spec, names, routing, annotations, sections)
     else:
-        body["http"], memory = rewrite(http, names, routing, _remembered(annotations))
-        annotations[CHANGED] = _recall(memory, routing)
+        memory = _remembered(annotations)
+        for name in sections.names:
+            if body.get(name):
+                body[name], memory[name] = rewrite(body[name], names, routing, memory.get(name, ()))
+        annotations[CHANGED] = _recall({name: memory.get(name, ()) for name in sections.names}, routing)
     return {"metadata": {"annotations": annotations}, "spec": body}
+
+
+def _elsewhere(route: Object, names: Names, sections: Sections) -> dict[str, Any]:
+    """Return the spec of a VirtualService, without what we did to sections that are shared out no more."""
+    former = shared_sections(route)
+    if former == sections or not (is_ours(route) or CHANGED in annotations_of(route)):
+        return dict(route.get("spec") or {})
+    body: dict[str, Any] = plain_route(route, names)["spec"]
+    entries = body.get(former.made) or []
+    if is_ours(route) and (ours := _find_generated(entries, names)) is not None:
+        body[former.made] = [one for one in entries if one is not ours]
+    return {name: value for name, value in body.items() if value or name != former.made}
+
+
+def _mark(sections: Sections) -> dict[str, str]:
+    return {CARRIES: sections.mark} if sections.mark else {}
+
+
+def _fitting(routing: Routing, sections: Sections) -> Routing:
+    """Return what the routes of some sections can do of a routing: connections have shares alone."""
+    return routing if sections == REQUESTS else Routing(routing.canary)
 
 
 def refuse_generated(spec: CanarySpec, names: Names, plan: Sequence[Routing]) -> str | None:
     """Return why the route that a spec asks for cannot do what its plan asks for; None when it can."""
-    made = [_generated(names, route_fields(spec))]
+    if made_sections(spec) == CONNECTIONS:
+        asked = (key for one in spec.service.match for key in one if key not in CONNECTION_CONDITIONS)
+        known = ", ".join(CONNECTION_CONDITIONS)
+        found = next(asked, None)
+        return f"match asks for {found}, which a connection does not have; ask for {known} alone" if found else None
+    made = [_generated(names, route_fields(spec), REQUESTS)]
     return next((why for one in plan if (why := find_conflict(made, names, one))), None)
 
 
@@ -81,17 +134,19 @@ def plain_route(route: Object, names: Names) -> dict[str, Any]:
     """Return an adopted VirtualService as its user wrote it, with what the user changed meanwhile."""
     annotations = dict(annotations_of(route))
     memory = _remembered(annotations)
-    for mark in (OWNER, CHANGED, ROLLED_BACK, ROUTE_FIELDS):
+    for mark in (OWNER, CHANGED, ROLLED_BACK, ROUTE_FIELDS, CARRIES):
         annotations.pop(mark, None)
     body = dict(route.get("spec") or {})
-    if body.get("http"):
-        body["http"] = undo(body["http"], names, memory)
+    for name in shared_sections(route).names:
+        if body.get(name):
+            body[name] = undo(body[name], names, memory.get(name, ()))
     return {"metadata": {"annotations": annotations}, "spec": body}
 
 
 def read_weights(route: Object, names: Names) -> Weights | None:
     """Return what a VirtualService gives the two sides; None when traffic to the apex is not shared out."""
-    entries: list[Entry] = list((route.get("spec") or {}).get("http") or [])
+    sections = shared_sections(route)
+    entries = entries_of(route, *((sections.made,) if is_ours(route) else sections.names))
     ours = [_find_generated(entries, names)] if is_ours(route) else touched(entries, names)
     found = [one for one in ours if one is not None]
     if not found or not all(is_split(one, names) for one in found):
@@ -128,7 +183,12 @@ def _find_generated(entries: Sequence[Entry], names: Names) -> Entry | None:
 
 
 def _our_entries(
-    entries: list[Entry], spec: CanarySpec | None, names: Names, routing: Routing, annotations: dict[str, str]
+    entries: list[Entry],
+    spec: CanarySpec | None,
+    names: Names,
+    routing: Routing,
+    annotations: dict[str, str],
+    sections: Sections,
 ) -> list[Entry]:
     """Return the routes of a VirtualService we made: our own one as it should be, all others untouched."""
     managed: dict[str, Any] = {}
@@ -141,7 +201,7 @@ def _our_entries(
     others = [one for one in entries if one is not present and not is_added(one)]
     place = next((i for i, one in enumerate(entries) if one is present), 0)
     before = sum(not is_added(one) for one in entries[:place])
-    ours = {k: v for k, v in (present or _generated(names, {})).items() if k not in dropped} | managed
+    ours = {k: v for k, v in (present or _generated(names, {}, sections)).items() if k not in dropped} | managed
     kept = [d for d in gathered(ours.get("route") or [], names) if read_parts([d], names)[0].host is not None]
     rewritten, _ = rewrite([{**ours, "route": _whole(kept, names)}], names, routing, ())
     return [*others[:before], *rewritten, *others[before:]]
@@ -152,14 +212,15 @@ def _whole(route: list[Any], names: Names) -> list[Any]:
     if not leads_to_us(route, names):
         # One side or none: what stood at it is kept.
         return [{**one, "destination": {**one["destination"], "host": names.apex}} for one in route] or list(
-            _generated(names, {})["route"]
+            _generated(names, {}, REQUESTS)["route"]
         )
     return route
 
 
-def _generated(names: Names, managed: Mapping[str, Any]) -> Entry:
+def _generated(names: Names, managed: Mapping[str, Any], sections: Sections) -> Entry:
     """Return the one route of a VirtualService we make, before its traffic is shared out."""
-    return {"name": ROUTE_NAME, **managed, "route": [{"destination": {"host": names.apex}}]}
+    named = {"name": ROUTE_NAME} if sections == REQUESTS else {}
+    return {**named, **managed, "route": [{"destination": {"host": names.apex}}]}
 
 
 def _addressed(spec: CanarySpec) -> dict[str, Any]:
@@ -170,7 +231,7 @@ def planned_entries(
     route: Object | None, spec: CanarySpec | None, names: Names, plan: Sequence[Routing]
 ) -> Iterator[Entry]:
     """Yield the http routes that lead to the two sides under the routings of a plan, many of them alike."""
-    written: list[Entry] = [_generated(names, route_fields(spec))] if spec is not None else []
+    written: list[Entry] = [_generated(names, route_fields(spec), REQUESTS)] if spec is not None else []
     if route is not None and not is_ours(route):
         written = list((route.get("spec") or {}).get("http") or [])
     for routing in plan:
@@ -201,11 +262,10 @@ def _wire(model: Any, drop: str = "") -> dict[str, Any] | None:
     return wire
 
 
-def _recall(memory: Memory, routing: Routing) -> str:
+def _recall(memory: Mapping[str, Memory], routing: Routing) -> str:
     """Return the annotation that undoes our changes: destinations as written, and the share they stand for."""
     body: dict[str, Any] = {"canary": routing.canary}
-    if any(one is not None for one in memory):
-        body["routes"] = list(memory)
+    body |= {_KEYS[name]: list(kept) for name, kept in memory.items() if any(one is not None for one in kept)}
     return json.dumps(body, separators=(",", ":"))
 
 
@@ -217,11 +277,12 @@ def _changed(annotations: Mapping[str, str]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _remembered(annotations: Mapping[str, str]) -> Memory:
-    routes = _changed(annotations).get("routes")
-    if not isinstance(routes, list):
-        return ()
-    return tuple(one if isinstance(one, list) else None for one in routes)
+def _remembered(annotations: Mapping[str, str]) -> dict[str, Memory]:
+    """Return what undoing needs, by section."""
+    found = _changed(annotations)
+    known = ((name, found.get(key)) for name, key in _KEYS.items())
+    lists = ((name, one) for name, one in known if isinstance(one, list))
+    return {name: tuple(one if isinstance(one, list) else None for one in kept) for name, kept in lists}
 
 
 def _recalled_share(annotations: Mapping[str, str]) -> int | None:

@@ -14,6 +14,7 @@ from canary.core.objects import Object
 from canary.core.routes.entries import touched
 from canary.core.routes.hosts import spellings
 from canary.core.routes.istio import plain_route
+from canary.core.routes.sections import entries_of, shared_sections
 from canary.core.routes.split import read_parts
 
 _NOT_CARRIED = ("host", "subsets", "trafficPolicy")
@@ -44,7 +45,7 @@ def subsets_of(route: Object | None, names: Names) -> frozenset[str]:
     """Return the subsets of the apex host that the user's routes name, also once they are shared out."""
     if route is None:
         return frozenset()
-    entries = plain_route(route, names)["spec"].get("http") or []
+    entries = entries_of(plain_route(route, names), *shared_sections(route).names)
     return frozenset(_named_subsets(entries, names))
 
 

@@ -21,7 +21,7 @@ RULE, POLICY = "DestinationRule", "PeerAuthentication"
 def port_unprefixed(view: View) -> Caution | None:
     """Find a port of the user's Service whose protocol Istio has to guess (R-PORT-2)."""
     apex, spec = view.snapshot.apex, view.snapshot.spec
-    if apex is None or spec is None or is_ours(apex):
+    if apex is None or spec is None or is_ours(apex) or spec.service.carries_connections:
         return None
     for port in (apex.get("spec") or {}).get("ports") or ():
         if port.get("port") == spec.service.port and not tells_protocol(port):
