@@ -184,7 +184,8 @@ class Release:
 
 def weights_of(route: Object) -> tuple[int, int]:
     """Return the weights of a VirtualService's first route that is not for a cohort or a cookie, primary and canary."""
-    shared = next(one for one in route["spec"]["http"] if not is_added(one))
+    entries = route["spec"].get("http") or route["spec"]["tcp"]
+    shared = next(one for one in entries if not is_added(one))
     by_host: Counter[str] = Counter()
     for one in shared["route"]:
         by_host[one["destination"]["host"]] += one.get("weight", 0)
