@@ -1,6 +1,7 @@
 """A release behind an ingress gateway: customers outside the mesh get the split that the route says."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -19,6 +20,8 @@ from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
 HOST = "catalog.istioinaction.io"
+PARTNERS = "partners.istioinaction.io"
+"""The host at which the gateway asks customers for a certificate."""
 GATEWAY = f"{NAMESPACE}/catalog-gateway"
 ROUTES = "/apis/networking.istio.io/v1/virtualservices"
 LONG = timedelta(seconds=60)
@@ -34,8 +37,14 @@ CERTAINTY = 1 - 0.01 / 15
 def ingress(testbed: Testbed) -> Iterator[Ingress]:
     """Run a gateway with the certificate of its host."""
     files = (MANIFESTS / "ingress-gateway.yaml", MANIFESTS / "catalog-gateway.yaml")
-    yield start_ingress(testbed, HOST, "catalog-credential", *files)
+    yield start_ingress(testbed, (HOST, PARTNERS), "catalog-credential", *files)
     testbed.delete_namespace(NAMESPACE)
+
+
+@pytest.fixture(scope="module")
+def partners(ingress: Ingress) -> Ingress:
+    """Return the gateway at its other host, with a certificate to show."""
+    return ingress.asking_for_certificates(PARTNERS, "partners-credential")
 
 
 @pytest.fixture
@@ -78,6 +87,33 @@ def test_release_behind_a_gateway_splits_by_weight_and_goes_on_redirecting(
     for began, ended in pairwise([*(step.at for step in steps[1:]), datetime.now(UTC)]):
         assert redirected.answers(began, ended), f"nobody was redirected between {began} and {ended}"
     assert f"location: https://{HOST}/items" in edge.ask(f"http://{HOST}/items")
+
+
+def test_release_behind_a_gateway_that_asks_for_certificates_splits_by_weight(
+    edge: Ingress, partners: Ingress, release: Release
+) -> None:
+    """Customers with a certificate get the route's share at each weight, others nothing at any time."""
+    release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
+    release.apply(release.canary(service={"gateways": [GATEWAY], "hosts": [HOST, PARTNERS]}, stepWeight=25))
+    release.wait_for("Initialized")
+    release.wait_recorded()
+    strangers = replace(partners, identity=None)
+    with (
+        partners.load("https", "/items", Rate(per_second=40)) as known,
+        strangers.load("https", "/items", Rate(per_second=5)) as unknown,
+        edge.load("https", "/items", Rate(per_second=40)) as secure,
+    ):
+        release.apply(release.deployment("v2"))
+        release.wait_for("Succeeded", within=LONG)
+        known.next_window(A_WHILE)
+    steps = release.recorder.seen("virtualservices", "catalog")
+    assert [weights_of(step.object)[1] for step in steps] == [0, 25, 50, 100, 0]
+    for load in (known, secure):
+        assert set(load.summary().by_status) == {200}, str(load.summary())
+    expect_split(known, steps)
+    assert set(secure.summary(steps[-1].at + LATE_NEWS).by_version) == {"v2"}
+    assert set(unknown.summary().by_status) == {0}, str(unknown.summary())
+    assert any("certificate required" in one.error for one in unknown.answers()), str(unknown.summary())
 
 
 def root(release: Release, name: str, host: str, *gateways: str) -> Object:

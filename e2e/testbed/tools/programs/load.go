@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"io"
@@ -30,6 +31,7 @@ type loadOptions struct {
 	server      string
 	authority   string
 	token       string
+	identity    string
 	output      string
 	rate        float64
 	seconds     float64
@@ -82,6 +84,7 @@ func runLoad(arguments []string) error {
 	flags.StringVar(&options.server, "server", "", "URL of the API server, with --service")
 	flags.StringVar(&options.authority, "authority", "", "certificate of the API server, with --service")
 	flags.StringVar(&options.token, "token", "", "token for the API server, with --service")
+	flags.StringVar(&options.identity, "identity", "", "file with certificate and key to show to who asks for them")
 	flags.StringVar(&options.output, "output", "", "file of records, one JSON object a line")
 	flags.Float64Var(&options.rate, "rate", 1, "requests per second")
 	flags.Float64Var(&options.seconds, "seconds", 1, "how long")
@@ -98,7 +101,10 @@ func runLoad(arguments []string) error {
 		return err
 	}
 	defer file.Close()
-	one := newCaller(options, file)
+	one, err := newCaller(options, file)
+	if err != nil {
+		return err
+	}
 	if options.service != "" {
 		known, err := followEndpoints(stop, options)
 		if err != nil {
@@ -115,9 +121,16 @@ func runLoad(arguments []string) error {
 	return nil
 }
 
-func newCaller(options loadOptions, output io.Writer) *caller {
+func newCaller(options loadOptions, output io.Writer) (*caller, error) {
 	transport := &http.Transport{
 		DisableKeepAlives: options.service != "", DisableCompression: true, MaxIdleConnsPerHost: maxInFlight,
+	}
+	if options.identity != "" {
+		shown, err := tls.LoadX509KeyPair(options.identity, options.identity)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = &tls.Config{Certificates: []tls.Certificate{shown}}
 	}
 	clients := make([]*http.Client, max(1, options.visitors))
 	for visitor := range clients {
@@ -135,7 +148,7 @@ func newCaller(options loadOptions, output io.Writer) *caller {
 		options: options,
 		resolve: func() string { return options.url },
 		output:  bufio.NewWriter(output),
-	}
+	}, nil
 }
 
 // callUntil starts requests on time until told to stop, or all were sent; then it lets them end.
