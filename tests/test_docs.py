@@ -25,7 +25,7 @@ from canary.core.names import Names
 from canary.core.objects import Object
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_INITIALISATION
-from canary.core.routes.istio import plain_route, rewrite_route
+from canary.core.routes.istio import make_route, plain_route, rewrite_route
 from canary.core.routes.policy import rule_spec
 from canary.core.routes.routing import TO_PRIMARY, Routing
 from canary.core.snapshot import Neighbours, Snapshot
@@ -36,7 +36,7 @@ from canary.sim.scenario import Scenario, initialise, release
 from e2e.test_adoption import users_route, users_rule
 from e2e.test_strategy_pages import COHORTS, STRATEGIES, Row, manifest_of, rows_of, rows_shown, section, table
 from tests.api.manifests import ABSENT
-from tests.builders import NAMES, NOW, NS, canary_object, untouched
+from tests.builders import NAMES, NOW, NS, OWNER_MARK, canary_object, untouched
 from tests.core.test_warnings import FOUND
 
 ROOT = Path(__file__).parent.parent
@@ -235,6 +235,13 @@ def test_route_after_the_canary_is_the_one_before() -> None:
     before, route = placed(users_route(NS)), during()[0]
     left = plain_route(route, NAMES)
     assert {**route, "metadata": {**route["metadata"], **left["metadata"]}, "spec": left["spec"]} == before
+
+
+def test_route_of_connections_on_its_page_is_that_of_the_code() -> None:
+    """What is shown is what the Canary of the page leads to at 10 %."""
+    canary, shown = (yaml.safe_load(text) for text in blocks(ROOT / "docs/connections.md", "yaml"))
+    made = make_route(Canary.parse(canary).spec, NAMES, OWNER_MARK, Routing(10))
+    assert shown["spec"] == made["spec"]
 
 
 def unadoptable() -> list[Snapshot]:
