@@ -25,7 +25,7 @@ def leaves_clones(view: View) -> bool:
     target, route, apex = view.target, view.snapshot.route, view.snapshot.apex
     since = settling_since(target) if target is not None else None
     left = apex is not None and not view.apex_role and not (route is not None and is_marked(route))
-    return left and view.primary is not None and since is not None and view.now - since >= view.drain
+    return left and view.primary is not None and since is not None and view.now - since >= view.shortest_settle
 
 
 def awaits_target(view: View, target: Workload) -> bool:
@@ -37,5 +37,5 @@ def awaits_target(view: View, target: Workload) -> bool:
     if view.primary is None or since is None or not leaves_clones(view):
         return False
     reached = sum(m.answer.ready for m in view.measurements if isinstance(m.answer, EndpointsAnswer))
-    given_up = view.now - since >= UNANSWERED_DRAINS * view.drain
+    given_up = view.now - since >= view.shortest_settle + (UNANSWERED_DRAINS - 1) * view.drain
     return reached < target.running + view.primary.running and not given_up

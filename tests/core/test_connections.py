@@ -20,6 +20,7 @@ from canary.core.routes.routing import TO_PRIMARY, Routing, Weights
 from canary.core.service_obstacles import port_not_opaque
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
+from tests.answers import busy, empty, good
 from tests.builders import (
     NAMES,
     NOW,
@@ -28,13 +29,10 @@ from tests.builders import (
     V2,
     apex,
     at,
-    busy,
     canary_object,
     deleted,
     deployment,
-    empty,
     finalising,
-    good,
     managed,
     new_status,
     route,
