@@ -20,6 +20,18 @@ def schedule(*entries: tuple[float, str, dict[str, Any]], **fields: Any) -> Sche
 
 
 NAMED = {
+    # Without a record of what was judged, and nothing else that showed it, the promotion waited for ever.
+    "revision_lost_in_a_bake_while_a_newer_template_waits": schedule(
+        (11.7, "restart", {}),
+        (30.5, "delete_revisions", {}),
+        (30.9, "restart", {}),
+        (30.9, "delete_revisions", {}),
+        seed=93,
+        replicas=4,
+        rps=4.0,
+        analysis={"drainSeconds": 1, "interval": "5s", "stepWeight": None, "iterations": 2, "metrics": []},
+        spec={"promotion": {"bake": "10s"}},
+    ),
     # One controller lowered the wish of an idle Canary while the other began a run: blamed on the first.
     "wish_lowered_by_one_controller_as_another_begins_a_run": schedule(
         (0.0, "selector", {"role": "primary"}),
