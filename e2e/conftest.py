@@ -82,10 +82,8 @@ def install_crd(testbed: Testbed, group: str) -> None:
 @pytest.fixture
 def controller(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Controller]:
     """Run a controller for the test's namespace, in compat mode."""
-    running = Controller(testbed, [namespace])
-    running.start()
-    yield running
-    running.stop()
+    with Controller(testbed, [namespace]) as running:
+        yield running
 
 
 @pytest.fixture

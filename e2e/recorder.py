@@ -1,18 +1,20 @@
 """Record every version of the objects of a namespace as the API server tells them, with the time of arrival."""
 
-import http.client
-import json
-import ssl
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
-from e2e.testbed import addresses, credentials
-from e2e.testbed.kube import Object
+import aiohttp
+
+from e2e.testbed import credentials
+from e2e.testbed.kube import AsyncKubeClient, Object
 from e2e.testbed.testbed import Testbed
+from e2e.testbed.waiting import wait_until
 
 FOLLOWED = {
     "canaries.flagger.app": "/apis/flagger.app/v1beta1/namespaces/{}/canaries",
@@ -23,6 +25,8 @@ FOLLOWED = {
     "horizontalpodautoscalers": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "endpointslices": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
 }
+
+BEGUN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +54,34 @@ class Row:
 
 
 class Recorder:
-    """Follow a namespace from now on, in one thread per kind."""
+    """Follow a namespace in a thread of its own: inside ``with`` nothing is missed, after it nothing is left."""
 
     def __init__(self, testbed: Testbed, namespace: str) -> None:
-        self._context = ssl.create_default_context(cafile=str(testbed.layout.authority))
-        self._token = credentials.token(credentials.ADMIN)
+        self._testbed = testbed
         self._namespace = namespace
         self._seen: list[Seen] = []
-        self._stopped = threading.Event()
-        self._connections: list[http.client.HTTPSConnection] = []
+        self._listed: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._following: asyncio.Task[None]
+        self._thread = threading.Thread(target=self._run, daemon=True, name=f"record {namespace}")
 
     def __enter__(self) -> Self:
-        for kind, path in FOLLOWED.items():
-            thread = threading.Thread(
-                target=self._follow, args=(kind, path.format(self._namespace)), daemon=True, name=f"record {kind}"
-            )
-            thread.start()
+        paths = {kind: path.format(self._namespace) for kind, path in FOLLOWED.items()}
+        served = {kind: path for kind, path in paths.items() if self._testbed.kube.find(path) is not None}
+        self._loop = asyncio.new_event_loop()
+        self._following = self._loop.create_task(self._follow_all(served))
+        self._thread.start()
+        try:
+            wait_until(lambda: served.keys() == self._listed, BEGUN, lambda: f"followed: only {self._listed}")
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopped.set()
-        for connection in self._connections:
-            if connection.sock is not None:
-                connection.sock.close()
+        self._stop()
 
     def seen(self, kind: str, name: str | None = None, since: datetime | None = None) -> list[Seen]:
         """List the changes of a kind, of one name and from a time on if given."""
@@ -95,32 +102,35 @@ class Recorder:
                     rows.append(row)
         return rows
 
-    def _follow(self, kind: str, path: str) -> None:
-        known: set[tuple[str, str, bool]] = set()
-        while not self._stopped.is_set():
-            try:
-                for event in self._watch(path):
-                    # A watch that begins again tells what is there once more: only what moved is news.
-                    metadata = event["object"]["metadata"]
-                    version = (metadata["uid"], metadata["resourceVersion"], event["type"] == "DELETED")
-                    if version not in known:
-                        known.add(version)
-                        self._seen.append(Seen(datetime.now(UTC), kind, event["type"], event["object"]))
-            except (OSError, http.client.HTTPException, ValueError, AttributeError):
-                pass
-            self._stopped.wait(0.3)
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._following.cancel)
+        self._thread.join()
 
-    def _watch(self, path: str) -> Iterator[Object]:
-        connection = http.client.HTTPSConnection(
-            addresses.LOOPBACK, addresses.API_SERVER_PORT, context=self._context, timeout=3600
-        )
-        self._connections.append(connection)
-        connection.request("GET", f"{path}?watch=1", headers={"Authorization": f"Bearer {self._token}"})
-        answer = connection.getresponse()
-        if answer.status != 200:
-            answer.read()
-            return
-        for line in answer:
-            event: Object = json.loads(line)
-            if event["type"] in ("ADDED", "MODIFIED", "DELETED"):
-                yield event
+    def _run(self) -> None:
+        with closing(self._loop), suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._following)
+
+    async def _follow_all(self, paths: Mapping[str, str]) -> None:
+        async with aiohttp.ClientSession() as session:
+            client = AsyncKubeClient(session, self._testbed.layout.authority, credentials.ADMIN)
+            following = [asyncio.create_task(self._follow(client, kind, path)) for kind, path in paths.items()]
+            try:
+                await asyncio.wait(following, return_when=asyncio.FIRST_EXCEPTION)
+            finally:
+                # A watch that is cancelled closes TLS politely, which would outlive the loop; this cuts and waits.
+                await session.close()
+                for one in following:
+                    one.cancel()
+                await asyncio.gather(*following)
+
+    async def _follow(self, client: AsyncKubeClient, kind: str, path: str) -> None:
+        known: set[tuple[str, str, bool]] = set()
+        async for change, content in client.follow(path):
+            told = [(change, content)] if change != "LISTED" else [("ADDED", one) for one in content["items"]]
+            for type_, one in told:
+                # A list made again tells what is there once more: only what moved is news.
+                version = (one["metadata"]["uid"], one["metadata"]["resourceVersion"], type_ == "DELETED")
+                if version not in known:
+                    known.add(version)
+                    self._seen.append(Seen(datetime.now(UTC), kind, type_, one))
+            self._listed.add(kind)

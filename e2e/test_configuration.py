@@ -125,11 +125,8 @@ def test_deleted_canary_leaves_no_copy_and_the_live_reference(release: Release) 
 @pytest.fixture
 def with_secrets(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Release]:
     """Offer a service under a controller that may pin Secrets."""
-    controller = Controller(testbed, [namespace], flags=["--pin-secrets"])
-    controller.start()
-    with Recorder(testbed, namespace) as recorder:
+    with Controller(testbed, [namespace], flags=["--pin-secrets"]), Recorder(testbed, namespace) as recorder:
         yield Release(testbed, namespace, recorder)
-    controller.stop()
 
 
 def secret(version: str) -> Object:

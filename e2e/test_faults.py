@@ -29,11 +29,9 @@ VALIDATION = f"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurat
 def proxied(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Release]:
     """Offer a release whose controller reaches the API server through the fault-injecting proxy."""
     controller = Controller(testbed, [namespace], kubeconfig=testbed.api_path.kubeconfig)
-    controller.start()
-    with Recorder(testbed, namespace) as recorder:
+    with controller, Recorder(testbed, namespace) as recorder:
         yield Release(testbed, namespace, recorder)
-    testbed.api_path.heal()
-    controller.stop()
+        testbed.api_path.heal()
 
 
 def wait_weights(release: Release, primary: int, canary: int) -> None:

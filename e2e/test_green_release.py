@@ -56,16 +56,13 @@ class Green:
 def green(testbed: Testbed, compat_crd: None) -> Iterator[Green]:
     """Do one release under load, look at it all the time, and keep what was seen."""
     testbed.create_namespace(NAMESPACE)
-    controller = Controller(testbed, [NAMESPACE])
-    controller.start()
-    with Recorder(testbed, NAMESPACE) as recorder:
+    with Controller(testbed, [NAMESPACE]), Recorder(testbed, NAMESPACE) as recorder:
         try:
             followed = follow(Release(testbed, NAMESPACE, recorder))
         except BaseException:
             keep_artefacts(testbed, NAMESPACE)
             raise
         yield followed
-    controller.stop()
     testbed.delete_namespace(NAMESPACE)
 
 

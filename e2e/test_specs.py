@@ -29,11 +29,8 @@ KINDS = "deployments,services,virtualservices,destinationrules,controllerrevisio
 def book(testbed: Testbed, compat_crd: None) -> Iterator[Release]:
     """Offer the namespace of the book with a controller in compat mode."""
     testbed.create_namespace(BOOK)
-    controller = Controller(testbed, [BOOK])
-    controller.start()
-    with Recorder(testbed, BOOK) as recorder:
+    with Controller(testbed, [BOOK]), Recorder(testbed, BOOK) as recorder:
         yield Release(testbed, BOOK, recorder)
-    controller.stop()
     testbed.delete_namespace(BOOK)
 
 
@@ -52,11 +49,8 @@ def test_listing_of_the_book_applies_byte_for_byte(book: Release) -> None:
 def own_group(testbed: Testbed, namespace: str) -> Iterator[Release]:
     """Offer a service released under our own group, by a controller without compat mode."""
     install_crd(testbed, "canary.delivery")
-    controller = Controller(testbed, [namespace], flagger_compat=False)
-    controller.start()
-    with Recorder(testbed, namespace) as recorder:
+    with Controller(testbed, [namespace], flagger_compat=False), Recorder(testbed, namespace) as recorder:
         yield Release(testbed, namespace, recorder, group="canary.delivery")
-    controller.stop()
     testbed.kubectl("delete", "-f", str(CRDS / "canary.delivery_canaries.yaml"))
 
 

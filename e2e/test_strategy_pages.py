@@ -144,12 +144,9 @@ def services(testbed: Testbed, both_groups: None) -> Iterator[dict[str, Release]
     namespaces = {name: f"page-{name}" for name in STRATEGIES}
     for namespace in namespaces.values():
         testbed.create_namespace(namespace)
-    controller = Controller(testbed, list(namespaces.values()))
-    controller.start()
-    with ExitStack() as recorders:
+    with Controller(testbed, list(namespaces.values())), ExitStack() as recorders:
         recorded = {name: recorders.enter_context(Recorder(testbed, place)) for name, place in namespaces.items()}
         yield {name: Release(testbed, place, recorded[name], GROUP) for name, place in namespaces.items()}
-    controller.stop()
     for namespace in namespaces.values():
         testbed.delete_namespace(namespace)
 

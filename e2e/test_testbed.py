@@ -1,7 +1,10 @@
 """Show that the testbed itself behaves like a cluster with Istio, before anything is proven on it."""
 
+import gc
 import json
+import threading
 import time
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from e2e.recorder import Recorder
 from e2e.testbed import credentials
 from e2e.testbed.commands import CommandError
 from e2e.testbed.faults import Action, Fault
@@ -233,6 +237,22 @@ def test_prometheus_can_be_stopped_and_started(testbed: Testbed) -> None:
         testbed.prom_query("up")
     testbed.prometheus.start()
     assert testbed.prom_query("vector(1)")[0]["value"] == 1
+
+
+def test_recorder_misses_nothing_and_leaves_nothing_behind(testbed: Testbed, namespace: str) -> None:
+    """What changes inside is recorded, however soon after the start; afterwards no thread or socket of it is left."""
+    before = set(threading.enumerate())
+    for name in ("one", "two"):
+        with Recorder(testbed, namespace) as recorder:
+            apply(testbed, namespace, service(name))
+            testbed.kubectl("delete", "service", name, "-n", namespace)
+            wait_until(lambda seen=recorder: len(seen.seen("services")) == 2, SOON, "a change is missing")  # type: ignore[misc]
+        assert [(seen.type, seen.name) for seen in recorder.seen("services")] == [("ADDED", name), ("DELETED", name)]
+        assert set(threading.enumerate()) == before
+    with warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(one.message) for one in unclosed] == []
 
 
 def test_audit_log_counts_requests_by_user(testbed: Testbed, namespace: str) -> None:

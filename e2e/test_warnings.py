@@ -159,10 +159,8 @@ def test_machines_behind_the_service_are_refused_until_they_are_gone(release: Re
 @pytest.fixture
 def everywhere(testbed: Testbed, compat_crd: None) -> Iterator[Controller]:
     """Run a controller for all namespaces."""
-    running = Controller(testbed)
-    running.start()
-    yield running
-    running.stop()
+    with Controller(testbed) as running:
+        yield running
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import http.client
 import json
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,10 @@ class KubeClient:
         try:
             connection.request(method, path, payload, headers)
             answer = connection.getresponse()
-            content: Object = json.loads(answer.read())
+            content = answer.read()
         finally:
             connection.close()
-        if answer.status >= 300:
-            raise ApiError(method, path, answer.status, str(content.get("message")))
-        return content
+        return _said(method, path, answer.status, content)
 
 
 class AsyncKubeClient:
@@ -94,10 +93,7 @@ class AsyncKubeClient:
         headers = {**self._headers, "Content-Type": content_type}
         payload = None if body is None else json.dumps(body)
         async with self._session.request(method, url, data=payload, headers=headers, ssl=self._context) as answer:
-            content: Object = json.loads(await answer.read())
-            if answer.status >= 300:
-                raise ApiError(method, path, answer.status, str(content.get("message")))
-            return content
+            return _said(method, path, answer.status, await answer.read())
 
     async def follow(self, path: str, selector: str = "") -> AsyncIterator[tuple[str, Object]]:
         """Yield ("LISTED", list) and then every change (type, object), again after each broken watch."""
@@ -121,8 +117,21 @@ class AsyncKubeClient:
         async with self._session.get(
             url, headers=self._headers, ssl=self._context, timeout=timeout, read_bufsize=2**22
         ) as answer:
+            if answer.status >= 300:
+                _said("GET", path, answer.status, await answer.read())
             async for line in answer.content:
                 yield json.loads(line)
+
+
+def _said(method: str, path: str, status: int, content: bytes) -> Object:
+    """Return the object that was answered; a refusal is a Status, or plain text of a path unknown or a busy server."""
+    if status < 300:
+        found: Object = json.loads(content)
+        return found
+    text = content.decode(errors="replace").strip()
+    with suppress(json.JSONDecodeError):
+        text = json.loads(text)["message"]
+    raise ApiError(method, path, status, text)
 
 
 def is_established(definition: Object) -> bool:

@@ -104,7 +104,11 @@ class Load:
             )
 
     def __enter__(self) -> Self:
-        self.wait_for_answers(1)
+        try:
+            self.wait_for_answers(1)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(

@@ -10,6 +10,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from e2e.testbed.errors import TestbedError
 
@@ -42,6 +44,15 @@ class Part:
         self._start_deadline = start_deadline
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
     @property
     def running(self) -> bool:
         """Tell whether the process is alive."""
@@ -55,9 +66,13 @@ class Part:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the process and wait until it is ready."""
+        """Start the process and wait until it is ready; one that does not get ready is ended."""
         self.launch()
-        self.wait_ready()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
 
     def launch(self) -> None:
         """Start the process without waiting."""
