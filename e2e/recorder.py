@@ -19,6 +19,7 @@ from e2e.testbed.waiting import wait_until
 FOLLOWED = {
     "canaries.flagger.app": "/apis/flagger.app/v1beta1/namespaces/{}/canaries",
     "canaries.canary.delivery": "/apis/canary.delivery/v1beta1/namespaces/{}/canaries",
+    "pods": "/api/v1/namespaces/{}/pods",
     "deployments": "/apis/apps/v1/namespaces/{}/deployments",
     "services": "/api/v1/namespaces/{}/services",
     "virtualservices": "/apis/networking.istio.io/v1beta1/namespaces/{}/virtualservices",

@@ -217,10 +217,12 @@ class PodRunner:
         return Container(name, [*inside, *tied, *command], environment, self._folder, self._changed.set)
 
     async def _keep_reporting(self) -> None:
-        ready = False
+        restarts = 0
         while not self.stopping:
             self._changed.clear()
-            ready = await self._ready()
+            told, restarts = restarts, sum(container.restarts for container in self._containers)
+            # However fast a program is back: after a restart the pod is not ready for once.
+            ready = restarts == told and await self._ready()
             await self._report(ready=ready)
             interval = HEALTH_INTERVAL if ready else STARTING_INTERVAL
             with suppress(TimeoutError):
