@@ -23,6 +23,7 @@ FOLLOWED = {
     "deployments": "/apis/apps/v1/namespaces/{}/deployments",
     "services": "/api/v1/namespaces/{}/services",
     "virtualservices": "/apis/networking.istio.io/v1beta1/namespaces/{}/virtualservices",
+    "destinationrules": "/apis/networking.istio.io/v1/namespaces/{}/destinationrules",
     "horizontalpodautoscalers": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "endpointslices": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
 }
@@ -127,11 +128,16 @@ class Recorder:
     async def _follow(self, client: AsyncKubeClient, kind: str, path: str) -> None:
         known: set[tuple[str, str, bool]] = set()
         async for change, content in client.follow(path):
-            told = [(change, content)] if change != "LISTED" else [("ADDED", one) for one in content["items"]]
-            for type_, one in told:
+            for type_, one in [(change, content)] if change != "LISTED" else _items(content):
                 # A list made again tells what is there once more: only what moved is news.
                 version = (one["metadata"]["uid"], one["metadata"]["resourceVersion"], type_ == "DELETED")
                 if version not in known:
                     known.add(version)
                     self._seen.append(Seen(datetime.now(UTC), kind, type_, one))
             self._listed.add(kind)
+
+
+def _items(listed: Object) -> list[tuple[str, Object]]:
+    """Return a list's objects as if they were added now; in a list they do not say what they are."""
+    what = {"apiVersion": listed["apiVersion"], "kind": listed["kind"].removesuffix("List")}
+    return [("ADDED", {**what, **one}) for one in listed["items"]]

@@ -20,7 +20,7 @@ from canary.core.names import Names
 from canary.core.routes.istio import read_weights
 from e2e.conftest import CRDS, install_crd, keep_artefacts
 from e2e.controller import Controller
-from e2e.findings import Analysis, findings
+from e2e.findings import State, findings_in, states_of
 from e2e.recorder import Recorder
 from e2e.release import MANIFESTS, Release, manifests, summary
 from e2e.testbed.kube import Object
@@ -152,13 +152,7 @@ def services(testbed: Testbed, both_groups: None) -> Iterator[dict[str, Release]
 
 
 @pytest.fixture(scope="module")
-def analysis(services: dict[str, Release]) -> Analysis:
-    """Return what is analyzed of all services while they are released."""
-    return Analysis(services)
-
-
-@pytest.fixture(scope="module")
-def endings(services: dict[str, Release], analysis: Analysis) -> dict[str, Ending]:
+def endings(services: dict[str, Release]) -> dict[str, Ending]:
     """Release v2 of every service at once, each as its page says, and tell how it went."""
     _initialise(services)
     loads = {name: list(_callers(name, release)) for name, release in services.items()}
@@ -168,8 +162,7 @@ def endings(services: dict[str, Release], analysis: Analysis) -> dict[str, Endin
         for release in services.values():
             release.apply(release.deployment("v2", replicas=1))
         with suppress(DeadlineExceededError):
-            wait_until(lambda: _have_ended(analysis), ENDED, "some go on", interval=A_LOOK)
-        analysis.look()
+            wait_until(lambda: all(map(_has_ended, services.values())), ENDED, "some go on", interval=A_LOOK)
     return {name: _ending(name, release, loads[name]) for name, release in services.items()}
 
 
@@ -193,11 +186,6 @@ def _callers(name: str, release: Release) -> Iterator[Load]:
     client = release.testbed.pods.first(release.namespace, "app=client")
     for headers in ({}, *(dict([header]) for header in COHORTS.get(name, ()))):
         yield release.testbed.load_mesh(release.namespace, client, "http://catalog/items", RATE, **headers)
-
-
-def _have_ended(analysis: Analysis) -> bool:
-    analysis.look()
-    return all(map(_has_ended, analysis.releases.values()))
 
 
 def _has_ended(release: Release) -> bool:
@@ -224,27 +212,32 @@ def test_release_of_a_page_succeeds_as_told(endings: dict[str, Ending], name: st
     assert_none_failed(*ending.loads)
 
 
-def test_no_phase_of_any_strategy_has_findings(endings: dict[str, Ending], analysis: Analysis) -> None:
-    """Whatever step a release is at, istioctl analyze has nothing against it.
+def test_no_phase_of_any_strategy_has_findings(
+    testbed: Testbed, services: dict[str, Release], endings: dict[str, Ending]
+) -> None:
+    """Whatever step a release is at, istioctl analyze has nothing against it: every state of each is looked at."""
+    states = {name: states_of(release) for name, release in services.items()}
+    phases = {name: set[str]().union(*(state.phases for state in found)) for name, found in states.items()}
+    assert {name: missed for name, ending in endings.items() if (missed := _phases(ending) - phases[name])} == {}
+    found = [f"{one['origin']}: {one['code']} {one['message']}" for one in findings_in(testbed, "states", states)]
+    assert found == [], {name: [state.phases for state in found] for name, found in states.items()}
 
-    It did look in every phase that lasts an interval; without analysis phases are shorter than a look.
-    """
-    assert analysis.found == []
-    lasting = {name: ending for name, ending in endings.items() if not quick(name)["spec"].get("skipAnalysis")}
-    phases = {name: {row.phase for row in ending.rows} for name, ending in lasting.items()}
-    assert {name: missed for name in phases if (missed := phases[name] - analysis.seen[name])} == {}
+
+def _phases(ending: Ending) -> set[str]:
+    return {row.phase for row in ending.rows}
 
 
-def test_analysis_has_something_against_a_host_that_does_not_exist(services: dict[str, Release]) -> None:
-    """The silence of the test above means something."""
-    release = services["weights"]
-    http = [{"route": [{"destination": {"host": "catalog-nobody"}}]}]
-    spec = {"hosts": ["elsewhere"], "http": http}
-    release.apply(
-        {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "odd"}, "spec": spec}
-    )
-    assert [one["code"] for one in findings(release)] == ["IST0101"]
-    release.kubectl("delete", "virtualservice", "odd")
+def test_analysis_has_something_against_a_host_that_does_not_exist(
+    testbed: Testbed, services: dict[str, Release], endings: dict[str, Ending]
+) -> None:
+    """The silence of the test above means something: the same states with one route that leads nowhere."""
+    states = states_of(services["weights"])
+    odd = json.loads(states[-1].objects)
+    route = next(one for one in odd if one["kind"] == "VirtualService")
+    route["spec"]["http"][0]["route"][1]["destination"]["host"] = "catalog-nobody"
+    found = findings_in(testbed, "odd-states", {"weights": [*states[:-1], State(set(), json.dumps(odd))]})
+    assert [one["code"] for one in found] == ["IST0101"]
+    assert f"weights-{len(states) - 1}-catalog-nobody" in found[0]["message"]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
