@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from e2e.release import Release
 from e2e.testbed.kube import Object
@@ -41,7 +40,7 @@ class State:
 
 
 def states_of(release: Release) -> list[State]:
-    """Return every state of the objects that Istio heeds, in the order of the API server's versions."""
+    """Return every state of the objects that Istio heeds, from initialisation on, as the API server's versions tell."""
     recorder, canaries = release.recorder, f"canaries.{release.group}"
     changes = [seen for kind in (canaries, *HEEDED) for seen in recorder.seen(kind) if "catalog" in seen.name]
     phase, standing = "", dict[tuple[str, str], Object]()
@@ -53,17 +52,16 @@ def states_of(release: Release) -> list[State]:
             standing.pop((seen.kind, seen.name), None)
         else:
             standing[seen.kind, seen.name] = _resting(seen.object)
-        objects = json.dumps([one for _, one in sorted(standing.items())], sort_keys=True)
-        found.setdefault(objects, State(set(), objects)).phases.add(phase)
+        if phase not in ("", "Initializing"):
+            objects = json.dumps([one for _, one in sorted(standing.items())], sort_keys=True)
+            found.setdefault(objects, State(set(), objects)).phases.add(phase)
     return list(found.values())
 
 
 def _resting(found: Object) -> Object:
     """Return what a user could apply to get the object once more, without pods."""
     metadata = {key: found["metadata"][key] for key in ("name", "labels", "annotations") if key in found["metadata"]}
-    spec: dict[str, Any] = {
-        key: value for key, value in found["spec"].items() if key not in ("clusterIP", "clusterIPs")
-    }
+    spec = {key: value for key, value in found["spec"].items() if key not in ("clusterIP", "clusterIPs")}
     if found["kind"] == "Deployment":
         spec["replicas"] = 0
         metadata["annotations"] = {k: v for k, v in metadata.get("annotations", {}).items() if k != ROLL_OUT}

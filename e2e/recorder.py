@@ -117,13 +117,15 @@ class Recorder:
             client = AsyncKubeClient(session, self._testbed.layout.authority, credentials.ADMIN)
             following = [asyncio.create_task(self._follow(client, kind, path)) for kind, path in paths.items()]
             try:
-                await asyncio.wait(following, return_when=asyncio.FIRST_EXCEPTION)
+                failed, _ = await asyncio.wait(following, return_when=asyncio.FIRST_EXCEPTION)
+                for one in failed:
+                    one.result()
             finally:
                 # A watch that is cancelled closes TLS politely, which would outlive the loop; this cuts and waits.
                 await session.close()
                 for one in following:
                     one.cancel()
-                await asyncio.gather(*following)
+                await asyncio.gather(*following, return_exceptions=True)
 
     async def _follow(self, client: AsyncKubeClient, kind: str, path: str) -> None:
         known: set[tuple[str, str, bool]] = set()
