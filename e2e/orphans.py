@@ -10,7 +10,7 @@ from e2e.testbed.kube import Object
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 
-SOON = timedelta(seconds=15)
+SOON = timedelta(seconds=30)
 
 
 def orphan(name: str, namespace: str, group: str = "flagger.app") -> Object:

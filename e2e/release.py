@@ -20,7 +20,7 @@ from e2e.testbed.waiting import wait_until
 
 MANIFESTS = Path(__file__).parent / "manifests"
 CANARY = "catalog-release"
-SOON = timedelta(seconds=30)
+SOON = timedelta(seconds=60)
 QUICK = {"interval": "3s", "drainSeconds": 1}
 """Analysis settings that make a release take half a minute on the testbed, whose Prometheus scrapes each second."""
 
@@ -70,7 +70,7 @@ class Release:
         found = manifests("listing-5.1.yaml")[0]
         found["apiVersion"] = f"{self.group}/v1beta1"
         found["metadata"]["namespace"] = self.namespace
-        found["spec"]["progressDeadlineSeconds"] = 20
+        found["spec"]["progressDeadlineSeconds"] = 60
         found["spec"]["service"].update(service or {})
         found["spec"]["analysis"].update({**QUICK, **analysis})
         return found

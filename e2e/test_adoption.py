@@ -10,7 +10,7 @@ from e2e.testbed.kube import Object
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
-LONG = timedelta(seconds=90)
+LONG = timedelta(seconds=120)
 NETWORKING = "networking.istio.io/v1"
 SUBSET = {"name": "v1", "labels": {"app": "catalog"}}
 POOL = {"connectionPool": {"tcp": {"maxConnections": 100}}, "outlierDetection": {"consecutive5xxErrors": 50}}

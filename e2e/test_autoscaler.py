@@ -17,8 +17,8 @@ from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, count, moments
 
 SIZES, OWN = "catalog-sizes", "catalog-canary"
-SOON = timedelta(seconds=30)
-LONG = timedelta(seconds=90)
+SOON = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 KIND = "horizontalpodautoscaler"
 
 
@@ -39,7 +39,7 @@ def autoscaled(release: Release, **analysis: Any) -> Object:
     """Return the Canary of the page at a quick rhythm."""
     found: Object = page_objects()["Canary"]
     found["apiVersion"] = f"{release.group}/v1beta1"
-    found["spec"]["progressDeadlineSeconds"] = 20
+    found["spec"]["progressDeadlineSeconds"] = 60
     found["spec"]["analysis"].update({**QUICK, **analysis})
     return found
 

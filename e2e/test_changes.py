@@ -15,7 +15,7 @@ from e2e.timeline import (
     weight_changes,
 )
 
-LONG = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 AT_ONCE = timedelta(seconds=2)
 """More than the controller's answer to a change takes, less than an interval."""
 QUIET = timedelta(seconds=3)
@@ -34,7 +34,7 @@ def wait_idle_canary(release: Release) -> None:
     def pods() -> int:
         return int(release.get("deployment", "catalog-canary")["status"].get("replicas", 0))
 
-    wait_until(lambda: pods() == 0, timedelta(seconds=20), lambda: f"{pods()} canary pods")
+    wait_until(lambda: pods() == 0, LONG, lambda: f"{pods()} canary pods")
 
 
 def test_new_template_during_the_run_starts_again_at_0_in_one_write(release: Release) -> None:
@@ -142,7 +142,7 @@ def wait_sizes(release: Release, target: int, primary: int) -> None:
 
     wait_until(
         lambda: sizes() == (target, primary, primary),
-        timedelta(seconds=20),
+        LONG,
         lambda: f"target, primary, ready: {sizes()}",
     )
 

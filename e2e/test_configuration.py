@@ -14,7 +14,7 @@ from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
-LONG = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 SOON = timedelta(seconds=2)
 FILES = "/run/catalog"
 BINARY = base64.b64encode(bytes(range(256))).decode()

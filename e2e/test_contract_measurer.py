@@ -20,7 +20,7 @@ from tests.contract.measurer_stage import Callers, Play, Sent, Story
 
 NAMESPACE = "measured"
 RATE = Rate(per_second=20, duration=timedelta(seconds=60))
-SOON = timedelta(seconds=20)
+SOON = timedelta(seconds=60)
 
 
 def side(name: str, version: str) -> list[Object]:

@@ -15,8 +15,8 @@ from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
-LONG = timedelta(seconds=90)
-SOON = timedelta(seconds=20)
+LONG = timedelta(seconds=120)
+SOON = timedelta(seconds=60)
 A_SOAK = timedelta(seconds=6)
 """Well within the step that looks at the cohort alone."""
 DELEGATION = {"delegation": True, "hosts": [], "gateways": []}

@@ -17,8 +17,8 @@ from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, moments, settled, version_of
 
-SOON = timedelta(seconds=30)
-LONG = timedelta(seconds=60)
+SOON = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 QUIET = timedelta(seconds=4)
 """More than an interval and the drain time: what a needless clean-up would have begun by then."""
 CANARIES = "canaries.flagger.app"

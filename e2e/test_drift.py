@@ -10,8 +10,8 @@ from e2e.release import Release, weights_of
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import ROLE, assert_none_failed, settled, version_of
 
-SOON = timedelta(seconds=20)
-LONG = timedelta(seconds=60)
+SOON = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 BACK_WITHIN = timedelta(seconds=1)
 """How long a change by hand may last (release.md section 8), as the API server's watch tells it."""
 

@@ -14,8 +14,8 @@ from e2e.testbed.waiting import wait_until
 
 PERMITTED = "webapp"
 STRANGER = "client"
-SOON = timedelta(seconds=30)
-LONG = timedelta(seconds=60)
+SOON = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 A_WHILE = timedelta(seconds=1)
 LATE_NEWS = timedelta(seconds=1)
 """By how much the recorder may hear of a route after proxies were told."""

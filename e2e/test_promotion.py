@@ -17,8 +17,8 @@ from e2e.timeline import (
     weight_changes,
 )
 
-LONG = timedelta(seconds=60)
-DEADLINE = 6
+LONG = timedelta(seconds=120)
+DEADLINE = 12
 """Seconds without progress after which a promotion is given up in these tests."""
 
 

@@ -21,9 +21,9 @@ from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 
 BOOK = "istioinaction"
-GONE = timedelta(seconds=60)
-INITIALISED = timedelta(seconds=75)
-LIGHT = Rate(per_second=5, duration=timedelta(seconds=90))
+GONE = timedelta(seconds=180)
+INITIALISED = timedelta(seconds=150)
+LIGHT = Rate(per_second=5, duration=timedelta(minutes=4))
 PROMETHEUS = "http://localhost:9090"
 
 Kubectl = Callable[[str], str]

@@ -9,7 +9,7 @@ from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
 from e2e.testbed.waiting import wait_until
 
-LONG = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 SUCCESS_RATE: Object = {"name": "request-success-rate", "thresholdRange": {"min": 99, "interval": "1m"}}
 PRIMARY, CANARY = "catalog-primary", "catalog-canary"
 

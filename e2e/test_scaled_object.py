@@ -12,7 +12,7 @@ from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
-SOON, LONG = timedelta(seconds=30), timedelta(seconds=90)
+SOON, LONG = timedelta(seconds=60), timedelta(seconds=120)
 DEFINITION = str(MANIFESTS / "scaled-objects-crd.yaml")
 TRIGGER: Object = {
     "type": "prometheus",

@@ -53,7 +53,7 @@ def test_two_thousand_callers_keep_their_side_and_the_shares_keep_to_the_weight(
     release: Release, controller: Controller
 ) -> None:
     """Within 3 points at each step, nobody changes sides but onto the canary, also over a restart; cookies end."""
-    begin(release, planned(release, steps=steady(2 * A_TURN + timedelta(seconds=4)), sessionAffinity=AFFINITY))
+    begin(release, planned(release, steps=steady(2 * A_TURN + timedelta(seconds=10)), sessionAffinity=AFFINITY))
     since = datetime.now(UTC)
     with visit(release) as load:
         release.apply(release.deployment("v2"))

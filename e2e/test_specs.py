@@ -18,7 +18,7 @@ from e2e.testbed.kube import Object
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 
-LONG = timedelta(seconds=60)
+LONG = timedelta(seconds=120)
 AT_ONCE = timedelta(seconds=2)
 """A second, and one more for a machine that has other things to do."""
 BOOK = "istioinaction"

@@ -40,9 +40,9 @@ GROUP, COMPAT = "canary.delivery", "flagger.app"
 SHRINK = 15
 """A minute of a page is four seconds here."""
 DURATIONS = ("interval", "duration", "bake")
-RATE = Rate(per_second=15, duration=timedelta(minutes=5))
-READY = timedelta(seconds=90)
-ENDED = timedelta(seconds=150)
+RATE = Rate(per_second=15)
+READY = timedelta(seconds=180)
+ENDED = timedelta(seconds=300)
 A_LOOK = timedelta(seconds=0.5)
 
 

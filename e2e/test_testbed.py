@@ -22,7 +22,7 @@ from e2e.testbed.waiting import wait_until
 
 MANIFESTS = Path(__file__).parent / "manifests"
 NAMESPACE = "smoke"
-SOON = timedelta(seconds=15)
+SOON = timedelta(seconds=30)
 AT_ONCE = timedelta(seconds=1)
 # All but one in 10,000 series of 1,000 requests at 10 % lie within these bounds (binomial).
 TENTH_OF_THOUSAND = range(64, 140)
@@ -118,7 +118,7 @@ def test_weights_split_traffic_and_both_sides_count_it(testbed: Testbed, smoke: 
     apply(testbed, smoke, shop)
     rate = Rate(per_second=250, duration=timedelta(seconds=4), max_requests=1000)
     wait_for_version(testbed, smoke, client, "v1")
-    summary = testbed.load_mesh(smoke, client, "http://shop/items", rate).join(timedelta(seconds=20))
+    summary = testbed.load_mesh(smoke, client, "http://shop/items", rate).join(timedelta(seconds=60))
     assert summary.failed == 0, str(summary)
     assert summary.total == 1000
     assert summary.by_version["v2"] in TENTH_OF_THOUSAND, str(summary)
@@ -163,7 +163,7 @@ def test_timeout_is_a_504_with_flag_at_the_source(testbed: Testbed, smoke: str, 
     apply(testbed, smoke, virtual_service("slow", {**weighted(("slow", 100)), "timeout": "0.2s"}))
     testbed.wait_ready(smoke, "slow")
     rate = Rate(per_second=10, duration=timedelta(seconds=1))
-    summary = testbed.load_mesh(smoke, client, "http://slow/items", rate).join(timedelta(seconds=20))
+    summary = testbed.load_mesh(smoke, client, "http://slow/items", rate).join(timedelta(seconds=60))
     assert summary.by_status == {504: 10}, str(summary)
     query = 'istio_requests_total{reporter="source",response_code="504",response_flags="UT"}'
     wait_until(lambda: testbed.prom_query(query), SOON, lambda: str(testbed.prom_query("istio_requests_total")))

@@ -15,7 +15,7 @@ from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
-LONG = timedelta(seconds=90)
+LONG = timedelta(seconds=120)
 A_WHILE = timedelta(seconds=4)
 PROPAGATED = timedelta(seconds=1.5)
 NETWORKING = "networking.istio.io/v1"

@@ -106,7 +106,7 @@ def settled(release: Release) -> datetime:
         seen = release.recorder.seen(f"canaries.{release.group}")
         return version in [s.object["metadata"]["resourceVersion"] for s in seen]
 
-    wait_until(recorded, timedelta(seconds=5), f"version {version} of the Canary is not recorded")
+    wait_until(recorded, timedelta(seconds=30), f"version {version} of the Canary is not recorded")
     return datetime.now(UTC)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from e2e.testbed.errors import TestbedError
 
-COMMAND_SECONDS = 120.0
+COMMAND_SECONDS = 180
 
 
 class CommandError(TestbedError):

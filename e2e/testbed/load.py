@@ -132,7 +132,7 @@ class Load:
         self._process.wait(deadline.total_seconds())
         return self.summary()
 
-    def wait_for_answers(self, count: int, deadline: timedelta = timedelta(seconds=15)) -> None:
+    def wait_for_answers(self, count: int, deadline: timedelta = timedelta(seconds=60)) -> None:
         """Wait until `count` requests have ended."""
         log = self.output.with_suffix(".log")
         wait_until(

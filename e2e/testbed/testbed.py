@@ -181,7 +181,7 @@ class Testbed:
         return [{"metric": sample["metric"], "value": float(sample["value"][1])} for sample in result]
 
     def wait_ready(
-        self, namespace: str, deployment: str, deadline: timedelta = timedelta(seconds=30), size: int | None = None
+        self, namespace: str, deployment: str, deadline: timedelta = timedelta(seconds=90), size: int | None = None
     ) -> Object:
         """Wait until a Deployment, scaled to `size` if given, has rolled out completely and return it."""
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}"
