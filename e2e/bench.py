@@ -167,10 +167,13 @@ def _wait_for_canary(fleet: Release, name: str) -> None:
 
 
 def _progressing_at(fleet: Release, name: str, since: datetime) -> datetime:
-    def found() -> list[datetime]:
-        return [r.at for r in fleet.recorder.rows(name, since) if r.phase == "Progressing"]
-
-    return wait_until(found, timedelta(seconds=20), f"{name} did not start", interval=timedelta(milliseconds=5))[0]
+    path = f"/apis/{fleet.group}/v1beta1/namespaces/{NAMESPACE}/canaries/{name}"
+    wait_until(
+        lambda: fleet.testbed.kube.get(path)["status"]["phase"] == "Progressing",
+        timedelta(seconds=20),
+        f"{name} did not start",
+    )
+    return next(r.at for r in fleet.recorder.rows(name, since) if r.phase == "Progressing")
 
 
 def _measure_release(results: Results, testbed: Testbed, release: Release) -> None:

@@ -28,7 +28,7 @@ FOLLOWED = {
     "endpointslices": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
 }
 
-BEGUN = timedelta(seconds=30)
+SOON = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,21 @@ class Recorder:
 
     def __init__(self, testbed: Testbed, namespace: str) -> None:
         self._testbed = testbed
-        self._namespace = namespace
         self._seen: list[Seen] = []
-        self._listed: set[str] = set()
+        self._latest: dict[str, dict[str, tuple[int, bool]]] = {}
+        """By kind and uid: the last version that is recorded, and whether the object is gone."""
+        self._paths = {kind: path.format(namespace) for kind, path in FOLLOWED.items()}
         self._loop: asyncio.AbstractEventLoop
         self._following: asyncio.Task[None]
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"record {namespace}")
 
     def __enter__(self) -> Self:
-        paths = {kind: path.format(self._namespace) for kind, path in FOLLOWED.items()}
-        served = {kind: path for kind, path in paths.items() if self._testbed.kube.find(path) is not None}
+        served = {kind: path for kind, path in self._paths.items() if self._testbed.kube.find(path) is not None}
         self._loop = asyncio.new_event_loop()
         self._following = self._loop.create_task(self._follow_all(served))
         self._thread.start()
         try:
-            wait_until(lambda: served.keys() == self._listed, BEGUN, lambda: f"followed: only {self._listed}")
+            wait_until(lambda: served.keys() == self._latest.keys(), SOON, lambda: f"followed: only {[*self._latest]}")
         except BaseException:
             self._stop()
             raise
@@ -86,7 +86,8 @@ class Recorder:
         self._stop()
 
     def seen(self, kind: str, name: str | None = None, since: datetime | None = None) -> list[Seen]:
-        """List the changes of a kind, of one name and from a time on if given."""
+        """List the changes of a kind up to now, of one name and from a time on if given."""
+        self._catch_up(kind)
         return [
             s
             for s in list(self._seen)
@@ -103,6 +104,27 @@ class Recorder:
                 if row.phase and (not rows or (rows[-1].phase, rows[-1].weight) != (row.phase, row.weight)):
                     rows.append(row)
         return rows
+
+    def settled(self) -> datetime:
+        """Wait until everything up to now is recorded; return the time from which on all that comes is later."""
+        for kind in self._latest:
+            self._catch_up(kind)
+        return datetime.now(UTC)
+
+    def _catch_up(self, kind: str) -> None:
+        """Wait until what the API server has of a kind is recorded: on a busy machine news is late."""
+        listed = self._testbed.kube.find(self._paths[kind]) if kind in self._latest else None
+        if listed is None:
+            return
+        now = int(listed["metadata"]["resourceVersion"])
+        present = {one["metadata"]["uid"]: _version(one) for one in listed["items"]}
+
+        def recorded() -> bool:
+            latest = dict(self._latest[kind])
+            told = all(latest.get(uid, (0, False))[0] >= version for uid, version in present.items())
+            return told and all(uid in present or gone or version > now for uid, (version, gone) in latest.items())
+
+        wait_until(recorded, SOON, lambda: f"{kind} up to version {now} are not recorded: {self._latest[kind]}")
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._following.cancel)
@@ -128,18 +150,26 @@ class Recorder:
                 await asyncio.gather(*following, return_exceptions=True)
 
     async def _follow(self, client: AsyncKubeClient, kind: str, path: str) -> None:
-        known: set[tuple[str, str, bool]] = set()
+        latest: dict[str, tuple[int, bool]] = {}
         async for change, content in client.follow(path):
-            for type_, one in [(change, content)] if change != "LISTED" else _items(content):
+            items = [content] if change != "LISTED" else _items(content)
+            for one in items:
+                uid, version, gone = one["metadata"]["uid"], _version(one), change == "DELETED"
                 # A list made again tells what is there once more: only what moved is news.
-                version = (one["metadata"]["uid"], one["metadata"]["resourceVersion"], type_ == "DELETED")
-                if version not in known:
-                    known.add(version)
+                if version > latest.get(uid, (0, False))[0]:
+                    type_ = "ADDED" if change == "LISTED" else change
                     self._seen.append(Seen(datetime.now(UTC), kind, type_, one))
-            self._listed.add(kind)
+                    latest[uid] = (version, gone)
+            if change == "LISTED":
+                latest = {one["metadata"]["uid"]: (_version(one), False) for one in items}
+            self._latest[kind] = latest
 
 
-def _items(listed: Object) -> list[tuple[str, Object]]:
-    """Return a list's objects as if they were added now; in a list they do not say what they are."""
+def _version(found: Object) -> int:
+    return int(found["metadata"]["resourceVersion"])
+
+
+def _items(listed: Object) -> list[Object]:
+    """Return a list's objects, which do not say themselves what they are."""
     what = {"apiVersion": listed["apiVersion"], "kind": listed["kind"].removesuffix("List")}
-    return [("ADDED", {**what, **one}) for one in listed["items"]]
+    return [{**what, **one} for one in listed["items"]]

@@ -133,16 +133,6 @@ class Release:
         """Wait until the status message contains a text."""
         wait_until(lambda: part in self.status.get("message", ""), within, lambda: summary(self.status))
 
-    def wait_recorded(self) -> None:
-        """Wait until route and phase are recorded: on a busy API server a watch may begin many seconds late."""
-
-        def recorded() -> bool:
-            rows = self.rows()
-            phase = bool(rows) and rows[-1].phase == self.status.get("phase")
-            return phase and bool(self.recorder.seen("virtualservices", "catalog"))
-
-        wait_until(recorded, SOON, lambda: f"recorded: {self.rows()}")
-
     def rows(self, since: datetime | None = None) -> list[Row]:
         """Return the Canary's rows so far."""
         return self.recorder.rows(CANARY, since)

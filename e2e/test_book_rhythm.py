@@ -1,12 +1,12 @@
 """Listing 5.1 byte for byte, at the book's own rhythm of 45 s, as its reader would run it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from e2e.release import Release, manifests
-from e2e.timeline import assert_none_failed
+from e2e.timeline import assert_none_failed, settled
 
 INTERVAL = timedelta(seconds=45)
 TOLERANCE = timedelta(seconds=2)
@@ -24,7 +24,7 @@ def test_listing_of_the_book_goes_at_its_rhythm(release: Release) -> None:
     release.apply(*manifests("listing-5.1.yaml"))
     release.wait_for("Initialized", within=timedelta(minutes=2))
     with release.load(rps=10, seconds=WHOLE_RELEASE.total_seconds()) as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Succeeded", within=WHOLE_RELEASE)
     rows = release.rows(since)

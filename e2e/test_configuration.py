@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +12,7 @@ from e2e.release import CANARY, Release, manifests
 from e2e.testbed.kube import Object
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
-from e2e.timeline import assert_none_failed
+from e2e.timeline import assert_none_failed, settled
 
 LONG = timedelta(seconds=120)
 SOON = timedelta(seconds=2)
@@ -72,7 +72,7 @@ def test_edit_is_released_and_promoted(release: Release) -> None:
     assert read_by(release, "catalog-primary") == (first, first)
     assert read_by(release, "catalog") == ("catalog-config", "catalog-config")
     with release.load() as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(config_map("v2"))
         release.wait_for("Progressing", within=SOON)
         release.wait_for("Progressing", 25)

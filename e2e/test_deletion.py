@@ -153,7 +153,7 @@ def narrower_controller(testbed: Testbed, namespace: str, loss: str) -> Iterator
         yield running
     finally:
         running.stop()
-        testbed.kube.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/canaries.canary.delivery")
+        testbed.kubectl("delete", "crd", "canaries.canary.delivery")
         testbed.delete_namespace(name)
 
 

@@ -69,7 +69,6 @@ def test_release_behind_a_gateway_splits_by_weight_and_goes_on_redirecting(
     release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
     release.apply(release.canary(service={"gateways": gateways, "hosts": [HOST]}, interval=INTERVAL))
     release.wait_for("Initialized")
-    release.wait_recorded()
     with (
         edge.load("https", "/items", RATE) as secure,
         edge.load("http", "/items", Rate(per_second=10)) as redirected,
@@ -140,7 +139,6 @@ def test_release_behind_routes_that_delegate_splits_by_weight_and_leaves_them_se
     edge_root = root(release, "shop", HOST, GATEWAY)
     edge_root["metadata"]["namespace"] = NAMESPACE
     apply(release.testbed, edge_root)
-    release.wait_recorded()
     with edge.load("https", "/items", RATE) as secure, release.load(rps=40) as (inside, plain):
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 10, within=LONG)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import comb
 
@@ -18,6 +18,7 @@ from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
+from e2e.timeline import settled
 
 NAMESPACE = "green"
 LONG = timedelta(seconds=120)
@@ -78,7 +79,7 @@ def follow(release: Release) -> Green:
         testbed.load_mesh(NAMESPACE, client, "http://catalog/items", Rate(per_second=60)) as mesh,
         testbed.load_endpoints(NAMESPACE, "catalog", "/items", Rate(per_second=10)) as plain,
     ):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2"))
 
         def succeeded() -> bool:

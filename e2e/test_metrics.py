@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from e2e.release import Release, summary
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
+from e2e.timeline import settled
 
 LONG = timedelta(seconds=120)
 INTERVALS = 3
+UNHURRIED = "6s"
+"""Enough to take Prometheus or pods away before the next step."""
 REACH_EVERY_PROXY = timedelta(seconds=2)
 
 
@@ -53,11 +56,11 @@ def wait_held(release: Release, since: datetime, intervals: int = INTERVALS) -> 
 
 def test_run_without_prometheus_holds_at_its_weight_and_resumes(release: Release) -> None:
     """Three intervals without metrics count as nothing: no step, no failed check, a reason, then on to Succeeded."""
-    release.set_up(stepWeight=20)
+    release.set_up(stepWeight=20, interval=UNHURRIED)
     with release.load(rps=20) as (mesh, plain):
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 20)
-        since = datetime.now(UTC)
+        since = settled(release)
         with outage(release.testbed):
             wait_held(release, since)
             condition, status = release.condition("MetricsAvailable"), release.status
@@ -84,7 +87,7 @@ def test_run_without_prometheus_holds_at_its_weight_and_resumes(release: Release
 def test_run_without_traffic_holds_until_there_is_some(release: Release) -> None:
     """No request is no verdict: the first weight holds and says so, until somebody calls."""
     release.set_up(stepWeight=50)
-    since = datetime.now(UTC)
+    since = settled(release)
     release.apply(release.deployment("v2"))
     release.wait_for("Progressing", 50)
     wait_held(release, since)
@@ -99,13 +102,14 @@ def test_run_without_traffic_holds_until_there_is_some(release: Release) -> None
 
 def test_canary_that_dies_without_prometheus_is_rolled_back(release: Release) -> None:
     """Traffic leaves lost pods at once and the run ends, though nobody can be asked for metrics (I22)."""
-    release.set_up(stepWeight=20, threshold=2)
+    release.set_up(stepWeight=20, threshold=2, interval=UNHURRIED)
     before = release.get("deployment", "catalog-primary")["metadata"]["generation"]
     with release.load(rps=20) as (mesh, plain):
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 20)
+        wait_until(lambda: release.weights == (80, 20), LONG, lambda: str(release.weights))
         release.testbed.prometheus.stop()
-        since = datetime.now(UTC)
+        since = settled(release)
         make_canary_unready(release)
         wait_until(lambda: release.weights == (100, 0), timedelta(seconds=5), lambda: summary(release.status))
         diverted = release.recorder.seen("virtualservices", "catalog", since)[0].at
@@ -138,7 +142,7 @@ def test_canary_that_never_gets_ready_without_prometheus_is_rolled_back(release:
     release.set_up()
     release.patch_spec(progressDeadlineSeconds=6)
     with release.load(rps=20) as (mesh, plain), outage(release.testbed):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2", TESTBED_NEVER_READY="1"))
         release.wait_for("Failed")
         wait_until(

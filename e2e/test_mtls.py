@@ -84,7 +84,6 @@ def test_strict_mtls_and_policies_hold_for_every_caller_through_a_whole_release(
         began = datetime.now(UTC)
         release.apply(release.canary())
         release.wait_for("Initialized")
-        release.wait_recorded()
         loads.permitted.next_window(A_WHILE)
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 50, within=LONG)

@@ -1,6 +1,6 @@
 """A bad canary goes back: on errors, latency, silence of its pods, and what only the caller sees."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -8,6 +8,7 @@ from e2e.release import Release, manifests
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
 from e2e.testbed.waiting import wait_until
+from e2e.timeline import settled
 
 LONG = timedelta(seconds=120)
 SUCCESS_RATE: Object = {"name": "request-success-rate", "thresholdRange": {"min": 99, "interval": "1m"}}
@@ -16,7 +17,7 @@ PRIMARY, CANARY = "catalog-primary", "catalog-canary"
 
 def change(release: Release, version: str = "v2", **env: str) -> datetime:
     """Apply another catalog and return when."""
-    at = datetime.now(UTC)
+    at = settled(release)
     release.apply(release.deployment(version, 2, **env))
     return at
 
@@ -140,7 +141,7 @@ def test_canary_that_never_gets_ready_is_rolled_back_without_any_traffic(release
     if hindrance == "unknown image":
         bad["spec"]["template"]["spec"]["containers"][0]["image"] = "testbed/nothing:v9"
     with release.load(rps=20) as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(bad)
         release.wait_for("Failed")
         wait_canary_gone(release)

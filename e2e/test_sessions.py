@@ -17,7 +17,7 @@ from e2e.test_adoption import as_the_user_sees_it, route, users_route
 from e2e.test_strategies import TOLD, begin, http, planned, wait_step
 from e2e.testbed.load import Answer, Load, Rate
 from e2e.testbed.waiting import wait_until
-from e2e.timeline import assert_none_failed
+from e2e.timeline import assert_none_failed, settled
 
 VISITORS = 2000
 """At 20 % chance alone brings a share more than 3 points off the target once in a thousand runs."""
@@ -54,7 +54,7 @@ def test_two_thousand_callers_keep_their_side_and_the_shares_keep_to_the_weight(
 ) -> None:
     """Within 3 points at each step, nobody changes sides but onto the canary, also over a restart; cookies end."""
     begin(release, planned(release, steps=steady(2 * A_TURN + timedelta(seconds=10)), sessionAffinity=AFFINITY))
-    since = datetime.now(UTC)
+    since = settled(release)
     with visit(release) as load:
         release.apply(release.deployment("v2"))
         windows = []
@@ -117,7 +117,7 @@ def test_adopted_routes_keep_sessions_and_are_rolled_back_and_given_back(release
     begin(release, planned(release, stepWeight=50, maxWeight=50, threshold=1, sessionAffinity=AFFINITY))
     idle = route(release)["spec"]
     with visit(release, 40, 40) as load:
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2", FAIL_PERCENT="30"))
         release.wait_for("Progressing", 50, within=LONG)
         release.wait_for("Failed", within=LONG)

@@ -12,7 +12,7 @@ from e2e.release import Release, manifests, weights_of
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
 from e2e.testbed.waiting import wait_until
-from e2e.timeline import assert_none_failed
+from e2e.timeline import assert_none_failed, settled
 
 LONG = timedelta(seconds=120)
 TOLD = timedelta(seconds=2)
@@ -112,7 +112,7 @@ def test_mirrored_copies_are_judged_and_never_answered(release: Release, answer:
     begin(release, planned(release, stepWeight=50, maxWeight=50, mirror=True, threshold=2))
     fails = "100" if answer == "bad" else "0"
     with release.load() as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2", FAIL_PERCENT=fails))
         wait_step(release, 1)
         assert http(release)[0]["mirror"] == {"host": "catalog-canary"}
@@ -133,7 +133,7 @@ def test_blue_green_switches_once_after_its_iterations(release: Release) -> None
     promotion = {"bake": "6s"}
     begin(release, planned(release, promotion, iterations=2, mirror=True))
     with release.load() as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Succeeded", within=LONG)
     assert release.shares(since) == [(100, 0), (0, 100), (100, 0)]
@@ -145,7 +145,7 @@ def test_traffic_goes_back_in_judged_steps(release: Release) -> None:
     """The promoted primary gets its traffic by shares, one write each, and nobody loses a request."""
     begin(release, planned(release, stepWeight=50, maxWeight=50, stepWeightPromotion=40))
     with release.load() as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Finalising", 60, within=LONG)
         assert findings(release) == []
@@ -162,7 +162,7 @@ def test_skipped_analysis_loses_no_request(release: Release) -> None:
     canary["spec"]["skipAnalysis"] = True
     begin(release, canary)
     with release.load() as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Succeeded", within=LONG)
     assert release.shares(since) == [(0, 100), (100, 0)]
@@ -173,7 +173,7 @@ def test_suspended_run_holds_its_weight_and_goes_on(release: Release) -> None:
     """The weight stays for several intervals, then the run goes on from there."""
     begin(release, planned(release, stepWeight=25, maxWeight=50))
     with release.load() as (mesh, plain):
-        since = datetime.now(UTC)
+        since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 25, within=LONG)
         release.patch_spec(suspend=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 
 from canary.core.endpoints import SERVICE_NAME, count_ready
@@ -11,7 +11,6 @@ from e2e.recorder import Recorder, Seen
 from e2e.release import Release, weights_of
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load
-from e2e.testbed.waiting import wait_until
 
 ROLE = "canary.delivery/role"
 REVISION = "canary.delivery/revision"
@@ -99,15 +98,8 @@ def _after(known: dict[str, Object], seen: Seen) -> dict[str, Object]:
 
 
 def settled(release: Release) -> datetime:
-    """Wait until everything up to the Canary's present version is recorded; return the time from which on is later."""
-    version = release.testbed.kube.get(release.path)["metadata"]["resourceVersion"]
-
-    def recorded() -> bool:
-        seen = release.recorder.seen(f"canaries.{release.group}")
-        return version in [s.object["metadata"]["resourceVersion"] for s in seen]
-
-    wait_until(recorded, timedelta(seconds=30), f"version {version} of the Canary is not recorded")
-    return datetime.now(UTC)
+    """Wait until everything up to now is recorded; return the time from which on all that comes is later."""
+    return release.recorder.settled()
 
 
 def weight_changes(history: list[Moment]) -> list[Moment]:
