@@ -40,8 +40,8 @@ def wait_page(controller: Controller, path: str, status: int, words: str = "", d
 
 
 def log_lines(controller: Controller) -> list[dict[str, Any]]:
-    """Return the controller's log, each line of which is one JSON object."""
-    return [json.loads(line) for line in controller.log.read_text().splitlines()]
+    """Return the controller's log, each line of which is one JSON object; one still in writing is left out."""
+    return [json.loads(line) for line in controller.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def kubeconfig(testbed: Testbed, folder: Path, **user: Any) -> str:

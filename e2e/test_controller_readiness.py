@@ -21,8 +21,8 @@ NATIVE = "canary.delivery"
 NOTICED = timedelta(seconds=2)
 """A second for the definition, and one for the API server, which may ask to come again in a second."""
 PATIENCE = timedelta(seconds=60)
-LATEST = timedelta(seconds=75)
-LOST_ONE_BY_ONE = timedelta(seconds=35)
+LATEST = timedelta(seconds=90)
+LOST_ONE_BY_ONE = timedelta(seconds=45)
 """Each kind is missed from when its own watch ended, and the last attempt of some may hang for 30 s."""
 QUIET = timedelta(seconds=10)
 
@@ -53,9 +53,9 @@ def launch(testbed: Testbed, compat_crd: None) -> Iterator[Launch]:
 
 
 def unready(controller: Controller) -> list[Object]:
-    """Return what keeps a controller from being ready."""
+    """Return what keeps a controller from being ready, nothing while it does not answer."""
     status, text = page(controller, "/readyz")
-    return [] if status == 200 else list(json.loads(text)["unready"])
+    return list(json.loads(text)["unready"]) if status == 503 else []
 
 
 def wait_unready_kinds(controller: Controller, fits: Callable[[set[str]], bool], within: timedelta = SOON) -> None:
@@ -175,7 +175,7 @@ def test_lost_api_server_makes_the_controller_unready_after_a_minute(
         assert {one["namespace"] for one in unready(controller)} == {namespace}
         assert page(controller, "/healthz") == (200, "ok\n")
         testbed.api_path.heal()
-        wait_ready(controller, timedelta(seconds=35))
+        wait_ready(controller, LOST_ONE_BY_ONE)
         canary = orphan("after", namespace)
         apply(testbed, canary)
         wait_served(testbed, canary)
