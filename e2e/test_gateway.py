@@ -97,9 +97,10 @@ def test_release_behind_a_gateway_that_asks_for_certificates_splits_by_weight(
 ) -> None:
     """Customers with a certificate get the route's share at each weight, others nothing at any time."""
     release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
-    release.apply(release.canary(service={"gateways": [GATEWAY], "hosts": [HOST, PARTNERS]}, stepWeight=25))
+    release.apply(
+        release.canary(service={"gateways": [GATEWAY], "hosts": [HOST, PARTNERS]}, interval=INTERVAL, stepWeight=25)
+    )
     release.wait_for("Initialized")
-    release.wait_recorded()
     strangers = replace(partners, identity=None)
     with (
         partners.load("https", "/items", Rate(per_second=40)) as known,
