@@ -34,8 +34,9 @@ def promoting(view: View) -> Advance:
         return roll_back(view, view.status, "CanaryNotReady", reason)
     if not view.primary_touched and view.candidate_revision is None:
         # Deleted by hand, and the target shows a newer one: what was judged is nowhere as it was stored (I10).
-        why = "its ControllerRevision was deleted before the primary got it"
-        return roll_back(view, view.status, "RevisionLost", why)
+        return roll_back(
+            view, view.status, "RevisionLost", "its ControllerRevision was deleted before the primary got it"
+        )
     fought = contested(view.status, "route", "selector")
     if fought is not None and not view.primary_touched:
         return roll_back(view, view.status, fought.reason, fought.message)
