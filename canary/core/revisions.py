@@ -43,23 +43,25 @@ def revision_id(template: Object, pins: Pins | None = None) -> str:
 def pin(target: Workload, number: int, pins: Pins | None = None) -> Revision:
     """Pin the target's present template with the configuration it refers to."""
     template = target.template
-    identity = revision_id(template, pins)
+    identity, namespace = revision_id(template, pins), target.ref.namespace
     return Revision(
         id=identity,
         template=template,
-        primary=derive(template, "primary", identity, pins),
-        canary=derive(template, "canary", identity, pins),
+        primary=derive(template, "primary", identity, pins, namespace),
+        canary=derive(template, "canary", identity, pins, namespace),
         number=number,
         pins=pins or {},
     )
 
 
-def derive(template: Object, role: Role, revision: str, pins: Pins | None = None) -> dict[str, Any]:
+def derive(
+    template: Object, role: Role, revision: str, pins: Pins | None = None, namespace: str = ""
+) -> dict[str, Any]:
     """Return the template of one side: the user's with all its labels, plus role and revision.
 
     References to pinned configuration name the revision's copies instead.  Anti-affinity and topology
     spread that select the template's own pods are narrowed to the role, or the two sides would push each
-    other off the nodes.
+    other off the nodes; those that keep it apart from pods of other namespaces too stay as they are.
     """
     derived: dict[str, Any] = copy.deepcopy(dict(template))
     labels = dict((derived.get("metadata") or {}).get("labels") or {})
@@ -67,7 +69,7 @@ def derive(template: Object, role: Role, revision: str, pins: Pins | None = None
         **(derived.get("metadata") or {}),
         "labels": {**labels, ROLE_LABEL: role, REVISION_LABEL: revision},
     }
-    for selector in _own_pod_selectors(derived.get("spec") or {}, labels):
+    for selector in _own_pod_selectors(derived.get("spec") or {}, labels, namespace):
         selector["matchLabels"] = {**(selector.get("matchLabels") or {}), ROLE_LABEL: role}
     return renamed(derived, {one.source: one.name for one in copies_of(pins or {}, revision)})
 
@@ -79,7 +81,8 @@ def reconstruct(primary: Workload, number: int, copies: tuple[Object, ...] = ())
     template = renamed(copy.deepcopy(primary.template), originals)
     for key in (ROLE_LABEL, REVISION_LABEL):
         template["metadata"]["labels"].pop(key, None)
-    for selector in _own_pod_selectors(template.get("spec") or {}, primary.template["metadata"]["labels"]):
+    namespace, labels = primary.ref.namespace, primary.template["metadata"]["labels"]
+    for selector in _own_pod_selectors(template.get("spec") or {}, labels, namespace):
         if (selector.get("matchLabels") or {}).pop(ROLE_LABEL, None) and not selector["matchLabels"]:
             del selector["matchLabels"]
     identity = primary.revision
@@ -90,20 +93,21 @@ def reconstruct(primary: Workload, number: int, copies: tuple[Object, ...] = ())
         id=identity,
         template=template,
         primary=primary.template,
-        canary=derive(template, "canary", identity, pins),
+        canary=derive(template, "canary", identity, pins, namespace),
         number=number,
         pins=pins,
     )
 
 
-def _own_pod_selectors(pod_spec: dict[str, Any], labels: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the label selectors of anti-affinity and spread that match the pod's own labels."""
+def _own_pod_selectors(pod_spec: dict[str, Any], labels: dict[str, str], namespace: str) -> list[dict[str, Any]]:
+    """Return the label selectors of anti-affinity and spread among pods like this one, of its own namespace."""
     anti = (pod_spec.get("affinity") or {}).get("podAntiAffinity") or {}
     terms = list(anti.get("requiredDuringSchedulingIgnoredDuringExecution") or [])
     preferred = anti.get("preferredDuringSchedulingIgnoredDuringExecution") or []
     terms += [weighted["podAffinityTerm"] for weighted in preferred]
     terms += pod_spec.get("topologySpreadConstraints") or []
-    selectors = [term.get("labelSelector") or {} for term in terms]
+    here = [t for t in terms if "namespaceSelector" not in t and set(t.get("namespaces") or ()) <= {namespace}]
+    selectors = [term.get("labelSelector") or {} for term in here]
     return [s for s in selectors if any(s.values()) and _selects(s, labels)]
 
 

@@ -11,16 +11,20 @@ from hypothesis import strategies as st
 
 from canary.core.names import CANARY_LABEL, NOT_PRUNED, OWNER, REVISION_LABEL, ROLE_LABEL, Role
 from canary.core.revisions import derive, from_object, pin, reconstruct, revision_id, to_object
-from tests.builders import NAMES, OWNER_MARK, V1, V2, clone, deployment, template
+from tests.builders import NAMES, NS, OWNER_MARK, V1, V2, clone, deployment, template
 
 OWN = {"matchLabels": {"app": "catalog"}}
 OTHERS = {"matchLabels": {"app": "webapp"}}
 
 
-def spread(selector: dict[str, Any] | None) -> dict[str, Any]:
-    """Return a template with a selector in each place that keeps pods apart."""
+def spread(selector: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
+    """Return a template with a selector, and more of the term, in each place that keeps pods apart."""
     pod = copy.deepcopy(template(tier="web"))
-    term = {"topologyKey": "kubernetes.io/hostname", **({"labelSelector": selector} if selector is not None else {})}
+    term = {
+        **more,
+        "topologyKey": "kubernetes.io/hostname",
+        **({"labelSelector": selector} if selector is not None else {}),
+    }
     pod["spec"] |= {
         "affinity": {
             "podAntiAffinity": {
@@ -101,6 +105,22 @@ def test_derived_leaves_selectors_of_others(selector: dict[str, Any] | None) -> 
     assert derive(pod, "primary", "rev")["spec"] == pod["spec"]
 
 
+@pytest.mark.parametrize(
+    "term", [{"namespaceSelector": {}}, {"namespaces": ["staging"]}, {"namespaces": [NS, "staging"]}]
+)
+def test_derived_leaves_terms_about_other_namespaces(term: dict[str, Any]) -> None:
+    """Pods of other namespaces carry no role: the user's term that names them holds as it stands."""
+    pod = spread(OWN, **term)
+    pod["spec"].pop("topologySpreadConstraints")
+    assert pin(deployment(pod=pod), 1).primary["spec"] == pod["spec"]
+
+
+def test_derived_narrows_a_term_that_names_its_own_namespace() -> None:
+    """To name the namespace in which the pods run anyway makes no difference."""
+    pod = spread(OWN, namespaces=[NS])
+    assert selectors(dict(pin(deployment(pod=pod), 1).canary))[0]["matchLabels"][ROLE_LABEL] == "canary"
+
+
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5))
 def test_revision_id_names_the_content(extra: dict[str, Any]) -> None:
     """Equal templates have equal names whatever the order of keys; the name fits a label."""
@@ -143,7 +163,14 @@ def test_revision_of_others_is_not_read(drop: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pod", [V1, spread(OWN), spread(OTHERS), spread({"matchExpressions": [{"key": "app", "operator": "Exists"}]})]
+    "pod",
+    [
+        V1,
+        spread(OWN),
+        spread(OTHERS),
+        spread(OWN, namespaces=["x"]),
+        spread({"matchExpressions": [{"key": "app", "operator": "Exists"}]}),
+    ],
 )
 def test_revision_is_reconstructed_from_the_primary(pod: dict[str, Any]) -> None:
     """A record deleted by hand is made again from what the primary runs."""
