@@ -42,7 +42,7 @@ e2e: testbed
 	$(PY) -m pytest -v --durations=20 --dist loadfile --no-loadscope-reorder --tx "$(TESTBEDS)*popen//python=$(ENCLOSED) $(PY)" e2e
 
 bench: testbed
-	$(ENCLOSED) $(PY) -m e2e.bench $(if $(WRITE),--write)
+	$(ENCLOSED) $(PY) -m e2e.bench $(if $(WRITE),--write) $(addprefix --only=,$(ONLY))
 
 long-simulation: setup
 	HYPOTHESIS_PROFILE=long $(PY) -m pytest -q tests/sim/test_schedules.py

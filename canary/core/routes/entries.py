@@ -15,7 +15,7 @@ from canary.core.routes.hosts import read_host
 from canary.core.routes.routing import Routing
 from canary.core.routes.session_routes import is_session, session_conflict, with_sessions
 from canary.core.routes.sessions import without_cookie
-from canary.core.routes.split import Destination, join, leads_to_us, read_parts, split, to_side
+from canary.core.routes.split import Destination, join, leads_to_us, read_parts, sides_of, split, to_side
 
 Entry = dict[str, Any]
 Memory = tuple[list[Destination] | None, ...]
@@ -47,7 +47,7 @@ def touched(entries: Iterable[Mapping[str, Any]], names: Names) -> list[Mapping[
 
 def is_split(entry: Mapping[str, Any], names: Names) -> bool:
     """Return whether no destination of a touched route is the apex any more."""
-    return all(part.host is None or part.split for part in read_parts(entry.get("route") or [], names))
+    return "apex" not in sides_of(entry.get("route") or [], names)
 
 
 def rewrite(

@@ -20,7 +20,7 @@ from canary.core.routes.sessions import (
     on_primary,
     sets_cookie,
 )
-from canary.core.routes.split import draw, read_parts, to_side
+from canary.core.routes.split import draw, sides_of, to_side
 
 Entry = dict[str, Any]
 
@@ -75,7 +75,7 @@ def read_sessions(
     sticky = [(kind, one) for one in entries if is_session(one) and (kind := _kind(one)) in STICKY]
     drawing = [any(sets_cookie(d) for d in one.get("route") or ()) for one in touched]
     whole = all(drawing) and len(sticky) == len(STICKY) * len(drawing)
-    right = all(_leads_to(one, names) == {STICKY[kind]} for kind, one in sticky)
+    right = all(sides_of(one.get("route") or [], names) == {STICKY[kind]} for kind, one in sticky)
     shown = bool(sticky) or any(drawing)
     return shown, not shown or (whole and right)
 
@@ -95,8 +95,3 @@ def _kinds(sessions: Sessions, weight: int) -> Iterator[tuple[str, Condition, Ro
 
 def _kind(entry: Mapping[str, Any]) -> str:
     return str(entry["name"]).removeprefix(PREFIX).split("-")[0]
-
-
-def _leads_to(entry: Mapping[str, Any], names: Names) -> set[str]:
-    parts = read_parts(entry.get("route") or [], names)
-    return {side for part in parts if part.host is not None for side in part.sides}

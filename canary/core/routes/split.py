@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from canary.core.names import Names, Role
-from canary.core.routes.hosts import Host, read_host
+from canary.core.routes.hosts import Host, Side, read_host
 from canary.core.routes.sessions import Sessions, sets_cookie, with_cookie, without_cookie
 
 Destination = dict[str, Any]
@@ -54,13 +54,14 @@ def read_parts(route: Sequence[Destination], names: Names) -> tuple[Part, ...]:
 def gathered(route: Sequence[Destination], names: Names) -> list[Destination]:
     """Return an entry's destinations with those of one side in a row as one, without the cookies they give."""
     found: list[Destination] = []
+    before: Host | None = None
     for one in route:
         host = _host(one, names)
-        plain = without_cookie(one) if sets_cookie(one) else one
-        if host is None or host.side == "apex" or not found or _host(found[-1], names) != host:
-            found.append(plain)
+        if host is None or host.side == "apex" or host != before:
+            found.append(without_cookie(one) if sets_cookie(one) else one)
         else:
             found[-1] = {**found[-1], "weight": weight_of(found[-1]) + weight_of(one)}
+        before = host
     return found
 
 
@@ -92,8 +93,12 @@ def leads_to_us(route: Sequence[Destination], names: Names) -> bool:
 
     A route to the primary alone is one that a user wants there.
     """
-    parts = read_parts(route, names)
-    return any(part.host is not None and part.sides.keys() != {"primary"} for part in parts)
+    return bool(sides_of(route, names) - {"primary"})
+
+
+def sides_of(route: Sequence[Destination], names: Names) -> set[Side]:
+    """Return which of the three Services an entry's destinations name."""
+    return {host.side for one in route if (host := _host(one, names)) is not None}
 
 
 def share_of(total: int, canary: int) -> int:
