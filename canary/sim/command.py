@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Play a release in virtual time with an invented cluster and traffic."
     parser.add_argument("files", nargs="*", metavar="FILE", help="YAML with a Canary; other objects if any")
     parser.add_argument("--rps", type=options.rate, default=50.0, metavar="N", help="requests per second (50)")
+    cohort = "callers whose requests carry these headers, for a match; may be repeated"
+    parser.add_argument(
+        "--cohort", type=options.header, nargs="+", action="append", metavar="'x-group: staff'", help=cohort
+    )
+    share = "requests of each cohort, as a share of --rps and beside them (25%%)"
+    parser.add_argument("--cohort-share", type=options.percent, default=25.0, metavar="5%%", help=share)
     parser.add_argument("--canary-errors", type=options.percent, default=0.0, metavar="2%%")
     parser.add_argument("--canary-latency", type=options.latency, default=0.0, metavar="+300ms")
     parser.add_argument("--kill-canary-at", type=options.moment, metavar="90s", help="all pods of the canary die")
@@ -101,6 +107,8 @@ def _load(name: str) -> list[dict[str, Any]]:
 
 def _play(scenario: Scenario, args: argparse.Namespace) -> Report:
     scenario.rps = args.rps
+    scenario.cohorts = tuple(map(tuple, args.cohort or ()))
+    scenario.cohort_share = args.cohort_share / 100
     found: list[Report] = []
 
     async def story(sim: Simulation) -> None:

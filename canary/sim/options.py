@@ -9,6 +9,7 @@ from datetime import timedelta
 from canary.api.duration import parse_duration
 
 _MILLISECONDS = re.compile(r"\+?(\d+(?:\.\d+)?)ms")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SECONDS = re.compile(r"\+?(\d+(?:\.\d+)?)s")
 
 
@@ -32,6 +33,14 @@ def rate(text: str) -> float:
     if not 0 <= value <= 2000:
         raise argparse.ArgumentTypeError(f'"{text}" is not a number of requests per second from 0 to 2000')
     return value
+
+
+def header(text: str) -> tuple[str, str]:
+    """Read `x-group: staff`; names of headers are in lower case, as Istio compares them."""
+    name, colon, value = text.partition(":")
+    if not colon or not _TOKEN.fullmatch(name):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a header such as "x-group: staff"')
+    return name.lower(), value.strip()
 
 
 def latency(text: str) -> float:

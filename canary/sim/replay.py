@@ -16,6 +16,7 @@ from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
 from canary.sim.scenario import (
+    STAFF,
     Scenario,
     delegating,
     initialise,
@@ -98,7 +99,9 @@ class Schedule:
         scaler = None
         if self.scaled:
             canary, scaler = scaled(canary, *self.scaled)
-        scenario = Scenario(canary, rps=self.rps, replicas=self.replicas, routes=routes, scaler=scaler, staff=True)
+        scenario = Scenario(
+            canary, rps=self.rps, replicas=self.replicas, routes=routes, scaler=scaler, cohorts=(STAFF,)
+        )
         scenario.roots = roots
         if self.configured:
             scenario.given = [reading(scenario.workload, "catalog-config")]

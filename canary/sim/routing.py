@@ -12,6 +12,9 @@ from canary.sim.matching import delegated, entries, takes
 from canary.sim.pods import Pod
 from canary.sim.world import World
 
+Headers = tuple[tuple[str, str], ...]
+"""Headers of every request of a caller, by which cohorts are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -22,8 +25,7 @@ class Caller:
     rps: float
     mesh: bool = True
     workload: str = "webapp"
-    headers: tuple[tuple[str, str], ...] = ()
-    """Headers of every request, by which cohorts are told."""
+    headers: Headers = ()
     protocol: str = "http"
     """What is counted: requests, or with ``tcp`` connections, a new one each time."""
 

@@ -14,13 +14,13 @@ from canary.core.objects import AUTOSCALER, FLAGGER_CANARY, NATIVE_CANARY, SERVI
 from canary.sim.driver import Simulation
 from canary.sim.manifests import LISTING_5_1, completed, with_image
 from canary.sim.pods import version_of
-from canary.sim.routing import Caller
+from canary.sim.routing import Caller, Headers
 from canary.sim.user import ref_of_manifest
 
 SETTLE = 60.0
 """Seconds after Initialized until the target is at 0 for sure."""
 
-STAFF = (("x-group", "staff"),)
+STAFF: Headers = (("x-group", "staff"),)
 """The header by which the staff's requests are told."""
 
 CANARY_API = {(one.api_version, one.kind) for one in (NATIVE_CANARY, FLAGGER_CANARY)}
@@ -119,8 +119,10 @@ class Scenario:
     """A HorizontalPodAutoscaler on the target."""
     roots: Sequence[Object] = ()
     """VirtualServices that come once the Canary is initialised, and delegate to its route."""
-    staff: bool = False
-    """Whether there are callers with the header of the staff, in the mesh."""
+    cohorts: Sequence[Headers] = ()
+    """By the headers they carry, further callers in the mesh."""
+    cohort_share: float = 0.25
+    """What each cohort requests, as a share of what all others do."""
 
     @property
     def ref(self) -> Ref:
@@ -187,10 +189,11 @@ async def serve(sim: Simulation, scenario: Scenario) -> None:
     for mesh in (True, False):
         caller = Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh, protocol=protocol)
         sim.dataplane.call(caller)
-    if scenario.staff:
-        rate = scenario.rps / 4
-        staff = Caller(scenario.apex, scenario.ref.namespace, rate, workload="staff", headers=STAFF, protocol=protocol)
-        sim.dataplane.call(staff)
+    rate = scenario.rps * scenario.cohort_share
+    for number, headers in enumerate(scenario.cohorts, 1):
+        name, place = f"cohort-{number}", scenario.ref.namespace
+        caller = Caller(scenario.apex, place, rate, workload=name, headers=headers, protocol=protocol)
+        sim.dataplane.call(caller)
 
 
 async def initialise(sim: Simulation, scenario: Scenario, *, settle: float = SETTLE) -> None:

@@ -13,7 +13,13 @@ import yaml
 
 from canary.cli import main
 from canary.sim.manifests import LISTING_5_1, config_map, deployment, reading
+from canary.sim.scenario import listing_5_1
 from tests.sim.test_release import TIMELINE
+
+COHORT_STEPS = [
+    {"match": [{"headers": {"x-region": {"prefix": "e"}, "x-group": {"exact": "staff"}}}]},
+    {"setWeight": 50},
+]
 
 
 @pytest.fixture
@@ -73,6 +79,23 @@ def test_faults_are_survived(listing: str, capsys: pytest.CaptureFixture[str]) -
     assert report["rows"][-1]["at"] > 400
 
 
+@pytest.mark.parametrize(
+    "step", [{"iterations": 2, "match": [{"headers": {"x-group": {"exact": "staff"}}}]}, {"steps": COHORT_STEPS}]
+)
+def test_cohorts_have_callers(tmp_path: Path, capsys: pytest.CaptureFixture[str], step: dict[str, Any]) -> None:
+    """A release for a cohort is judged by the requests of callers with its headers, as many as asked for."""
+    path = tmp_path / "cohort.yaml"
+    path.write_text(yaml.safe_dump(listing_5_1(**step, maxWeight=None, stepWeight=None)))
+    words = (str(path), "--cohort", "X-Group: staff", "x-region:eu", "--cohort-share", "50%", "--rps", "40")
+    report = result(capsys, *words)
+    assert report["verdict"] == "Succeeded"
+    assert report["requests"]["sent"] == pytest.approx(1.5 * 40 * report["rows"][-1]["at"], rel=0.05)
+    bad = result(capsys, *words, "--canary-errors", "20%")
+    assert (bad["verdict"], bad["reason"]) == ("Failed", "ChecksFailed")
+    assert main(["simulate", str(path), "--cohort", "x-group: public"]) == 1
+    assert "no request matched the cohort" in capsys.readouterr().out
+
+
 def test_table_tells_rows_and_verdict(listing: str, capsys: pytest.CaptureFixture[str]) -> None:
     """People get a table."""
     assert main(["simulate", listing]) == 0
@@ -116,6 +139,9 @@ def test_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         ("--metrics-down", "60s"),
         ("--metrics-down", "90s..60s"),
         ("--rps", "-1"),
+        ("--cohort", "staff"),
+        ("--cohort", "x group: staff"),
+        ("--cohort-share", "101%"),
     ],
 )
 def test_wrong_options_are_refused(listing: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:

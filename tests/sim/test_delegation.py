@@ -10,7 +10,17 @@ import pytest
 from canary.core.names import PREFIX
 from canary.core.objects import VIRTUAL_SERVICE, Ref, annotations_of, labels_of
 from canary.sim.driver import Simulation, simulate
-from canary.sim.scenario import Scenario, delegating, initialise, listing_5_1, own_route, release, root_route, serve
+from canary.sim.scenario import (
+    STAFF,
+    Scenario,
+    delegating,
+    initialise,
+    listing_5_1,
+    own_route,
+    release,
+    root_route,
+    serve,
+)
 from tests.sim.stories import NAMESPACE, ROUTE, V2, condition, found, harmed, received, steps, version
 
 QUICK = listing_5_1(interval="10s", stepWeight=25, drainSeconds=5)
@@ -20,7 +30,7 @@ ROOT = Ref(VIRTUAL_SERVICE, NAMESPACE, "catalog-root")
 def scenario(*routes: dict[str, Any], **analysis: Any) -> Scenario:
     """Return listing 5.1 for delegation with two quick steps, beside a VirtualService that delegates."""
     canary = delegating(listing_5_1(**{"interval": "10s", "stepWeight": 25, "drainSeconds": 5, **analysis}))
-    return Scenario(canary, replicas=2, routes=routes, roots=(root_route(canary),), staff=True)
+    return Scenario(canary, replicas=2, routes=routes, roots=(root_route(canary),), cohorts=(STAFF,))
 
 
 def users_delegate() -> dict[str, Any]:
