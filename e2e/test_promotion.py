@@ -46,6 +46,27 @@ def test_cut_over_rolls_the_primary_only_while_nothing_points_at_it(release: Rel
     assert version_of(release.get("deployment", "catalog-primary")) == "v2"
 
 
+def test_primary_rolls_in_place_under_its_share(release: Release) -> None:
+    """Asked for in place: no cut-over and no canary at full size; the primary keeps its pods, no caller notices."""
+    release.set_up(replicas=4, stepWeight=25, maxWeight=50)
+    release.patch_spec(promotion={"strategy": "InPlace"})
+    began = settled(release)
+    with release.load(rps=25) as loads:
+        release.apply(release.deployment("v2", replicas=4))
+        release.wait_for("Succeeded", within=LONG)
+    assert_none_failed(*loads)
+    history = moments(release.recorder, since=began)
+    assert [m.weights for m in weight_changes(history)] == [(100, 0), (75, 25), (50, 50), (100, 0)]
+    rolled = template_changes(history, "catalog-primary")
+    assert [(m.weights, m.apex_role) for m in rolled] == [((50, 50), "primary")], [str(m) for m in rolled]
+    assert rolled[0].template("catalog-primary") == rolled[0].template("catalog-canary")
+    assert_capacity_precedes_weight(history, size=4)
+    assert max(m.ready("catalog-canary") for m in history) == 2
+    for moment in history:
+        assert moment.ready("catalog-primary") >= 3, f"the primary lost more than its maxUnavailable: {moment}"
+    assert version_of(release.get("deployment", "catalog-primary")) == "v2"
+
+
 def test_primary_that_never_gets_ready_leaves_the_canary_serving_until_a_good_template(release: Release) -> None:
     """The promotion fails, the judged canary serves whole; the next template makes the primary whole first."""
     release.set_up(stepWeight=50)

@@ -66,7 +66,7 @@ class Promotion(WireModel):
     """How the primary is replaced after the last step."""
 
     strategy: Literal["CutOver", "InPlace"] = Field(
-        "CutOver", description="Roll the primary without traffic; InPlace is not supported yet."
+        "CutOver", description="Roll the primary without traffic; or InPlace, under its share, by its own strategy."
     )
     bake: DurationOrZero = Field(
         "0s", description="Time at 100 % on the canary, with checks, before the primary is touched."

@@ -68,11 +68,6 @@ def _keyed(field: str, *keys: str) -> Rule:
     return Rule(SERVICE, field, find, message, cel, forbidden=True)
 
 
-def _in_place(node: Node) -> object:
-    strategy = node.get("strategy")
-    return strategy if strategy == "InPlace" else NOTHING
-
-
 def _endless(pause: Node) -> object:
     return NOTHING if pause.get("duration") else pause
 
@@ -83,15 +78,6 @@ def _unknown_check(node: Node) -> object:
 
 
 SINGLE = (
-    Rule(
-        "spec.promotion",
-        "strategy",
-        _in_place,
-        "spec.promotion.strategy is {value}, which is not supported yet; use CutOver or remove it",
-        "!has(self.strategy) || self.strategy != 'InPlace'",
-        quoted("self.strategy"),
-        forbidden=True,
-    ),
     Rule(
         PAUSE,
         "",

@@ -33,6 +33,12 @@ def bounds_crossed(metric: Node) -> object:
     return NOTHING if low is None or high is None or low <= high else float(low)
 
 
+def bakes_in_place(promotion: Node) -> object:
+    """Find a bake at 100 % of a canary that never gets there."""
+    bake = promotion.get("bake") or "0s"
+    return bake if promotion.get("strategy") == "InPlace" and bake != "0s" else NOTHING
+
+
 def provider_not_istio(spec: Node) -> object:
     """Find another provider than Istio."""
     return NOTHING if spec.get("provider") in (None, "", "istio") else spec["provider"]
@@ -109,6 +115,15 @@ WRONG: tuple[Rule, ...] = (
     ),
     *PLAN_RULES,
     *CONNECTION_RULES,
+    Rule(
+        "spec.promotion",
+        "bake",
+        bakes_in_place,
+        "spec.promotion.bake is {value} beside strategy InPlace, which never gives the canary all the traffic; "
+        "remove it, or use CutOver",
+        "!has(self.strategy) || self.strategy != 'InPlace' || !has(self.bake) || self.bake in ['', '0s']",
+        quoted("self.bake"),
+    ),
     Rule(
         "spec.analysis.metrics[]",
         "interval",

@@ -51,10 +51,16 @@ def images_awaited(view: View) -> bool:
 
 
 def _pods_question(view: View) -> tuple[Query, ...]:
-    """Ask which images run once the promoted primary is whole and nothing else keeps it from its traffic."""
+    """Ask which images run once the promoted primary is whole and nothing else keeps it from its traffic.
+
+    One that rolls in place has traffic from its first new pod on.
+    """
     phase, primary = view.status.phase, view.primary
+    if primary is None or not view.primary_touched:
+        return ()
+    rolls = phase is Phase.PROMOTING and view.in_place and primary.updated > 0
     ends = (phase is Phase.PROMOTING and view.tick_is_due) or recovers(view)
-    if primary is None or not ends or not (view.primary_touched and view.primary_carries):
+    if not rolls and not (ends and view.primary_carries):
         return ()
     return (pods_query(view, primary),)
 

@@ -96,6 +96,17 @@ def target_unselectable(view: View) -> Obstacle | None:
     )
 
 
+def target_recreated(view: View) -> Obstacle | None:
+    """Find a target that ends all its pods before it starts new ones, whose primary is to roll in place."""
+    if view.target is None or not view.asks_in_place or not view.target.recreates:
+        return None
+    return Obstacle(
+        "StrategyRecreate",
+        f"Deployment {view.snapshot.names.target} has strategy Recreate, which ends all pods of a primary that rolls "
+        "under its traffic; use RollingUpdate there, or CutOver as spec.promotion.strategy",
+    )
+
+
 def target_in_ambient(view: View) -> Obstacle | None:
     """Find pods in ambient mode, whose traffic no sidecar can split."""
     if view.target is None:
@@ -187,6 +198,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     target_missing,
     configuration_missing,
     target_unselectable,
+    target_recreated,
     target_in_ambient,
     host_taken,
     route_unfit,
@@ -208,6 +220,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     name_taken,
     target_missing,
     configuration_missing,
+    target_recreated,
     target_in_ambient,
     host_taken,
     route_unfit,

@@ -50,6 +50,11 @@ class Plan:
         """Return the number of steps after step 0."""
         return len(self.steps)
 
+    @property
+    def last(self) -> Step:
+        """Return the last step."""
+        return self.step(self.count)
+
     def step(self, index: int) -> Step:
         """Return the step of this number; 0 is the start."""
         return START if index == 0 else self.steps[index - 1]

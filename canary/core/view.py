@@ -19,7 +19,7 @@ from canary.core.moment import Moment
 from canary.core.plan import Plan, Step, capacity, plan_of
 from canary.core.protocols import opaque_protocol
 from canary.core.routes.choice import is_marked
-from canary.core.routes.routing import CANARY_ONLY, Routing
+from canary.core.routes.routing import CANARY_ONLY, TO_CANARY, Routing
 from canary.core.routes.sections import CONNECTIONS, shared_sections
 from canary.core.routes.sessions import Sessions, sessions_of
 from canary.core.scaler import Scaler
@@ -68,6 +68,28 @@ class View(Moment):
         weights = [step.routing.canary for step in self.plan.steps if step.routing.canary]
         return sessions_of(spec.analysis.session_affinity, self.status.revisions.candidate or "", weights)
 
+    @cached_property
+    def in_place(self) -> bool:
+        """Return whether the primary is to roll under its share of traffic, and no cut-over took it away.
+
+        At 100 % there is nothing left that it could roll under; and it must keep some of its pods.
+        """
+        cut_over = self.weights == CANARY_ONLY and self.apex_role == "canary"
+        kept = self.primary is not None and self.primary.keeps_serving(self.primary.replicas)
+        return self.asks_in_place and kept and not cut_over and self.plan.last.routing.canary < 100
+
+    @property
+    def asks_in_place(self) -> bool:
+        """Return whether the user wants the primary to roll under its share of traffic."""
+        return self.snapshot.spec is not None and self.snapshot.spec.promotion.strategy == "InPlace"
+
+    @cached_property
+    def promotion(self) -> Routing:
+        """Return where traffic goes while the primary gets the revision."""
+        if not self.in_place:
+            return TO_CANARY
+        return replace(self.plan.last.routing, mirror=0, sessions=self.sessions)
+
     @property
     def iterations(self) -> int:
         """Return how many judged intervals an A/B or blue/green release has; 0 for any other."""
@@ -80,7 +102,7 @@ class View(Moment):
     @property
     def label(self) -> str:
         """Return where the run stands in words, e.g. ``20 %``."""
-        routing = Routing(100) if self.status.phase is Phase.PROMOTING else self.routing
+        routing = self.promotion if self.status.phase is Phase.PROMOTING else self.routing
         return Step(routing).label
 
     @property
@@ -140,7 +162,7 @@ class View(Moment):
         """Return the canary's weight once the next share of traffic went back to the primary."""
         spec = self.snapshot.spec
         step = 0 if spec is None or self.skips_analysis else spec.analysis.step_weight_promotion or 0
-        present = self.status.canary_weight if self.returning else 100
+        present = self.status.canary_weight if self.returning else self.promotion.canary
         return max(0, present - step) if step else 0
 
     @property
@@ -201,7 +223,8 @@ class View(Moment):
         """Return whether the canary has all traffic, or what is left of it on the way back to the primary."""
         if self.weights is None or self.weights.canary == 0:
             return False
-        return self.weights == CANARY_ONLY or self.status.phase in (Phase.FINALISING, Phase.FAILED)
+        back = self.status.phase is Phase.FINALISING and not self.in_place
+        return self.weights == CANARY_ONLY or back or self.status.phase is Phase.FAILED
 
     @property
     def primary_carries(self) -> bool:
@@ -220,17 +243,18 @@ class View(Moment):
 
     @property
     def need_next(self) -> int:
-        """Return how many canary pods the next step needs: all of them for the promotion."""
-        return self.need(self.following.routing) if self.following else self.size
+        """Return how many canary pods the next step needs, or the promotion after the last one."""
+        return self.need(self.following.routing if self.following else self.promotion)
 
     @property
     def canary_lost(self) -> bool:
         """Return whether the canary has too few ready pods for the weight it carries (I13)."""
-        routing = Routing(100) if self.status.phase is Phase.PROMOTING else self.routing
-        if not routing.weights.exposes:
-            return False
+        return self.canary_lacks(self.promotion if self.status.phase is Phase.PROMOTING else self.routing)
+
+    def canary_lacks(self, routing: Routing) -> bool:
+        """Return whether the canary has fewer than half of the ready pods that a routing needs, or none."""
         ready = self.candidate.ready if self.candidate else 0
-        return ready == 0 or ready * 2 < self.need(routing)
+        return routing.weights.exposes and (ready == 0 or ready * 2 < self.need(routing))
 
     def drained(self, role: str) -> bool:
         """Return whether a set may shrink or roll: off the routes, waited for, and without requests (I3)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ from canary.core.names import MANAGER, REVISION_LABEL, WISH
 from canary.core.objects import DEPLOYMENT, Object, Ref, annotations_of, canonical, labels_of, ref_of
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+RECREATE = "Recreate"
 KUBECTL_APPLY = "kubectl-client-side-apply"
 
 
@@ -127,6 +130,18 @@ class Workload:
         return self.replicas == 0 and self.observed and self.pods == 0
 
     @property
+    def recreates(self) -> bool:
+        """Return whether it ends all its pods before it starts new ones."""
+        return (self.raw["spec"].get("strategy") or {}).get("type") == RECREATE
+
+    def keeps_serving(self, size: int) -> bool:
+        """Return whether some of so many pods would stay available while it rolls."""
+        rolling = (self.raw["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+        surge = _of(size, rolling.get("maxSurge", "25%"), math.ceil)
+        away = _of(size, rolling.get("maxUnavailable", "25%"), math.floor)
+        return not self.recreates and (away if away or surge else 1) < size
+
+    @property
     def stuck(self) -> bool:
         """Return whether its rollout made no progress within its deadline."""
         if not self.observed:
@@ -169,6 +184,11 @@ class Workload:
     def labels(self) -> dict[str, str]:
         """Return its labels."""
         return labels_of(self.raw)
+
+
+def _of(size: int, share: int | str, rounded: Callable[[float], int]) -> int:
+    """Return a number of pods given as such or in percent of a size."""
+    return rounded(size * int(share.rstrip("%")) / 100) if isinstance(share, str) else share
 
 
 def field_managers(obj: Object, *path: str) -> tuple[str, ...]:

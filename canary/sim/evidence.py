@@ -8,6 +8,7 @@ from typing import Any
 from canary.core.names import NOT_PRUNED, PREFIX
 from canary.core.objects import DEPLOYMENT, VIRTUAL_SERVICE, Object
 from canary.sim.pods import Pod
+from canary.sim.rollout import bounds
 from canary.sim.routing import reach_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
@@ -36,6 +37,16 @@ def anyone_ready(scene: Scene) -> bool:
 def rolls(change: Change) -> bool:
     before, after = change.before, change.after
     return bool(before and after and before["spec"]["template"] != after["spec"]["template"])
+
+
+def rolls_in_place(scene: Scene, change: Change) -> bool:
+    """Return whether the primary gets the promoted template under its share, as asked for, and keeps pods meanwhile."""
+    before, after = change.before, change.after
+    if change.ref != scene.names.workload("primary") or scene.phase != "Promoting" or not (before and after):
+        return False
+    size = after["spec"]["replicas"]
+    rolling = after["spec"]["strategy"]["type"] == "RollingUpdate" and bounds(after["spec"])[1] < size
+    return scene.in_place and rolls(change) and rolling and size >= before["spec"]["replicas"]
 
 
 def takes_pods_away(scene: Scene, change: Change) -> bool:

@@ -195,15 +195,9 @@ class Checker:
         """Start or stop the time in which a starving canary must lose its traffic (I13)."""
         weight = scene.weight("canary")
         needed = max(1, math.ceil(memory.needed(scene, "canary") / 2))
-        starving = (
-            weight > 0
-            and scene.ready("canary") < needed
-            and memory.row[0]
-            in (
-                "Progressing",
-                "WaitingPromotion",
-            )
-        )
+        rolled = ("Promoting", "Failed") if scene.in_place and weight < 100 else ()
+        shared = memory.row[0] in ("Progressing", "WaitingPromotion", *rolled)
+        starving = shared and weight > 0 and scene.ready("canary") < needed
         if not starving:
             memory.starving_since = None
         elif memory.starving_since is None:

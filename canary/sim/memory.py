@@ -225,6 +225,9 @@ class Memory:
             self.proven.add(code_of(after))
             self.promoted.add(scene.version_of(change.after))
             self.shapes.add(version_of(after))
+            if scene.in_place and scene.phase == "Promoting":
+                # Its share comes with the roll, whatever weight the plan ended with.
+                self.weighted.add(scene.version_of(change.after))
             if not before:
                 # Made from what production runs.
                 scene.dataplane.stable.add(scene.version_of(change.after))

@@ -15,6 +15,7 @@ from canary.sim.evidence import (
     pods_before,
     pods_of_deployment,
     rolls,
+    rolls_in_place,
     takes_pods_away,
 )
 from canary.sim.foreign import foreign_field_lost
@@ -98,7 +99,7 @@ def weight_before_capacity(scene: Scene, memory: Memory, change: Change) -> str 
 
 def shrunk_with_traffic(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a set that shrinks, rolls or goes away while the routes point at it or point away too short."""
-    if not takes_pods_away(scene, change):
+    if not takes_pods_away(scene, change) or rolls_in_place(scene, change):
         return None
     since = memory.unpointed.get(change.ref, float("-inf"))
     if scene.canary is None and scene.world.find(scene.names.target_ref) is None:

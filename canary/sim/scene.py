@@ -45,6 +45,7 @@ class Scene:
         drain = float(analysis.get("drainSeconds", 15))
         if drain != self._drain:
             self._former_drain, self._edited, self._drain = self._drain, self.world.now, drain
+        self.in_place = (canary["spec"].get("promotion") or {}).get("strategy") == "InPlace"
         named = canary["spec"].get("autoscalerRef")
         self.scaler = Ref(AUTOSCALER, self.ref.namespace, named["name"]) if named else None
         interval = parse_duration(analysis.get("interval", "1m")) / timedelta(seconds=1)

@@ -131,6 +131,12 @@ ABOVE = "they are those of the VirtualService that delegates, remove them here"
 
 # (changes to listing 5.1, field blamed, sentence): what no version accepts.
 WRONG: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"spec.promotion": {"strategy": "InPlace", "bake": "5m"}},
+        "spec.promotion.bake",
+        'spec.promotion.bake is "5m" beside strategy InPlace, which never gives the canary all the traffic; '
+        "remove it, or use CutOver",
+    ),
     ({f"{A}.threshold": 0}, f"{A}.threshold", f"{A}.threshold is 0; it must be at least 1"),
     ({f"{A}.stepWeight": 150}, f"{A}.stepWeight", f"{A}.stepWeight is 150; it must be at most 100"),
     ({f"{A}.maxWeight": -1}, f"{A}.maxWeight", f"{A}.maxWeight is -1; it must be at least 0"),
@@ -325,11 +331,6 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
     ({f"{M}.0.query": "vector(1)"}, f"{M}[0].query", f"{M}[].query is not supported yet"),
     ({f"{M}.0.templateRef": {"name": "x"}}, f"{M}[0].templateRef", f"{M}[].templateRef is not"),
     ({f"{M}.0.name": "errors"}, f"{M}[0].name", f'{M}[].name is "errors", which is not supported yet'),
-    (
-        {"spec.promotion.strategy": "InPlace"},
-        "spec.promotion.strategy",
-        'spec.promotion.strategy is "InPlace"',
-    ),
     ({"spec.metricsServer": "http://p:9090"}, "spec.metricsServer", "spec.metricsServer is not supported"),
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
@@ -390,6 +391,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {f"{M}.0.reporter": "source", f"{M}.1.reporter": "destination", f"{M}.1.threshold": 500},
     {f"{A}.metrics": ABSENT},
     {"spec.promotion": {"strategy": "CutOver", "bake": "0s"}},
+    {"spec.promotion": {"strategy": "InPlace", "bake": "0s"}},
     {"spec.promotion.bake": "10m", "spec.suspend": True, "spec.paused": True},
     {"spec.skipAnalysis": True, f"{A}.stepWeight": ABSENT},
     {f"{A}.stepWeightPromotion": 25},

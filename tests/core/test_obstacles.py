@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from canary.api.canary import Promotion
 from canary.api.status import Phase
 from canary.core.decide import decide, questions
 from canary.core.names import ALLOW_CANARY, OWNER
@@ -86,6 +87,18 @@ def machine(**labels: str) -> Change:
     return having(surroundings=Surroundings(entries=[entry]))
 
 
+def in_place(**strategy: str) -> Change:
+    """Ask for a promotion in place of a target with a strategy."""
+
+    def change(world: Snapshot) -> Snapshot:
+        assert world.spec is not None
+        spec = world.spec.model_copy(update={"promotion": Promotion(strategy="InPlace")})
+        target = new_target if world.primary else deployment
+        return replace(world, spec=spec, target=target(strategy=strategy))
+
+    return change
+
+
 AMBIENT = template(**{"istio.io/dataplane-mode": "ambient"})
 HOST = istio("VirtualService", "theirs", hosts=["catalog.istioinaction.svc.cluster.local"])
 
@@ -98,6 +111,12 @@ FOREIGN_ROUTE = {
 
 ANY_TIME: list[tuple[Change, str, str]] = [
     (having(target=None), "TargetMissing", "Deployment catalog not found; create it, or make the Canary again with"),
+    (
+        in_place(type="Recreate"),
+        "StrategyRecreate",
+        "Deployment catalog has strategy Recreate, which ends all pods of a primary that rolls under its traffic; "
+        "use RollingUpdate there, or CutOver as spec.promotion.strategy",
+    ),
     (having(target=deployment(pod=AMBIENT)), "AmbientMode", "pods of Deployment catalog are in ambient mode"),
     (beside(routes=[HOST]), "HostTaken", "VirtualService theirs routes host catalog too"),
     (having(scalers=(scaler(),)), "AutoscalerPresent", "sizes scales Deployment catalog; name it"),

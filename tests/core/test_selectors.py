@@ -19,13 +19,13 @@ from canary.core.revisions import revision_id
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
 from canary.core.workload import Workload
+from tests.answers import good
 from tests.builders import (
     NAMES,
     at,
     clone,
     deployment,
     find,
-    good,
     idle,
     kept,
     names_of,

@@ -153,6 +153,7 @@ CONFIGURATION_EDITS = st.one_of(
 
 COHORT = {"headers": {"x-group": {"exact": "staff"}}}
 COOKIE = {"cookieName": "flagger-cookie"}
+IN_PLACE = {"promotion": {"strategy": "InPlace"}}
 ANALYSES = st.fixed_dictionaries(
     {
         "interval": st.sampled_from(("5s", "10s", "20s")),
@@ -177,6 +178,12 @@ PLANS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"stepWeight": 50, "stepWeightPromotion": 40}, {}),
     ({"stepWeight": 30, "stepWeightPromotion": 60, "mirror": True, "sessionAffinity": COOKIE}, {}),
     ({"steps": [{"match": [COHORT]}, {"setWeight": 40}, {"setWeight": 100}], "sessionAffinity": COOKIE}, {}),
+    ({"stepWeight": 50, "maxWeight": 50}, IN_PLACE),
+    ({"stepWeight": 60, "maxWeight": 60, "stepWeightPromotion": 20, "sessionAffinity": COOKIE}, IN_PLACE),
+    ({"steps": [{"match": [COHORT]}, {"setWeight": 40}]}, IN_PLACE),
+    ({"iterations": 2, "metrics": [], "mirror": True}, IN_PLACE),
+    ({"stepWeight": 50}, {**IN_PLACE, "skipAnalysis": True}),
+    ({"stepWeight": 50}, IN_PLACE),
 )
 """Every way to shift traffic: the plan and the fields beside the analysis."""
 
@@ -212,10 +219,10 @@ def autoscaled(
 ) -> Schedule:
     """Draw a release of a target with an autoscaler, and what happens in it."""
     schedule = draw(schedules(actions, disturbed=disturbed))
-    bake = draw(st.sampled_from(({}, {"promotion": {"bake": "25s"}})))
+    promotion = draw(st.sampled_from(({}, {"promotion": {"bake": "25s"}}, IN_PLACE)))
     back = {"stepWeightPromotion": draw(st.sampled_from((None, 40)))}
     sizes = draw(st.integers(1, 3)), draw(st.integers(4, 6))
-    return replace(schedule, analysis={**schedule.analysis, **back}, spec=bake, scaled=sizes)
+    return replace(schedule, analysis={**schedule.analysis, **back}, spec=promotion, scaled=sizes)
 
 
 @st.composite

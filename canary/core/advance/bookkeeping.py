@@ -166,7 +166,7 @@ def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Eve
     carries = status.phase is Phase.PROMOTING or (status.phase is Phase.PROGRESSING and exposed)
     now_lost = carries and view.canary_lost
     was_lost = (found := status.condition("TrafficDiverted")) is not None and found.status == "True"
-    if now_lost and view.primary_touched:
+    if now_lost and view.primary_touched and not view.in_place:
         return status, []
     if now_lost and not was_lost:
         ready = view.candidate.ready if view.candidate else 0

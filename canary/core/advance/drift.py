@@ -116,11 +116,14 @@ def _as_recorded(view: View, weights: Weights) -> bool:
 def _planned_weights(view: View) -> Weights:
     """Return the weights that the plan comes to in the present step."""
     phase = view.status.phase
-    if phase in (Phase.PROGRESSING, Phase.PROMOTING) and view.canary_lost and not view.primary_touched:
+    untouched = not view.primary_touched or view.in_place
+    if phase in (Phase.PROGRESSING, Phase.PROMOTING) and view.canary_lost and untouched:
         return PRIMARY_ONLY
     if phase is Phase.PROGRESSING or view.returning:
         return view.routing.weights
-    return CANARY_ONLY if phase is Phase.PROMOTING or promotion_failed(view) else PRIMARY_ONLY
+    if phase is Phase.PROMOTING:
+        return view.promotion.weights
+    return CANARY_ONLY if promotion_failed(view) else PRIMARY_ONLY
 
 
 def _moves_selector(view: View) -> str | None:

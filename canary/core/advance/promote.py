@@ -17,7 +17,6 @@ from canary.core.images import images_unknown, moved_image
 from canary.core.moment import Change
 from canary.core.obstacles import contested
 from canary.core.routes.marks import read_roll_back
-from canary.core.routes.routing import CANARY_ONLY
 from canary.core.view import View
 
 
@@ -30,6 +29,8 @@ def promoting(view: View) -> Advance:
         return roll_back(view, view.status, *mark)
     if view.primary_touched and view.primary is not None and view.primary.stuck:
         return fail_promotion(view, f"made no progress for {view.deadline.total_seconds():.0f} s")
+    if view.primary_touched and view.in_place and (why := moved_image(view)):
+        return fail_promotion(view, why, IMAGE_MOVED)
     if not view.primary_touched and (reason := _canary_lost_for_good(view)):
         return roll_back(view, view.status, "CanaryNotReady", reason)
     if not view.primary_touched and view.candidate_revision is None:
@@ -85,20 +86,20 @@ def _bake(view: View, bake: timedelta) -> Advance:
 
 def _waiting(view: View, status: CanaryStatus) -> CanaryStatus:
     """Return the status with what the promotion is waiting for, and since when when that is the canary."""
-    names = view.snapshot.names
-    if not view.primary_touched and view.weights != CANARY_ONLY and view.canary_fresh < view.size:
+    need = view.need(view.promotion)
+    if not view.primary_touched and view.weights != view.promotion.weights and view.canary_fresh < need:
         progress = status.progress
         if progress is None or progress.role != "canary" or view.canary_progress > progress.available:
             progress = Progress(role="canary", since=view.now, available=view.canary_progress)
-        have = f"{view.canary_fresh} of {view.size} ready{unreached(view, 'canary')}"
-        message = f"Waiting for Deployment {names.workload('canary').name}: {have}"
+        have = f"{view.canary_fresh} of {need} ready{unreached(view, 'canary')}"
+        message = f"Waiting for Deployment {view.snapshot.names.workload('canary').name}: {have}"
         return saying(status.model_copy(update={"progress": progress}), message)
     return status
 
 
 def _canary_lost_for_good(view: View) -> str | None:
     progress = view.status.progress
-    if progress is None or progress.role != "canary" or view.canary_fresh >= view.size:
+    if progress is None or progress.role != "canary" or view.canary_fresh >= view.need(view.promotion):
         return None
     if view.canary_progress > progress.available or view.now - progress.since < view.deadline:
         return None

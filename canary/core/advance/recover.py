@@ -29,7 +29,8 @@ def fail_promotion(view: View, why: str, reason: str = PROMOTION_FAILED) -> Adva
     """End the run with all traffic on the canary, which passed its analysis: the primary did not get there."""
     primary = view.snapshot.names.workload("primary").name
     candidate = view.status.revisions.candidate
-    carries = "all traffic goes to the canary" if view.returning else "the canary cannot carry the traffic either"
+    goes = view.returning or view.in_place
+    carries = "all traffic goes to the canary" if goes else "the canary cannot carry the traffic either"
     stays = "all traffic stays on the canary" if view.weights == CANARY_ONLY else carries
     message = f"Promotion of revision {candidate} failed: Deployment {primary} {why}; {stays}"
     whole = view.returning or reason == IMAGE_MOVED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from canary.api.status import Phase
 from canary.core.names import OWNER, REVISION_LABEL, ROLE_LABEL, TARGET, WISH, Role, owned_metadata
 from canary.core.objects import DEPLOYMENT, SERVICE, Object, annotations_of, merge_patch
 from canary.core.protocols import prefixed
@@ -36,7 +37,7 @@ def make_clone(view: View, role: Role, revision: Revision, replicas: int) -> dic
             "replicas": replicas,
             "selector": {"matchLabels": {**base_selector(view), ROLE_LABEL: role}},
             "template": revision.derived(role),
-            **followed_fields(view),
+            **followed_fields(view, role),
         },
     }
 
@@ -45,10 +46,16 @@ def _taken_from(view: View) -> dict[str, str]:
     return {TARGET: view.target.uid} if view.target is not None else {}
 
 
-def followed_fields(view: View) -> dict[str, Any]:
-    """Return the rollout settings that clones take over from the target and the Canary."""
+def followed_fields(view: View, role: Role) -> dict[str, Any]:
+    """Return the rollout settings that clones take over from the target and the Canary.
+
+    While a primary rolls in place, it takes over no strategy that would end all its pods.
+    """
     target = view.target
     fields = {k: target.raw["spec"][k] for k in _FOLLOWED if k in target.raw["spec"]} if target else {}
+    rolls = role == "primary" and view.in_place and view.status.phase in (Phase.PROMOTING, Phase.FAILED)
+    if rolls and view.primary and target and not target.keeps_serving(view.primary.replicas):
+        fields.pop("strategy", None)
     shortest = int(fields.get("minReadySeconds", 0)) + 1
     if view.snapshot.spec is not None:
         fields["progressDeadlineSeconds"] = max(view.snapshot.spec.progress_deadline_seconds, shortest)
@@ -68,7 +75,7 @@ def clone_patch(view: View, clone: Workload, revision: Revision | None, replicas
             spec["template"] = template
         if clone.labels.get(REVISION_LABEL) != revision.id:
             metadata["labels"] = {REVISION_LABEL: revision.id}
-    for key, value in followed_fields(view).items():
+    for key, value in followed_fields(view, role).items():
         present = clone.raw["spec"].get(key)
         if isinstance(value, dict) and isinstance(present, dict):
             if inner := merge_patch(present, value):

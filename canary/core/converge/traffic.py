@@ -34,7 +34,8 @@ def traffic_actions(view: View) -> tuple[Action, ...]:
 def urgent_actions(view: View, traffic: tuple[Action, ...]) -> tuple[Action, ...]:
     """Return those of the traffic writes that take callers off the canary to protect users (I22)."""
     wanted, phase = wanted_routing(view), view.status.phase
-    if phase is Phase.FINALISING and not view.canary_lost:
+    ordinary = phase is Phase.FINALISING or (phase is Phase.PROMOTING and view.in_place)
+    if ordinary and not view.canary_lost:
         return ()
     if _takes_off(wanted, view.weights):
         return traffic

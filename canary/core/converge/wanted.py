@@ -34,28 +34,36 @@ def _ready(view: View, role: Role) -> int:
 
 
 def _progressing(view: View) -> Routing | None:
+    return _shared(view, view.routing)
+
+
+def _shared(view: View, wanted: Routing) -> Routing | None:
     if _ready(view, "primary") == 0:
         # Between a dead primary and code that was not judged nothing is moved (I6).
         return None
-    if view.canary_lost:
-        return TO_PRIMARY
-    wanted, shown = view.routing, view.weights or PRIMARY_ONLY
+    return TO_PRIMARY if view.canary_lost else _as_far_as_it_carries(view, wanted)
+
+
+def _as_far_as_it_carries(view: View, wanted: Routing) -> Routing:
+    """Return a routing, with no more for the canary than it has already while it lacks the pods for it."""
+    shown = view.weights or PRIMARY_ONLY
     if view.canary_fresh >= view.need(wanted):
         return wanted
-    # Without the pods for more, nothing beyond what the canary has already.
     share = min(wanted.canary, shown.canary)
     less = min(wanted.mirror, shown.mirror)
     return replace(wanted, canary=share, mirror=less, cohorts=wanted.cohorts[: shown.cohorts])
 
 
 def _promoting(view: View) -> Routing | None:
+    if view.in_place:
+        return _shared(view, view.promotion)
     if view.primary_touched:
         return _on_the_canary(view)
     if view.canary_lost:
         return TO_PRIMARY if _ready(view, "primary") > 0 else None
     if view.weights == CANARY_ONLY or view.canary_fresh >= view.size:
         return TO_CANARY
-    last = replace(view.plan.step(view.plan.count).routing, sessions=view.sessions).weights
+    last = replace(view.plan.last.routing, sessions=view.sessions).weights
     if view.apex_role == "primary" and view.weights in (last, PRIMARY_ONLY):
         # Before the cut-over, or diverted: the shares wait for the canary's capacity.
         return None
@@ -87,13 +95,13 @@ def _finalising(view: View) -> Routing | None:
     share = capacity(view.size, Routing(100 - view.routing.canary), full=False)
     carries |= view.returning and _ready(view, "primary") >= share
     if not carries:
-        return _on_the_canary(view)
+        return None if _stays_shared(view) else _on_the_canary(view)
     return TO_PRIMARY if view.canary_lost else view.routing
 
 
 def _idle(view: View) -> Routing | None:
     if promotion_failed(view) or (canary_serves(view) and not view.primary_carries):
-        return _on_the_canary(view)
+        return None if _stays_shared(view) else _on_the_canary(view)
     if _ready(view, "primary") == 0:
         return None
     if view.weights == CANARY_ONLY and _ready(view, "canary") > 0 and not view.primary_carries:
@@ -102,13 +110,23 @@ def _idle(view: View) -> Routing | None:
     return TO_PRIMARY
 
 
+def _stays_shared(view: View) -> bool:
+    """Return whether a primary that rolled in place keeps its share until the canary can carry all of it."""
+    shown = view.weights
+    if not view.in_place or shown is None or not shown.exposes or view.canary_fresh >= view.size:
+        return False
+    return _ready(view, "primary") > 0 and not view.canary_lacks(replace(view.promotion, canary=shown.canary))
+
+
 def wanted_apex_role(view: View, routing: Routing | None) -> Role | None:
     """Return which set the apex Service should select; None leaves it as it is (I6)."""
     phase = view.status.phase
     # Callers without sidecar follow no weights: on the way back they are the last to go.
-    if routing == TO_CANARY or (phase is Phase.FINALISING and routing is not None and routing != TO_PRIMARY):
+    going_back = phase is Phase.FINALISING and routing is not None and routing != TO_PRIMARY
+    if routing == TO_CANARY or (going_back and not view.in_place):
         return "canary"
-    if routing == TO_PRIMARY or (phase is Phase.PROGRESSING and _ready(view, "primary") > 0):
+    shares = phase is Phase.PROGRESSING or (view.in_place and phase in (Phase.PROMOTING, Phase.FINALISING))
+    if routing == TO_PRIMARY or (shares and _ready(view, "primary") > 0):
         return "primary"
     return None
 
@@ -118,7 +136,8 @@ def wanted_primary(view: View) -> Revision | None:
     status, primary = view.status, view.primary
     phase = status.phase
     if phase is Phase.PROMOTING:
-        ready = view.drained("primary") and view.bakes is None and not view.suspended
+        off = view.weights == view.promotion.weights if view.in_place else view.drained("primary")
+        ready = off and view.bakes is None and not view.suspended
         if view.primary_touched or ready:
             return view.candidate_revision
         return view.promoted
@@ -138,7 +157,7 @@ def wanted_canary_size(view: View) -> int | None:
         stays = present if candidate is not None and candidate.revision == status.revisions.candidate else 0
         return max(stays, view.need_next)
     if status.phase is Phase.PROMOTING:
-        return max(present, view.size)
+        return max(present, view.need(view.promotion))
     if canary_serves(view):
         return max(present, view.size)
     if status.phase is Phase.FINALISING or status.phase in IDLE:
