@@ -31,6 +31,8 @@ RIGHTS: tuple[tuple[str, list[str], list[str]], ...] = (
     ("keda.sh", ["scaledobjects"], EVERYTHING),
 )
 """What a controller cannot do without."""
+DAEMONS: tuple[tuple[str, list[str], list[str]], ...] = (("apps", ["daemonsets"], EVERYTHING),)
+"""What releases of DaemonSets rest on."""
 NOTICING: tuple[tuple[str, list[str], list[str]], ...] = (
     ("", ["namespaces"], READING),
     ("networking.istio.io", ["gateways", "sidecars", "workloadentries"], READING),
@@ -45,7 +47,7 @@ class Account:
 
     testbed: Testbed
     namespace: str
-    rights: tuple[tuple[str, list[str], list[str]], ...] = (*RIGHTS, *NOTICING, DEFINITIONS)
+    rights: tuple[tuple[str, list[str], list[str]], ...] = (*RIGHTS, *DAEMONS, *NOTICING, DEFINITIONS)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def create(self) -> None:

@@ -17,6 +17,7 @@ from e2e.testbed.testbed import Testbed
 ARTEFACT_KINDS = (
     "events",
     "deployments",
+    "daemonsets",
     "pods",
     "services",
     "endpointslices",

@@ -36,10 +36,10 @@ def status_of(testbed: Testbed, canary: Object) -> Object:
     return testbed.kube.get(path).get("status") or {}
 
 
-def wait_served(testbed: Testbed, canary: Object) -> None:
+def wait_served(testbed: Testbed, canary: Object, reason: str = "TargetMissing") -> None:
     """Wait until a Canary without target was told so."""
     wait_until(
-        lambda: "TargetMissing" in json.dumps(status_of(testbed, canary)),
+        lambda: reason in json.dumps(status_of(testbed, canary)),
         SOON,
         lambda: f"{canary['metadata']}: {status_of(testbed, canary)}",
     )

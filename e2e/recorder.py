@@ -21,6 +21,7 @@ FOLLOWED = {
     "canaries.canary.delivery": "/apis/canary.delivery/v1beta1/namespaces/{}/canaries",
     "pods": "/api/v1/namespaces/{}/pods",
     "deployments": "/apis/apps/v1/namespaces/{}/deployments",
+    "daemonsets": "/apis/apps/v1/namespaces/{}/daemonsets",
     "services": "/api/v1/namespaces/{}/services",
     "virtualservices": "/apis/networking.istio.io/v1beta1/namespaces/{}/virtualservices",
     "destinationrules": "/apis/networking.istio.io/v1/namespaces/{}/destinationrules",

@@ -193,7 +193,8 @@ def test_controller_that_may_not_read_definitions_becomes_ready(
 ) -> None:
     """Without that right a definition that is missing is believed missing after half a minute, with a warning.
 
-    The same holds for types on which warnings rest: one line each says that they are left out.
+    The same holds for types on which warnings or releases of DaemonSets rest: one line each says that they are
+    left out, and a Canary of a DaemonSet says so too.
     """
     account = Account(testbed, namespace, RIGHTS)
     account.create()
@@ -209,6 +210,7 @@ def test_controller_that_may_not_read_definitions_becomes_ready(
         assert all(any(f'"{name}"' in line for line in refused) for name in missing), refused
         left_out = [line["resource"].split(" ")[0] for line in lines if line["event"] == "type_not_read"]
         assert sorted(left_out) == [
+            "daemonsets.apps",
             "gateways.networking.istio.io",
             "namespaces",
             "peerauthentications.security.istio.io",
@@ -216,6 +218,10 @@ def test_controller_that_may_not_read_definitions_becomes_ready(
             "workloadentries.networking.istio.io",
         ]
         serve(testbed, "served", namespace)
+        daemons = orphan("daemons", namespace)
+        daemons["spec"]["targetRef"]["kind"] = "DaemonSet"
+        apply(testbed, daemons)
+        wait_served(testbed, daemons, "TargetUnreadable")
     finally:
         controller.stop()
         account.delete()

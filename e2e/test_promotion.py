@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
-from e2e.release import Release
+from e2e.release import CANARY, Release, manifests
 from e2e.testbed.node.tags import Tags
+from e2e.testbed.waiting import wait_until
 from e2e.timeline import (
     Moment,
     assert_capacity_precedes_weight,
@@ -86,6 +88,37 @@ def test_primary_that_never_gets_ready_leaves_the_canary_serving_until_a_good_te
         release.wait_for("Progressing", 50, within=LONG)
     assert_none_failed(*loads)
     assert_recovered(moments(release.recorder, since=failed_at))
+
+
+def test_release_with_a_pod_that_never_gets_ready_goes_on_with_the_others(release: Release) -> None:
+    """At 60 % two of three pods are enough, past the Deployments' own deadline, in each phase and the give-back."""
+    enough: dict[str, Any] = {
+        "primaryReadyThreshold": 60,
+        "canaryReadyThreshold": 60,
+        "canaryScale": "Full",
+        "stepWeight": 25,
+    }
+    v1, v2 = (
+        release.deployment(one, replicas=3, TESTBED_FIRST_NEVER_READY=sick) for one, sick in (("v1", "0"), ("v2", "1"))
+    )
+    for one in (v1, v2):
+        one["spec"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}}
+    canary = release.canary(**enough)
+    canary["spec"]["progressDeadlineSeconds"] = DEADLINE
+    release.bring_up(v1, *manifests("catalog-service.yaml"))
+    release.apply(canary)
+    release.wait_for("Initialized")
+    with release.load(rps=15) as loads:
+        release.apply(v2)
+        release.wait_for("Succeeded", within=LONG)
+        primary = release.get("deployment", "catalog-primary")
+        assert (version_of(primary), primary["status"]["availableReplicas"]) == ("v2", 2)
+        release.kubectl("delete", "canaries.flagger.app", CANARY)
+        gone = "catalog-primary"
+        wait_until(lambda: release.find("deployment", gone) is None, LONG, lambda: f"{gone} is still there")
+    assert_none_failed(*loads)
+    target = release.get("deployment", "catalog")
+    assert (version_of(target), target["status"]["availableReplicas"]) == ("v2", 2)
 
 
 def assert_recovered(history: list[Moment]) -> None:

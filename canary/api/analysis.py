@@ -81,10 +81,11 @@ class Analysis(WireModel):
         (), description="Cohort of an A/B release: requests that meet any of the conditions; needs iterations."
     )
     primary_ready_threshold: Percent = Field(
-        100, description="Percent of the primary's pods that must be ready; only 100 for now."
+        100,
+        description="Percent of the primary's pods, rounded up, that are enough to count it as ready; one at least.",
     )
     canary_ready_threshold: Percent = Field(
-        100, description="Percent of the canary's pods that must be ready; only 100 for now."
+        100, description="Percent of the canary's pods, rounded up, that are enough to count it as ready; one at least."
     )
     canary_scale: CanaryScale = Field(
         "Proportional",

@@ -26,11 +26,11 @@ from canary.api.wire import (
 
 
 class TargetRef(WireModel):
-    """The Deployment that is released."""
+    """The workload that is released."""
 
     api_version: Name = Field(description="`apps/v1`.")
-    kind: Name = Field(description="`Deployment`.")
-    name: Name = Field(description="Name of the Deployment, in the Canary's namespace.")
+    kind: Name = Field(description="`Deployment` or `DaemonSet`.")
+    name: Name = Field(description="Name of the workload, in the Canary's namespace.")
 
 
 class ObjectRef(WireModel):
@@ -83,7 +83,7 @@ class CanarySpec(WireModel):
 
     provider: Word | None = Field(None, description="`istio` or empty.")
     metrics_server: Text | None = Field(None, description="Prometheus of this Canary. Not supported yet.")
-    target_ref: TargetRef = Field(description="The Deployment that is released. Immutable.")
+    target_ref: TargetRef = Field(description="The Deployment or DaemonSet that is released. Immutable.")
     autoscaler_ref: AutoscalerRef | None = Field(None, description="The autoscaler of the target.")
     ingress_ref: ObjectRef | None = Field(None, description="NGINX only; no effect with Istio.")
     route_ref: ObjectRef | None = Field(None, description="APISIX only; no effect with Istio.")

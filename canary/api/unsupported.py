@@ -21,7 +21,6 @@ TEXTS = (
     (SERVICE, "trafficDistribution", "set it on the Service"),
     (METRIC, "query", "use request-success-rate or request-duration"),
 )
-PERCENTS = ("primaryReadyThreshold", "canaryReadyThreshold")
 KEYED = (
     ("apex", "labels", "annotations"),
     ("primary", "labels", "annotations"),
@@ -45,16 +44,6 @@ def _present(at: str, field: str, hint: str) -> Rule:
 
     message = f"{at}.{field} is not supported yet; remove it ({hint})"
     return Rule(at, field, find, message, f"!has(self.{field})", forbidden=True)
-
-
-def _not_whole(field: str) -> Rule:
-    def find(node: Node) -> object:
-        value = node.get(field)
-        return NOTHING if value is None or value == 100 else value
-
-    message = f"{ANALYSIS}.{field} is {{value}}, which is not supported yet; use 100 or remove it"
-    cel = f"!has(self.{field}) || self.{field} == 100"
-    return Rule(ANALYSIS, field, find, message, cel, f"self.{field}", forbidden=True)
 
 
 def _keyed(field: str, *keys: str) -> Rule:
@@ -109,8 +98,6 @@ def _rules() -> Iterator[Rule]:
         yield _filled(at, field, hint, f"!has(self.{field}) || !self.{field}", "'true'")
     for at, field, hint in TEXTS:
         yield _filled(at, field, hint, f"!has(self.{field}) || self.{field} == ''")
-    for field in PERCENTS:
-        yield _not_whole(field)
     for keyed in KEYED:
         yield _keyed(*keyed)
 

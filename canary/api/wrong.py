@@ -8,6 +8,7 @@ from canary.api.plans import PLAN_RULES
 from canary.api.rules import NOTHING, Node, Rule, Unquoted, quoted
 
 SCALED_OBJECT = "ScaledObject"
+TARGETS = ("Deployment", "DaemonSet")
 SCALERS = ("HorizontalPodAutoscaler", SCALED_OBJECT)
 LONGEST_APEX, LONGEST_CANARY = 55, 63
 SERVICE_NAME = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -44,9 +45,15 @@ def provider_not_istio(spec: Node) -> object:
     return NOTHING if spec.get("provider") in (None, "", "istio") else spec["provider"]
 
 
-def target_not_a_deployment(target: Node) -> object:
-    """Find another kind of target than a Deployment."""
-    return NOTHING if target["kind"] == "Deployment" else target["kind"]
+def target_of_another_kind(target: Node) -> object:
+    """Find another kind of target than those that can be released."""
+    return NOTHING if target["kind"] in TARGETS else target["kind"]
+
+
+def scaler_of_a_daemon_set(spec: Node) -> object:
+    """Find an autoscaler for what has no number of pods."""
+    daemons = (spec.get("targetRef") or {}).get("kind") == "DaemonSet"
+    return spec["autoscalerRef"] if daemons and spec.get("autoscalerRef") is not None else NOTHING
 
 
 def target_not_in_apps_v1(target: Node) -> object:
@@ -157,10 +164,17 @@ WRONG: tuple[Rule, ...] = (
     Rule(
         "spec.targetRef",
         "kind",
-        target_not_a_deployment,
-        "spec.targetRef.kind is {value}, which is not supported; use Deployment",
-        "self.kind == 'Deployment'",
+        target_of_another_kind,
+        f"spec.targetRef.kind is {{value}}, which is not supported; use {' or '.join(TARGETS)}",
+        f"self.kind in {list(TARGETS)}",
         quoted("self.kind"),
+    ),
+    Rule(
+        "spec",
+        "autoscalerRef",
+        scaler_of_a_daemon_set,
+        "spec.autoscalerRef is for a Deployment, a DaemonSet has one pod on each node; remove it",
+        "!has(self.autoscalerRef) || self.targetRef.kind != 'DaemonSet'",
     ),
     Rule(
         "spec.targetRef",

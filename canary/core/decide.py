@@ -135,7 +135,7 @@ def _drains(view: View) -> list[datetime | None]:
 
 def _deadlines(view: View) -> list[datetime | None]:
     progress = view.status.progress
-    if progress is None or (progress.role not in ("canary", RETRYING)):
+    if progress is None or (progress.role not in ("canary", "primary", RETRYING)):
         return []
     end = progress.since + view.deadline
     return [end] if end > view.now else []

@@ -22,6 +22,7 @@ from canary.core.names import (
 )
 from canary.core.objects import (
     CONTROLLER_REVISION,
+    DAEMON_SET,
     DEPLOYMENT,
     DESTINATION_RULE,
     SERVICE,
@@ -29,6 +30,7 @@ from canary.core.objects import (
     Resource,
     annotations_of,
     canonical,
+    combined,
     labels_of,
     merge_patch,
     ref_of,
@@ -51,7 +53,9 @@ def give_back(view: View) -> Decision:
     if not view.gone:
         return Decision(status=None, requeue_after=RETRY)
     if view.target is None:
-        return _clear_without_target(view)
+        # What nobody may read is not gone.
+        seen = view.snapshot.target_seen
+        return _clear_without_target(view) if seen else Decision(status=None, requeue_after=RETRY)
     for stage in _STAGES:
         actions, waits = stage(view, view.target)
         if actions or waits:
@@ -75,7 +79,7 @@ def _canary_off_the_routes(view: View, target: Workload) -> Stage:
     carries = view.primary_complete or view.weights is None or view.weights.canary < 100
     if not carries:
         # A promotion that failed: what passed its analysis serves until the target does.
-        return (), not view.primary.stuck
+        return (), not view.primary_stuck and not view.snapshot.daemons
     actions: list[Action] = []
     if route is not None and view.weights is not None and view.weights != PRIMARY_ONLY:
         if view.primary.ready == 0 or view.primary.unreached:
@@ -103,10 +107,10 @@ def _target_up(view: View, target: Workload) -> Stage:
         return primary_again(view, target), True
     never_handed_over = view.snapshot.apex is not None and not handed_over(view)
     if primary is None or (never_handed_over and target.replicas > 0):
-        return (), not target.complete and target.replicas > 0
+        return (), target.replicas > 0 and not view.is_complete(target)
     if annotations_of(primary.raw).get(TARGET, target.uid) != target.uid and target.replicas > 0:
         # Made by the user after the Canary was deleted: what it runs, and how much of it, was asked for.
-        return (), not target.complete
+        return (), not view.is_complete(target)
     spec = _production(view, target, primary)
     since = settling_since(target)
     if "template" in spec and not target.empty:
@@ -118,7 +122,7 @@ def _target_up(view: View, target: Workload) -> Stage:
     if spec:
         guards = route_guards(view) if "template" in spec and not target.empty else ()
         return (Patch(target.ref, {"spec": spec}, target.version, "give back: target up", guards),), True
-    return (), not target.complete
+    return (), not view.is_complete(target)
 
 
 def _production(view: View, target: Workload, primary: Workload) -> dict[str, object]:
@@ -132,7 +136,7 @@ def _production(view: View, target: Workload, primary: Workload) -> dict[str, ob
     # Given back, the autoscaler decides.
     autoscaled = any(s.target == target.ref.name and not s.is_ours for s in view.snapshot.scalers)
     if target.replicas < size and not (autoscaled and target.replicas > 0):
-        spec["replicas"] = size
+        return combined(spec, target.resized(size))
     return spec
 
 
@@ -154,7 +158,7 @@ def _canary_gone(view: View, target: Workload) -> Stage:
     if not view.settled(since):
         return (), True
     if candidate.replicas > 0:
-        body = {"spec": {"replicas": 0}}
+        body = {"spec": candidate.resized(0)}
         return (Patch(candidate.ref, body, candidate.version, "give back: canary to 0", route_guards(view)),), True
     return (), True
 
@@ -245,7 +249,7 @@ def _clear(view: View, target: Workload) -> Decision:
 def _deletes(view: View) -> tuple[Action, ...]:
     snapshot = view.snapshot
     found: list[tuple[Resource, Object]] = []
-    found += [(DEPLOYMENT, w.raw) for w in (view.candidate, view.primary) if w is not None]
+    found += [(w.resource, w.raw) for w in (view.candidate, view.primary) if w is not None]
     found += [(SERVICE, s) for s in (snapshot.canary_service, snapshot.primary_service) if s is not None]
     found += [(DESTINATION_RULE, rule) for rule in snapshot.rules.values()]
     found += [(kind_of(copy), copy) for copy in snapshot.copies]
@@ -256,7 +260,7 @@ def _deletes(view: View) -> tuple[Action, ...]:
             o["metadata"]["uid"],
             _version(o),
             "give back",
-            route_guards(view) if kind in (DEPLOYMENT, SERVICE) else (),
+            route_guards(view) if kind in (DAEMON_SET, DEPLOYMENT, SERVICE) else (),
         )
         for kind, o in found
         if is_ours(o) and labels_of(o).get(CANARY_LABEL) == snapshot.key.name

@@ -53,7 +53,7 @@ def tell_what_comes_back(view: View) -> tuple[Event, ...]:
     """Say that production came from a record, or which configuration the target reads live that it did not have."""
     if view.primary is None and (oldest := oldest_revision(view)) is not None:
         name = view.snapshot.names.workload("primary").name
-        message = f"Deployment {name} is gone, production comes back with the oldest revision kept, {oldest.id}"
+        message = f"{view.kind} {name} is gone, production comes back with the oldest revision kept, {oldest.id}"
         return (Event("PrimaryMadeAgain", message, "Warning"),)
     promoted = view.revision(view.primary.revision) if view.primary is not None else None
     unlike = what_was_not_promoted(view, promoted) if promoted is not None else None

@@ -51,17 +51,17 @@ class Moment:
 
     @property
     def target(self) -> Workload | None:
-        """Return the user's Deployment."""
+        """Return the user's workload."""
         return self.snapshot.target
 
     @property
     def primary(self) -> Workload | None:
-        """Return the Deployment that runs production."""
+        """Return the workload that runs production."""
         return self.snapshot.primary
 
     @property
     def candidate(self) -> Workload | None:
-        """Return the Deployment that runs the candidate."""
+        """Return the workload that runs the candidate."""
         return self.snapshot.candidate
 
     @cached_property
@@ -146,6 +146,8 @@ class Moment:
     @cached_property
     def wish(self) -> int:
         """Return how many replicas the user wants in production; 0 when nothing says so."""
+        if self.snapshot.daemons:
+            return self.snapshot.nodes
         if self.autoscaled and self.primary is not None and self.primary.replicas > 0:
             return self.primary.replicas
         target, known = self.target, (self.status.replicas.desired if self.status.replicas else 0)
@@ -200,11 +202,6 @@ class Moment:
             and self.primary.revision == candidate
             and candidate != self.status.revisions.primary
         )
-
-    @property
-    def primary_complete(self) -> bool:
-        """Return whether the primary runs what it should, whole and available."""
-        return self.primary is not None and self.primary.complete and self.primary.replicas > 0
 
     @property
     def canary_has_pods(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from canary.core.objects import (
     CONTROLLER_REVISION,
+    DAEMON_SET,
     DEPLOYMENT,
     DESTINATION_RULE,
     SERVICE,
@@ -16,6 +17,7 @@ from canary.core.objects import (
     CanaryKey,
     Object,
     Ref,
+    Resource,
     annotations_of,
     labels_of,
 )
@@ -28,7 +30,7 @@ OWNER = PREFIX + "owner"
 CHANGED = PREFIX + "changed"
 WISH = PREFIX + "replicas"
 TARGET = PREFIX + "target-uid"
-"""On the primary: the uid of the Deployment it was taken from; one made later is the user's own affair."""
+"""On the primary: the uid of the target it was taken from; one made later is the user's own affair."""
 ALLOW_CANARY = PREFIX + "allow-canary"
 DRAINED_FROM = PREFIX + "draining-since"
 ROLLED_BACK = PREFIX + "rolled-back"
@@ -55,10 +57,17 @@ class Names:
     namespace: str
     target: str
     apex: str
+    workloads: Resource = DEPLOYMENT
+    """What runs the pods: the type of the target and of its clones."""
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of the target and of its clones."""
+        return self.workloads.kind
 
     def workload(self, role: Role) -> Ref:
-        """Return the Deployment of one side."""
-        return Ref(DEPLOYMENT, self.namespace, f"{self.target}-{role}")
+        """Return the workload of one side."""
+        return Ref(self.workloads, self.namespace, f"{self.target}-{role}")
 
     def service(self, role: Role) -> Ref:
         """Return the Service of one side."""
@@ -70,8 +79,8 @@ class Names:
 
     @property
     def target_ref(self) -> Ref:
-        """Return the user's Deployment."""
-        return Ref(DEPLOYMENT, self.namespace, self.target)
+        """Return the user's workload."""
+        return Ref(self.workloads, self.namespace, self.target)
 
     @property
     def apex_ref(self) -> Ref:
@@ -98,9 +107,14 @@ class Owner:
     target: str
     apex: str
     drain_seconds: int
+    primary_threshold: int = 100
+    workloads: Resource = DEPLOYMENT
 
     def to_text(self) -> str:
         """Return the annotation's value."""
+        # What is as ever is left out: a new version of the controller writes no mark anew (I5).
+        lowered = {"primaryReadyThreshold": self.primary_threshold} if self.primary_threshold != 100 else {}
+        kind = {"kind": self.workloads.kind} if self.workloads != DEPLOYMENT else {}
         return json.dumps(
             {
                 "group": self.group,
@@ -109,6 +123,8 @@ class Owner:
                 "target": self.target,
                 "apex": self.apex,
                 "drainSeconds": self.drain_seconds,
+                **lowered,
+                **kind,
             },
             separators=(",", ":"),
         )
@@ -116,6 +132,11 @@ class Owner:
     def key(self, namespace: str) -> CanaryKey:
         """Return the Canary an object in this namespace belongs to."""
         return CanaryKey(self.group, namespace, self.name)
+
+
+def workloads_of(kind: object) -> Resource:
+    """Return the type of a target by its kind; one that is not known is refused elsewhere."""
+    return DAEMON_SET if kind == DAEMON_SET.kind else DEPLOYMENT
 
 
 def owner_of(obj: Object) -> Owner | None:
@@ -135,6 +156,8 @@ def _read_owner(text: str) -> Owner | None:
             target=str(raw["target"]),
             apex=str(raw["apex"]),
             drain_seconds=int(raw["drainSeconds"]),
+            primary_threshold=int(raw.get("primaryReadyThreshold", 100)),
+            workloads=workloads_of(raw.get("kind")),
         )
     except (ValueError, KeyError, TypeError):
         return None

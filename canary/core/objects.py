@@ -27,6 +27,7 @@ class Resource:
 
 
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
+DAEMON_SET = Resource("apps", "v1", "daemonsets", "DaemonSet")
 CONTROLLER_REVISION = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 SERVICE = Resource("", "v1", "services", "Service")
 VIRTUAL_SERVICE = Resource("networking.istio.io", "v1beta1", "virtualservices", "VirtualService")
@@ -132,6 +133,22 @@ def merge_patch(old: Any, new: Any) -> dict[str, Any]:
         elif not _same(value, old[key]):
             patch[key] = value
     return patch
+
+
+def combined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that does what two do; a field that one of them removes whole stays removed."""
+    result = dict(one)
+    for key, value in other.items():
+        mine = result.get(key)
+        if isinstance(mine, Mapping) and isinstance(value, Mapping):
+            result[key] = combined(mine, value)
+        elif key not in result or mine is not None or _adds(value):
+            result[key] = value
+    return result
+
+
+def _adds(patch: Any) -> bool:
+    return any(map(_adds, patch.values())) if isinstance(patch, Mapping) else patch is not None
 
 
 def apply_merge_patch(target: Any, patch: Any) -> Any:

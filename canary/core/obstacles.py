@@ -20,6 +20,7 @@ from canary.core.service_obstacles import (
 )
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
+from canary.core.workload import SCALED_AWAY
 
 CONTESTED_AFTER = 3
 """How often the same manager may undo us within ten minutes before we back off."""
@@ -50,10 +51,11 @@ def target_taken(view: View) -> Obstacle | None:
 
 def _shared(snapshot: Snapshot, other: Object) -> str | None:
     spec = other.get("spec") or {}
-    target = (spec.get("targetRef") or {}).get("name")
+    ref = spec.get("targetRef") or {}
+    target = ref.get("name")
     apex = (spec.get("service") or {}).get("name") or target
-    if target == snapshot.names.target:
-        return f"Deployment {target}"
+    if (ref.get("kind"), target) == (snapshot.names.kind, snapshot.names.target):
+        return f"{snapshot.names.kind} {target}"
     return f"Service {apex}" if apex == snapshot.names.apex else None
 
 
@@ -70,13 +72,17 @@ def _comes_first(other: Object, snapshot: Snapshot) -> bool:
 
 
 def target_missing(view: View) -> Obstacle | None:
-    """Find that there is no Deployment to release."""
+    """Find that there is no target to release, or that nobody may read its type."""
     if view.target is not None:
         return None
     name = view.snapshot.names.target
+    if not view.snapshot.target_seen:
+        plural = view.snapshot.names.workloads.plural
+        cure = f"allow the controller to get, list, watch, create, patch and delete {plural} of group apps"
+        return Obstacle("TargetUnreadable", f"{view.kind} {name} cannot be read; {cure}")
     return Obstacle(
         "TargetMissing",
-        f"Deployment {name} not found; create it, or make the Canary again with another spec.targetRef.name",
+        f"{view.kind} {name} not found; create it, or make the Canary again with another spec.targetRef.name",
     )
 
 
@@ -92,7 +98,7 @@ def target_unselectable(view: View) -> Obstacle | None:
         return None
     return Obstacle(
         "TargetUnselectable",
-        f"Deployment {view.snapshot.names.target} selects its pods without matchLabels; give its selector one",
+        f"{view.kind} {view.snapshot.names.target} selects its pods without matchLabels; give its selector one",
     )
 
 
@@ -115,8 +121,27 @@ def target_in_ambient(view: View) -> Obstacle | None:
         return None
     return Obstacle(
         "AmbientMode",
-        f"pods of Deployment {view.snapshot.names.target} are in ambient mode, which is not supported yet; "
+        f"pods of {view.kind} {view.snapshot.names.target} are in ambient mode, which is not supported yet; "
         "use sidecars",
+    )
+
+
+def daemons_unfit(view: View) -> Obstacle | None:
+    """Find a DaemonSet of which no node can carry two, or whose pods are never replaced."""
+    if view.target is None or not view.target.is_daemon:
+        return None
+    name = f"{view.kind} {view.snapshot.names.target}"
+    if view.target.update_type != "RollingUpdate":
+        return Obstacle(
+            "UpdateStrategyUnfit",
+            f"{name} has updateStrategy {view.target.update_type}, with which its pods would never be replaced; "
+            "use RollingUpdate",
+        )
+    if (taken := view.target.node_ports) is None:
+        return None
+    return Obstacle(
+        "HostPortTaken",
+        f"pods of {name} take {taken} of their node, which its clones need beside them; use a Service instead",
     )
 
 
@@ -132,9 +157,12 @@ def replicas_unknown(view: View) -> Obstacle | None:
     """Find a target at 0 replicas with nobody saying how many are wanted."""
     if view.wish > 0:
         return None
+    if view.snapshot.daemons:
+        key = f"nodeSelector {SCALED_AWAY}"
+        return Obstacle("ReplicasUnknown", f"{view.kind} {view.snapshot.names.target} has {key} and no pods; remove it")
     return Obstacle(
         "ReplicasUnknown",
-        f"Deployment {view.snapshot.names.target} has 0 replicas and no wish is known; scale it up or annotate it "
+        f"{view.kind} {view.snapshot.names.target} has 0 replicas and no wish is known; scale it up or annotate it "
         "canary.delivery/replicas with the number wanted",
     )
 
@@ -200,6 +228,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     target_unselectable,
     target_recreated,
     target_in_ambient,
+    daemons_unfit,
     host_taken,
     route_unfit,
     delegation_unfit,
@@ -222,6 +251,7 @@ BEFORE_A_RUN: tuple[Finder, ...] = (
     configuration_missing,
     target_recreated,
     target_in_ambient,
+    daemons_unfit,
     host_taken,
     route_unfit,
     delegation_unfit,

@@ -49,7 +49,7 @@ def what_is_missing(view: View) -> str | None:
     if missing is None:
         return None
     name = view.snapshot.names.target
-    return f"{missing}, which Deployment {name} refers to, does not exist; create it or make the reference optional"
+    return f"{missing}, which {view.kind} {name} refers to, does not exist; create it or make the reference optional"
 
 
 def what_cannot_be_copied(view: View) -> str | None:

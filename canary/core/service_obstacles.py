@@ -48,7 +48,7 @@ def apex_unusable(view: View) -> Obstacle | None:
     if not selector or not selector.items() <= target.pod_labels.items():
         return Obstacle(
             "ApexSelectsOthers",
-            f"Service {name} does not select the pods of Deployment {view.snapshot.names.target}; correct its "
+            f"Service {name} does not select the pods of {view.kind} {view.snapshot.names.target}; correct its "
             "selector, or make the Canary again with another spec.service.name",
         )
     return None

@@ -10,7 +10,7 @@ from canary.api.status import CanaryStatus
 from canary.api.warnings import Caution
 from canary.core.configuration import DIGEST, Configuration, Copy
 from canary.core.names import Names, Owner, Role, is_ours
-from canary.core.objects import VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
+from canary.core.objects import DAEMON_SET, VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
 from canary.core.revisions import Revision
 from canary.core.scaler import Scaler
 from canary.core.workload import Workload
@@ -87,6 +87,19 @@ class Snapshot:
     """Whether there are no others: all namespaces are watched."""
     cautions: tuple[Caution, ...] = ()
     """What the spec asks for in vain."""
+    target_seen: bool = True
+    """Whether a target that is not there does not exist: somebody may read its type."""
+
+    @property
+    def daemons(self) -> bool:
+        """Return whether DaemonSets run the pods, which have one on each node they fit on."""
+        return self.names.workloads == DAEMON_SET
+
+    @property
+    def nodes(self) -> int:
+        """Return on how many nodes production runs, as its DaemonSet says; 0 when there is none."""
+        found = (w.replicas for w in (self.primary, self.target) if w is not None and w.replicas > 0)
+        return next(found, self.status.replicas.desired if self.status.replicas else 0)
 
     @property
     def route_ref(self) -> Ref:

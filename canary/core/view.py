@@ -15,14 +15,15 @@ from canary.core.measurement import (
     Measurement,
     SeriesAnswer,
 )
-from canary.core.moment import Moment
 from canary.core.plan import Plan, Step, capacity, plan_of
 from canary.core.protocols import opaque_protocol
+from canary.core.rollouts import Rollouts
 from canary.core.routes.choice import is_marked
 from canary.core.routes.routing import CANARY_ONLY, TO_CANARY, Routing
 from canary.core.routes.sections import CONNECTIONS, shared_sections
 from canary.core.routes.sessions import Sessions, sessions_of
 from canary.core.scaler import Scaler
+from canary.core.workload import enough
 
 IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
@@ -37,7 +38,7 @@ in Istio as it comes.
 
 
 @dataclass(frozen=True)
-class View(Moment):
+class View(Rollouts):
     """One moment of one Canary with what its spec asks for."""
 
     @cached_property
@@ -192,14 +193,13 @@ class View(Moment):
         """Return how long a set off the routes is kept at least: open connections get time to end."""
         return self.drain * (UNANSWERED_DRAINS if self.carries_connections else 1)
 
-    @property
-    def deadline(self) -> timedelta:
-        """Return the time without progress after which a set is given up."""
-        return self.snapshot.spec.progress_deadline if self.snapshot.spec else timedelta(seconds=600)
-
     @cached_property
     def size(self) -> int:
         """Return how many pods carry the whole of production in the present run (I8)."""
+        if self.snapshot.daemons:
+            counted = self.candidate is not None and self.candidate.observed
+            # The candidate may fit on other nodes than what it replaces.
+            return (self.candidate.replicas if self.candidate and counted else 0) or max(self.wish, 1)
         under_way = self.status.phase in RUNNING or self.canary_has_pods
         run = self.status.run.size if self.status.run and under_way else 0
         size = max(run, self.wish, self.primary.replicas if self.primary else 0, 1)
@@ -230,21 +230,38 @@ class View(Moment):
     def primary_carries(self) -> bool:
         """Return whether the primary is whole, and as large as the canary has become that carries everything (I8)."""
         scaler, candidate = self.snapshot.scaler, self.candidate
-        if self.primary is None or not (self.primary_complete and self.primary.whole):
+        if self.primary is None or not (self.primary_complete and self.primary.is_reached(self.primary_threshold)):
             return False
         if scaler is None or not self.autoscaled or candidate is None or not self.canary_carries:
             return True
         return self.primary.replicas >= min(candidate.replicas, self.bounds(scaler)[1])
 
     def need(self, routing: Routing) -> int:
-        """Return how many canary pods a routing needs."""
+        """Return how many canary pods a routing needs; of a DaemonSet's the share, though all are made and awaited."""
         spec = self.snapshot.spec
-        return capacity(self.size, routing, spec is not None and spec.analysis.canary_scale == "Full")
+        whole = spec is not None and spec.analysis.canary_scale == "Full" and not self.snapshot.daemons
+        return capacity(self.size, routing, whole)
 
     @property
     def need_next(self) -> int:
         """Return how many canary pods the next step needs, or the promotion after the last one."""
+        if self.snapshot.daemons:
+            return self.size
         return self.need(self.following.routing if self.following else self.promotion)
+
+    def enough(self, routing: Routing) -> int:
+        """Return how many of the canary pods a routing needs must be ready for it."""
+        return enough(self.need(routing), self.canary_threshold)
+
+    @property
+    def enough_next(self) -> int:
+        """Return how many of the canary pods the next step needs must be ready for it."""
+        return enough(self.need_next, self.canary_threshold)
+
+    @property
+    def enough_for_all(self) -> int:
+        """Return how many canary pods must be ready to carry everything."""
+        return enough(self.size, self.canary_threshold)
 
     @property
     def canary_lost(self) -> bool:
@@ -254,7 +271,7 @@ class View(Moment):
     def canary_lacks(self, routing: Routing) -> bool:
         """Return whether the canary has fewer than half of the ready pods that a routing needs, or none."""
         ready = self.candidate.ready if self.candidate else 0
-        return routing.weights.exposes and (ready == 0 or ready * 2 < self.need(routing))
+        return routing.weights.exposes and (ready == 0 or ready * 2 < self.enough(routing))
 
     def drained(self, role: str) -> bool:
         """Return whether a set may shrink or roll: off the routes, waited for, and without requests (I3)."""

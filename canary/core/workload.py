@@ -1,4 +1,4 @@
-"""A Deployment as the core reads it."""
+"""A Deployment or a DaemonSet as the core reads it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,52 @@ from dataclasses import dataclass
 from typing import Any
 
 from canary.core.names import MANAGER, REVISION_LABEL, WISH
-from canary.core.objects import DEPLOYMENT, Object, Ref, annotations_of, canonical, labels_of, ref_of
+from canary.core.objects import (
+    DAEMON_SET,
+    DEPLOYMENT,
+    Object,
+    Ref,
+    Resource,
+    annotations_of,
+    canonical,
+    labels_of,
+    ref_of,
+)
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 RECREATE = "Recreate"
+SCALED_AWAY = "flagger.app/scale-to-zero"
+"""In the nodeSelector of a DaemonSet: no node has it, which is how a DaemonSet gets to have no pods."""
 KUBECTL_APPLY = "kubectl-client-side-apply"
+
+
+def enough(pods: int, threshold: int) -> int:
+    """Return how many of some pods a threshold in percent asks for, rounded up; without any pod nothing serves."""
+    return max(min(pods, 1), -(-pods * threshold // 100))
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Read one Deployment; counts are those of its status."""
+    """Read one Deployment or DaemonSet; counts are those of its status."""
 
     raw: Object
     reached: int | None = None
     """How many ready pods its side's Service leads to; None without a Service of its own."""
 
     @property
+    def resource(self) -> Resource:
+        """Return its type."""
+        return DAEMON_SET if self.raw.get("kind") == DAEMON_SET.kind else DEPLOYMENT
+
+    @property
+    def is_daemon(self) -> bool:
+        """Return whether it has a pod on each node it fits on, and no number of its own."""
+        return self.resource == DAEMON_SET
+
+    @property
     def ref(self) -> Ref:
         """Return where it lives."""
-        return ref_of(DEPLOYMENT, self.raw)
+        return ref_of(self.resource, self.raw)
 
     @property
     def uid(self) -> str:
@@ -46,9 +73,9 @@ class Workload:
 
     @property
     def template(self) -> dict[str, Any]:
-        """Return its pod template."""
+        """Return its pod template, without what keeps a DaemonSet off all nodes."""
         template: dict[str, Any] = self.raw["spec"]["template"]
-        return template
+        return on_its_nodes(template) if self.is_daemon else template
 
     @property
     def pod_labels(self) -> dict[str, str]:
@@ -62,8 +89,23 @@ class Workload:
 
     @property
     def replicas(self) -> int:
-        """Return the size asked for."""
+        """Return the size asked for: of a DaemonSet the nodes it fits on, at least one unless it is kept off all."""
+        if self.is_daemon:
+            return 0 if self._scaled_away else max(1, self._count("desiredNumberScheduled"))
         return int(self.raw["spec"].get("replicas", 1))
+
+    @property
+    def _scaled_away(self) -> bool:
+        return SCALED_AWAY in (self.raw["spec"]["template"]["spec"].get("nodeSelector") or {})
+
+    def resized(self, size: int) -> dict[str, Any]:
+        """Return the fields of its spec that give it a size; empty when it has it.  A DaemonSet is whole or away."""
+        if not self.is_daemon:
+            return {} if size == self.replicas else {"replicas": size}
+        if (size == 0) == self._scaled_away:
+            return {}
+        selector = {SCALED_AWAY: "true" if size == 0 else None}
+        return {"template": {"spec": {"nodeSelector": selector}}}
 
     def _count(self, name: str) -> int:
         return int((self.raw.get("status") or {}).get(name) or 0)
@@ -74,14 +116,33 @@ class Workload:
         return self._count("observedGeneration") >= self.generation
 
     @property
+    def update_type(self) -> str:
+        """Return how a DaemonSet replaces its pods."""
+        return str((self.raw["spec"].get("updateStrategy") or {}).get("type") or "RollingUpdate")
+
+    @property
+    def node_ports(self) -> str | None:
+        """Return in words what its pods take of their node that no other pod can have too; None for nothing."""
+        spec = self.template["spec"]
+        if spec.get("hostNetwork"):
+            return "the network"
+        ports = (port for one in spec["containers"] for port in one.get("ports") or ())
+        taken = next((port["hostPort"] for port in ports if port.get("hostPort")), None)
+        return f"port {taken}" if taken else None
+
+    @property
     def pods(self) -> int:
         """Return how many pods exist, ready or not, of any revision."""
-        return self._count("replicas")
+        if not self.is_daemon:
+            return self._count("replicas")
+        # Kept off all nodes, all that it still has are where they should not be.
+        ending = self._count("numberMisscheduled") if self._scaled_away else 0
+        return self._count("currentNumberScheduled") + ending
 
     @property
     def running(self) -> int:
         """Return how many pods are ready, whether or not its Service leads to them."""
-        return self._count("readyReplicas")
+        return self._count("numberReady" if self.is_daemon else "readyReplicas")
 
     @property
     def ready(self) -> int:
@@ -91,7 +152,11 @@ class Workload:
     @property
     def available(self) -> int:
         """Return how many pods are available: ready for at least minReadySeconds, and reached."""
-        return self._reached(self._count("availableReplicas"))
+        return self._reached(self._standing)
+
+    @property
+    def _standing(self) -> int:
+        return self._count("numberAvailable" if self.is_daemon else "availableReplicas")
 
     def _reached(self, count: int) -> int:
         return count if self.reached is None else min(count, self.reached)
@@ -99,12 +164,12 @@ class Workload:
     @property
     def unreached(self) -> int:
         """Return how many available pods its Service does not lead to yet."""
-        return self._count("availableReplicas") - self.available
+        return self._standing - self.available
 
     @property
     def updated(self) -> int:
         """Return how many pods run the present template; 0 while that is unknown."""
-        return self._count("updatedReplicas") if self.observed else 0
+        return self._count("updatedNumberScheduled" if self.is_daemon else "updatedReplicas") if self.observed else 0
 
     @property
     def fresh(self) -> int:
@@ -113,16 +178,14 @@ class Workload:
             return 0
         return max(0, self.available - (self.pods - self.updated))
 
-    @property
-    def complete(self) -> bool:
-        """Return whether its rollout is over: every pod wanted runs the present template and is available."""
-        counts = (self.updated, self.pods, self._count("availableReplicas"))
-        return self.observed and all(count == self.replicas for count in counts)
+    def is_complete(self, threshold: int) -> bool:
+        """Return whether its rollout is over: all pods run the present template, and enough of them are available."""
+        whole = self.updated == self.pods == self.replicas
+        return self.observed and whole and self._standing >= enough(self.replicas, threshold)
 
-    @property
-    def whole(self) -> bool:
-        """Return whether its rollout is over and its Service leads to every pod."""
-        return self.complete and self.unreached == 0
+    def is_reached(self, threshold: int) -> bool:
+        """Return whether its Service leads to enough of its pods."""
+        return self.available >= enough(self.replicas, threshold)
 
     @property
     def empty(self) -> bool:
@@ -143,7 +206,7 @@ class Workload:
 
     @property
     def stuck(self) -> bool:
-        """Return whether its rollout made no progress within its deadline."""
+        """Return whether its rollout made no progress within its deadline; a DaemonSet has none and never says so."""
         if not self.observed:
             return False
         conditions = (self.raw.get("status") or {}).get("conditions") or []
@@ -158,7 +221,7 @@ class Workload:
     @property
     def wish(self) -> int | None:
         """Return the size named in its ``replicas`` annotation; None without a usable one."""
-        text = annotations_of(self.raw).get(WISH, "")
+        text = "" if self.is_daemon else annotations_of(self.raw).get(WISH, "")
         return int(text) if text.isdecimal() and int(text) > 0 else None
 
     @property
@@ -189,6 +252,17 @@ class Workload:
 def _of(size: int, share: int | str, rounded: Callable[[float], int]) -> int:
     """Return a number of pods given as such or in percent of a size."""
     return rounded(size * int(share.rstrip("%")) / 100) if isinstance(share, str) else share
+
+
+def on_its_nodes(template: dict[str, Any]) -> dict[str, Any]:
+    """Return a DaemonSet's pod template as its user has it, whether it is kept off all nodes or not."""
+    selector = template["spec"].get("nodeSelector")
+    if selector is None or (selector and SCALED_AWAY not in selector):
+        return template
+    spec = {key: value for key, value in template["spec"].items() if key != "nodeSelector"}
+    if rest := {key: value for key, value in selector.items() if key != SCALED_AWAY}:
+        spec["nodeSelector"] = rest
+    return {**template, "spec": spec}
 
 
 def field_managers(obj: Object, *path: str) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ from canary.api import status as wire_status
 from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
-from canary.core.configuration import DIGEST, copies_of, is_tracked, look, tracking_key
+from canary.core.configuration import copies_of, look, tracking_key
 from canary.core.endpoints import count_ready
 from canary.core.mentions import delegate_name
-from canary.core.names import ALLOW_CANARY, CANARY_LABEL, Names, Owner, Role, is_ours, owner_of
+from canary.core.names import CANARY_LABEL, Names, Owner, Role, is_ours, owner_of, workloads_of
 from canary.core.objects import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
+    DAEMON_SET,
     DEPLOYMENT,
     DESTINATION_RULE,
     ENDPOINT_SLICE,
@@ -33,7 +34,6 @@ from canary.core.objects import (
     Object,
     Ref,
     Resource,
-    annotations_of,
     labels_of,
     ref_of,
 )
@@ -43,11 +43,22 @@ from canary.core.routes.hosts import qualified
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
+from canary.engine.differences import held, scaling, selection
 from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
 
 SCALERS = tuple(one.resource for one in FIELDS.values())
-OWNED = (DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, DESTINATION_RULE, CONTROLLER_REVISION, CONFIG_MAP, SECRET, *SCALERS)
+OWNED = (
+    DAEMON_SET,
+    DEPLOYMENT,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    DESTINATION_RULE,
+    CONTROLLER_REVISION,
+    CONFIG_MAP,
+    SECRET,
+    *SCALERS,
+)
 PINNED = (CONFIG_MAP,)
 """The kinds of configuration that revisions pin unless told otherwise."""
 _GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
@@ -85,7 +96,9 @@ def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
     spec, refused, cautions = _read(json.dumps({"metadata": {"name": key.name}, **wanted}))
     target, apex = points_at(raw)
     drain = spec.analysis.drain_seconds if spec else _DEFAULT_DRAIN
-    owner = Owner(key.group, key.name, raw["metadata"]["uid"], target, apex, drain)
+    threshold = spec.analysis.primary_ready_threshold if spec else 100
+    workloads = workloads_of(((raw.get("spec") or {}).get("targetRef") or {}).get("kind"))
+    owner = Owner(key.group, key.name, raw["metadata"]["uid"], target, apex, drain, threshold, workloads)
     return replace(_assemble(cluster, key, raw, spec, refused, owner), cautions=cautions)
 
 
@@ -122,7 +135,7 @@ def _assemble(
     refused: tuple[str, ...],
     owner: Owner,
 ) -> Snapshot:
-    names = Names(key.namespace, owner.target, owner.apex)
+    names = Names(key.namespace, owner.target, owner.apex, owner.workloads)
     route = choose_route(cluster.list(VIRTUAL_SERVICE, key.namespace), names, owner)
     at = names.route_ref if route is None else ref_of(VIRTUAL_SERVICE, route)
     target = cluster.get(names.target_ref)
@@ -143,9 +156,10 @@ def _assemble(
         route=route,
         rules=_rules(cluster, names),
         revisions=_revisions(cluster, key),
-        scalers=_scalers(cluster, key),
+        scalers=_scalers(cluster, key, owner),
         neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
         roots=tuple(cluster.mentioning(VIRTUAL_SERVICE, delegate_name(at.namespace, at.name))),
+        target_seen=owner.workloads != DAEMON_SET or cluster.sees(DAEMON_SET, key.namespace),
         all_roots_seen=cluster.sees(VIRTUAL_SERVICE, ""),
         surroundings=surroundings_of(cluster, names, spec, route) if raw is not None else Surroundings(),
     )
@@ -175,7 +189,10 @@ def _revisions(cluster: Cluster, key: CanaryKey) -> tuple[Any, ...]:
     return tuple(r for obj in owned if (r := from_object(obj)) is not None)
 
 
-def _scalers(cluster: Cluster, key: CanaryKey) -> tuple[Scaler, ...]:
+def _scalers(cluster: Cluster, key: CanaryKey, owner: Owner) -> tuple[Scaler, ...]:
+    if owner.workloads == DAEMON_SET:
+        # None scales a DaemonSet, but maybe a Deployment of its name.
+        return ()
     kinds = ((fields, cluster.list(fields.resource, key.namespace)) for fields in FIELDS.values())
     return tuple(Scaler(obj, fields) for fields, found in kinds for obj in found)
 
@@ -207,7 +224,7 @@ def affected(cluster: Cluster, resource: Resource, before: Object | None, after:
         yield from _reached_by(cluster, obj)
         return
     yield from concerned(cluster, resource, before, after)
-    if obj is None or resource in AROUND or (resource in SCALERS and _scaling(before) == _scaling(after)):
+    if obj is None or resource in AROUND or (resource in SCALERS and scaling(before) == scaling(after)):
         return
     namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
     if resource in _GROUPS.values():
@@ -238,8 +255,8 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
         other_target, other_apex = points_at(obj)
         return target == other_target or apex == other_apex
     if resource in (CONFIG_MAP, SECRET):
-        return _held(before) != _held(after) and _refers_to(canary, resource, str(name))
-    if resource == DEPLOYMENT:
+        return held(before) != held(after) and _refers_to(canary, resource, str(name))
+    if resource in (DAEMON_SET, DEPLOYMENT):
         # By name and not by owner alone: an object of others may hold a name that is needed.
         names = Names(obj["metadata"]["namespace"], target, apex)
         return name in (target, names.workload("primary").name, names.workload("canary").name)
@@ -247,7 +264,7 @@ def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | 
         return True
     # Obstacles: what another object routes, rules, scales or selects is compared by the decision itself.
     if resource == SERVICE:
-        return _selection(before) != _selection(after)
+        return selection(before) != selection(after)
     if resource in SCALERS:
         return _scales(canary, before) or _scales(canary, after)
     return resource in (VIRTUAL_SERVICE, DESTINATION_RULE) and owner_of(obj) is None
@@ -263,19 +280,6 @@ def _scales(canary: Object, scaler: Object | None) -> bool:
     return scaler["metadata"]["name"] == named or pointed in (target, f"{target}-primary", f"{target}-canary")
 
 
-def _scaling(scaler: Object | None) -> tuple[object, ...]:
-    """Return what matters of an autoscaler: its status, which changes all the time, does not."""
-    if scaler is None:
-        return (None,)
-    metadata = scaler["metadata"]
-    return scaler.get("spec"), metadata["uid"], annotations_of(scaler), metadata.get("managedFields")
-
-
-def _held(obj: Object | None) -> tuple[str, bool] | None:
-    """Return what a ConfigMap or Secret holds, and whether it is pinned."""
-    return (str(obj[DIGEST]), is_tracked(obj)) if obj is not None else None
-
-
 def _refers_to(canary: Object, resource: Resource, name: str) -> bool:
     """Return whether a Canary's status says that its target refers to an object, or that a copy bears its name."""
     status = canary.get("status") or {}
@@ -283,10 +287,3 @@ def _refers_to(canary: Object, resource: Resource, name: str) -> bool:
         return True
     revision = (status.get("revision") or {}).get("candidate")
     return bool(revision) and name.endswith(f"-{revision}")
-
-
-def _selection(service: Object | None) -> tuple[object, object]:
-    """Return which pods a Service selects, and whether it may select a canary's."""
-    if service is None:
-        return None, None
-    return (service.get("spec") or {}).get("selector"), annotations_of(service).get(ALLOW_CANARY)

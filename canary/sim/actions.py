@@ -164,6 +164,12 @@ def behave(stage: Stage, image: str = "", deployment: str = "", **what: Any) -> 
     stage.sim.behaviours.put(Behaviour(**what), image=image, deployment=deployment)
 
 
+def nodes(stage: Stage, count: int) -> None:
+    """Let the cluster have so many nodes."""
+    stage.sim.dataplane.settle()
+    stage.sim.daemon_sets.resize(count)
+
+
 def api_fault(stage: Stage, kind: Any, lasts: float = 60.0, **which: Any) -> None:
     """Break API calls for a time."""
     now = stage.sim.now
@@ -252,6 +258,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         erase_status,
         kill_pods,
         behave,
+        nodes,
         api_fault,
         crash,
         another_controller,

@@ -12,6 +12,8 @@ class Behaviour:
 
     ready_after: float | None = 2.0
     crash_after: float | None = None
+    sick_pods: int = 0
+    """So many pods of each Deployment never get ready."""
     errors: float = 0.0
     timeouts: float = 0.0
     cancels: float = 0.0

@@ -85,7 +85,7 @@ def _read(files: Sequence[str]) -> Scenario:
         raise WrongInput(f"{where}: {len(canaries)} Canaries found, needed is one of {known}")
     if found := refusals(canaries[0]):
         raise WrongInput("; ".join(str(one) for one in found))
-    given = [obj for obj in objects if obj.get("kind") in ("Deployment", "Service")]
+    given = [obj for obj in objects if obj.get("kind") in ("DaemonSet", "Deployment", "Service")]
     scenario = Scenario(canary=canaries[0], given=given)
     scenario.configuration = configuration_of(scenario.workload, (one for one in objects if "metadata" in one))
     return scenario

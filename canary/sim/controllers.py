@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary.core.names import MANAGER
-from canary.core.objects import DEPLOYMENT, Object, Ref
+from canary.core.objects import DEPLOYMENT, Object, Ref, Resource
 from canary.sim.pods import Pod, Pods, hash_of
 from canary.sim.rollout import bounds, counts, has_progressed, is_available, is_complete, orders
 from canary.sim.world import Change, World
@@ -22,21 +22,21 @@ REVISION = "deployment.kubernetes.io/revision"
 WRITER = "kube-controller-manager"
 
 
-class Deployments:
-    """Keep the pods of every Deployment as its spec asks and report its status."""
+class Keeper:
+    """React to changes of one type of workload and of its pods."""
+
+    resource: Resource
 
     def __init__(self, loop: asyncio.AbstractEventLoop, world: World, pods: Pods) -> None:
         self._loop = loop
         self._world = world
         self._pods = pods
         self._due: set[Ref] = set()
-        self._rollouts: dict[str, tuple[str, float]] = {}
-        """Template and last progress of each Deployment, by uid."""
         world.watch(self._on_change)
         pods.after.append(self._on_pod)
 
     def _on_change(self, change: Change) -> None:
-        if change.ref.resource != DEPLOYMENT:
+        if change.ref.resource != self.resource:
             return
         if change.after is None and change.before is not None:
             end = self._end_all if change.writer == MANAGER else self._pods.lose
@@ -45,22 +45,45 @@ class Deployments:
             self._soon(change.ref)
 
     def _on_pod(self, pod: Pod) -> None:
-        self._soon(Ref(DEPLOYMENT, pod.namespace, pod.deployment))
+        self._soon(Ref(self.resource, pod.namespace, pod.deployment))
 
     def _soon(self, ref: Ref) -> None:
         if ref not in self._due:
             self._due.add(ref)
-            self._loop.call_later(REACTION, self._sync, ref)
+            self._loop.call_later(REACTION, self._turn, ref)
+
+    def _turn(self, ref: Ref) -> None:
+        self._due.discard(ref)
+        found = self._world.find(ref)
+        if found is not None:
+            self._sync(ref, found)
+
+    def _sync(self, ref: Ref, found: Object) -> None:
+        raise NotImplementedError
 
     def _end_all(self, owner: str) -> None:
         for pod in self._pods.of(owner):
             self._pods.end(pod)
 
-    def _sync(self, ref: Ref) -> None:
-        self._due.discard(ref)
-        found = self._world.find(ref)
-        if found is None:
-            return
+    def _wake_for_min_ready(self, ref: Ref, found: Object) -> None:
+        seconds = found["spec"].get("minReadySeconds", 0)
+        now = self._loop.time()
+        for pod in self._pods.of(found["metadata"]["uid"]):
+            if seconds and pod.ready_since is not None and not is_available(pod, found["spec"], now):
+                self._loop.call_at(pod.ready_since + seconds, self._soon, ref)
+
+
+class Deployments(Keeper):
+    """Keep the pods of every Deployment as its spec asks and report its status."""
+
+    resource = DEPLOYMENT
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, world: World, pods: Pods) -> None:
+        super().__init__(loop, world, pods)
+        self._rollouts: dict[str, tuple[str, float]] = {}
+        """Template and last progress of each Deployment, by uid."""
+
+    def _sync(self, ref: Ref, found: Object) -> None:
         uid = found["metadata"]["uid"]
         found = self._numbered(ref, found)
         wanted = orders(found, self._pods.of(uid), len(self._pods.ending(uid)), self._loop.time())
@@ -82,13 +105,6 @@ class Deployments:
         self._rollouts[uid] = (digest, self._loop.time())
         number = str(int(annotations.get(REVISION, "0")) + 1)
         return self._world.patch(ref, {"metadata": {"annotations": {REVISION: number}}}, writer=WRITER)
-
-    def _wake_for_min_ready(self, ref: Ref, found: Object) -> None:
-        seconds = found["spec"].get("minReadySeconds", 0)
-        now = self._loop.time()
-        for pod in self._pods.of(found["metadata"]["uid"]):
-            if seconds and pod.ready_since is not None and not is_available(pod, found["spec"], now):
-                self._loop.call_at(pod.ready_since + seconds, self._soon, ref)
 
     def _report(self, ref: Ref, found: Object) -> None:
         before: Mapping[str, Any] = found.get("status") or {}

@@ -6,7 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from canary.core.objects import AUTOSCALER, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.core.objects import (
+    AUTOSCALER,
+    CONTROLLER_REVISION,
+    DAEMON_SET,
+    DEPLOYMENT,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Object,
+    Ref,
+)
 from canary.ports import Refused
 from canary.sim.matching import sections
 
@@ -17,6 +26,8 @@ def defaulted(ref: Ref, obj: dict[str, Any]) -> dict[str, Any]:
     """Return an object with the API server's defaults filled in."""
     if ref.resource == DEPLOYMENT:
         return {**obj, "spec": _deployment(dict(obj.get("spec") or {}))}
+    if ref.resource == DAEMON_SET:
+        return {**obj, "spec": _daemon_set(dict(obj.get("spec") or {}))}
     if ref.resource == SERVICE:
         return {**obj, "spec": _service(dict(obj.get("spec") or {}))}
     if ref.resource == AUTOSCALER:
@@ -35,6 +46,18 @@ def _deployment(spec: dict[str, Any]) -> dict[str, Any]:
         strategy["rollingUpdate"] = rolling
     spec["strategy"] = strategy
     spec["template"] = _template(spec.get("template") or {})
+    return spec
+
+
+def _daemon_set(spec: dict[str, Any]) -> dict[str, Any]:
+    spec.setdefault("revisionHistoryLimit", 10)
+    strategy = {"type": "RollingUpdate", **(spec.get("updateStrategy") or {})}
+    if strategy["type"] == "RollingUpdate":
+        strategy["rollingUpdate"] = {"maxSurge": 0, "maxUnavailable": 1, **(strategy.get("rollingUpdate") or {})}
+    spec["updateStrategy"] = strategy
+    spec["template"] = _template(spec.get("template") or {})
+    if spec["template"]["spec"].get("nodeSelector") == {}:
+        del spec["template"]["spec"]["nodeSelector"]
     return spec
 
 
@@ -85,8 +108,8 @@ def validate(ref: Ref, before: Object | None, obj: Object) -> None:
     for key, value in (obj["metadata"].get("labels") or {}).items():
         if not isinstance(value, str) or len(value) > 63:
             raise Refused(f"{ref}: metadata.labels[{key}]: Invalid value: {value!r}")
-    if ref.resource == DEPLOYMENT:
-        _validate_deployment(ref, before, obj["spec"])
+    if ref.resource in (DAEMON_SET, DEPLOYMENT):
+        _validate_workload(ref, before, obj["spec"])
     elif ref.resource == CONTROLLER_REVISION:
         _validate_revision(ref, before, obj)
     elif ref.resource == AUTOSCALER:
@@ -95,7 +118,7 @@ def validate(ref: Ref, before: Object | None, obj: Object) -> None:
         _validate_routes(ref, obj.get("spec") or {})
 
 
-def _validate_deployment(ref: Ref, before: Object | None, spec: Mapping[str, Any]) -> None:
+def _validate_workload(ref: Ref, before: Object | None, spec: Mapping[str, Any]) -> None:
     wanted = (spec.get("selector") or {}).get("matchLabels") or {}
     labels = spec["template"]["metadata"].get("labels") or {}
     if not wanted or any(labels.get(key) != value for key, value in wanted.items()):
@@ -104,7 +127,7 @@ def _validate_deployment(ref: Ref, before: Object | None, spec: Mapping[str, Any
         raise Refused(f"{ref}: spec.selector: field is immutable")
     if not spec["template"]["spec"]["containers"]:
         raise Refused(f"{ref}: spec.template.spec.containers: Required value")
-    if not isinstance(spec["replicas"], int) or spec["replicas"] < 0:
+    if ref.resource == DEPLOYMENT and (not isinstance(spec["replicas"], int) or spec["replicas"] < 0):
         raise Refused(f"{ref}: spec.replicas: Invalid value: {spec['replicas']!r}")
 
 

@@ -14,6 +14,7 @@ from canary.sim.behaviour import Behaviours
 from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run
 from canary.sim.cluster import Call, SimCluster
 from canary.sim.controllers import Collector, Deployments
+from canary.sim.daemons import DaemonSets
 from canary.sim.dataplane import DataPlane
 from canary.sim.endpoints import Endpoints
 from canary.sim.faults import Faults
@@ -46,8 +47,7 @@ class Simulation:
         self.pinned = PINNED
         """The kinds of configuration that the next controller pins."""
         self._random = Random(seed)
-        self.faults, self.behaviours = Faults(), Behaviours()
-        self.history = History()
+        self.faults, self.behaviours, self.history = Faults(), Behaviours(), History()
         self.world = World(self.loop.time, EPOCH)
         self.pods = Pods(self.loop, self.behaviours, self.world.find)
         self.world.shown[POD] = self.pods.objects
@@ -56,6 +56,7 @@ class Simulation:
         self.dataplane = DataPlane(*parts, scrape_interval=scrape_interval)
         self.checker = Checker(self.loop, self.world, self.pods, self.dataplane, self.faults)
         Deployments(self.loop, self.world, self.pods)
+        self.daemon_sets = DaemonSets(self.loop, self.world, self.pods)
         self.autoscalers = Autoscalers(self.loop, self.world, self.pods)
         Collector(self.loop, self.world)
         self.measurer = SimMeasurer(self.dataplane, self.faults)

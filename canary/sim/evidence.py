@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary.core.names import NOT_PRUNED, PREFIX
-from canary.core.objects import DEPLOYMENT, VIRTUAL_SERVICE, Object
+from canary.core.objects import DAEMON_SET, DEPLOYMENT, VIRTUAL_SERVICE, Object
 from canary.sim.pods import Pod
-from canary.sim.rollout import bounds
+from canary.sim.rollout import bounds, size_of
 from canary.sim.routing import reach_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
@@ -51,11 +51,11 @@ def rolls_in_place(scene: Scene, change: Change) -> bool:
 
 def takes_pods_away(scene: Scene, change: Change) -> bool:
     """Return whether a change ends pods that were serving or may serve."""
-    if change.ref.resource != DEPLOYMENT or change.before is None or not pods_before(scene, change):
+    if change.ref.resource not in (DAEMON_SET, DEPLOYMENT) or change.before is None or not pods_before(scene, change):
         return False
     if change.after is None or rolls(change):
         return True
-    return bool(change.after["spec"]["replicas"] < change.before["spec"]["replicas"])
+    return size_of(change.after) < size_of(change.before)
 
 
 def pods_before(scene: Scene, change: Change) -> list[Pod]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from canary.core.routes.sections import shared_sections
+from canary.core.workload import on_its_nodes
 from canary.sim.evidence import foreign_entries
 from canary.sim.memory import Memory
 from canary.sim.scene import Scene
@@ -21,9 +22,11 @@ def foreign_field_lost(scene: Scene, memory: Memory, change: Change) -> str | No
 
 
 def _lost_field(scene: Scene, change: Change) -> str | None:
-    before, after = (change.before or {}).get("spec") or {}, (change.after or {}).get("spec") or {}
+    before, after = ((one or {}).get("spec") or {} for one in (change.before, change.after))
     if change.ref == scene.names.target_ref:
         ours = {"replicas", "template"} if scene.canary is None else {"replicas"}
+        if scene.daemons:
+            before, after = ({**one, "template": on_its_nodes(one["template"])} for one in (before, after))
     elif change.ref == scene.names.route_ref:
         seen = (change.before or {}, change.after or {})
         ours = {"hosts", "gateways", *(name for one in seen if one for name in shared_sections(one).names)}

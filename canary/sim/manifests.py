@@ -74,6 +74,12 @@ def deployment(
     }
 
 
+def daemon_set(workload: Object) -> dict[str, Any]:
+    """Return a DaemonSet with the pods of a Deployment."""
+    spec = {key: value for key, value in workload["spec"].items() if key not in ("replicas", "strategy")}
+    return {**workload, "kind": "DaemonSet", "spec": spec}
+
+
 def service(
     name: str = "catalog",
     *,
@@ -128,9 +134,12 @@ def completed(canary: Object, given: Iterable[Object]) -> list[dict[str, Any]]:
     port = spec["service"].get("targetPort") or spec["service"]["port"]
     here = [dict(one) for one in given if one["metadata"].get("namespace", "default") == namespace]
     found = {(one["kind"], one["metadata"]["name"]): one for one in here}
-    workload = found.get(("Deployment", target)) or deployment(
+    kind = spec["targetRef"]["kind"]
+    workload = found.get((kind, target)) or deployment(
         target, namespace=namespace, image=f"{target}:v1", port=port if isinstance(port, int) else 8080
     )
+    if kind == "DaemonSet" and workload["kind"] != kind:
+        workload = daemon_set(workload)
     selector = workload["spec"]["selector"]["matchLabels"]
     front = found.get(("Service", apex)) or service(
         apex,

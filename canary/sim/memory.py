@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canary.core.names import MANAGER, PREFIX, ROLE_LABEL, Role
-from canary.core.objects import CONFIG_MAP, DEPLOYMENT, SECRET, Object, Ref, Resource, canonical
+from canary.core.objects import CONFIG_MAP, DAEMON_SET, DEPLOYMENT, SECRET, Object, Ref, Resource, canonical
 from canary.sim.autoscaler import SCALER
 from canary.sim.cluster import Call
 from canary.sim.history import state_of
@@ -132,10 +132,10 @@ class Memory:
         """When somebody else last wrote the autoscaler."""
 
     def needed(self, scene: Scene, role: Role) -> int:
-        """Return how many pods of one side its weight needs."""
-        primary = scene.workload("primary")
-        size = max(self.size, primary["spec"]["replicas"] if primary and not self.size else 0)
-        return math.ceil(scene.weight(role) * size / 100)
+        """Return how many ready pods of one side its weight needs."""
+        # Nodes come and go: what a DaemonSet needs is counted anew each time.
+        size = scene.size("canary") if scene.daemons else self.size or scene.size("primary")
+        return scene.enough(role, math.ceil(scene.weight(role) * size / 100))
 
     def learn(self, scene: Scene, change: Change) -> None:
         """Take in a change after the rules have judged it."""
@@ -147,7 +147,7 @@ class Memory:
             self.scaler_edited = change.at
         if change.ref == scene.names.route_ref:
             self.route_written = ours
-        elif not ours and change.ref.resource != DEPLOYMENT:
+        elif not ours and change.ref.resource not in (DAEMON_SET, DEPLOYMENT):
             self.route_written = False
         if change.ref == scene.names.target_ref and change.before:
             self.target_had[scene.version_of(change.before)] = change.at
@@ -167,8 +167,7 @@ class Memory:
         if row == self.row:
             return
         if row[0] in RUNNING and self.row[0] not in RUNNING:
-            primary = scene.workload("primary")
-            self.size = primary["spec"]["replicas"] if primary else 0
+            self.size = scene.size("primary")
         if row[0] == "Promoting" and self.row[0] != "Promoting":
             found = scene.workload("canary")
             if found is not None:

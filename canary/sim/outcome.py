@@ -10,6 +10,7 @@ from canary.sim.copies import unused_copy
 from canary.sim.driver import Simulation
 from canary.sim.memory import IDLE
 from canary.sim.pods import version_of
+from canary.sim.rollout import size_of
 from canary.sim.scenario import Scenario
 from canary.sim.scene import Scene
 
@@ -41,7 +42,7 @@ def _not_serving(scene: Scene, role: Role) -> str | None:
     if scene.weight(role) != 100 or scene.apex_role() != role:
         return f"in phase {scene.phase} the weights are {scene.weights}, the apex selects {scene.apex_role()!r}"
     workload = scene.workload(role)
-    if workload is None or scene.ready(role) < max(1, workload["spec"]["replicas"]):
+    if workload is None or scene.ready(role) < max(1, size_of(workload)):
         return f"the {role} has only {scene.ready(role)} ready pods"
     canary = scene.workload("canary")
     if role == "primary" and canary is not None and scene.pods.of(canary["metadata"]["uid"]):
@@ -98,7 +99,7 @@ def _target_not_serving(sim: Simulation, scenario: Scenario) -> str | None:
     if target is None:
         return None
     ready = sum(pod.ready for pod in sim.pods.of(target["metadata"]["uid"]))
-    if ready < max(1, target["spec"]["replicas"]):
+    if ready < max(1, size_of(target)):
         return f"the target has only {ready} ready pods though the Canary is gone"
     if _changed_since_deletion(sim, scenario):
         return None

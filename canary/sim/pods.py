@@ -216,8 +216,10 @@ class Pods:
         self._remove(pod)
 
     def _await_ready(self, pod: Pod) -> None:
-        delay = self.behaviour_of(pod).ready_after
-        if delay is None:
+        behaviour = self.behaviour_of(pod)
+        delay = behaviour.ready_after
+        sick = sum(one.owner == pod.owner and not one.terminating and not one.gone for one in self._sick)
+        if delay is None or sick < behaviour.sick_pods:
             self._sick.append(pod)
         else:
             self._loop.call_later(delay, self._get_ready, pod)

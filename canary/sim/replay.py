@@ -22,6 +22,7 @@ from canary.sim.scenario import (
     initialise,
     listing_5_1,
     of_connections,
+    on_each_node,
     own_route,
     release,
     root_route,
@@ -78,6 +79,8 @@ class Schedule:
     """Whether another VirtualService of the user's, for the host, delegates to the Canary's."""
     connections: bool = False
     """Whether connections are shared out instead of requests."""
+    daemons: bool = False
+    """Whether the target is a DaemonSet, on as many nodes as there would be replicas."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -90,6 +93,8 @@ class Schedule:
         canary = listing_5_1(**self.analysis)
         canary["spec"] |= self.spec
         canary = of_connections(canary) if self.connections else canary
+        if self.daemons:
+            canary = on_each_node(canary)
         routes = [own_route(canary)] if self.adopted else []
         roots = [root_route(canary)] if self.delegated else []
         if self.delegated:

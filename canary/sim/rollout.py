@@ -7,8 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.core.objects import Object
+from canary.core.objects import DAEMON_SET, Object
+from canary.core.workload import SCALED_AWAY
 from canary.sim.pods import Pod, hash_of
+
+
+def size_of(workload: Object) -> int:
+    """Return the size a workload asks for; that of a DaemonSet is as its controller last counted nodes."""
+    if workload["kind"] != DAEMON_SET.kind:
+        return int(workload["spec"]["replicas"])
+    away = SCALED_AWAY in (workload["spec"]["template"]["spec"].get("nodeSelector") or {})
+    return 0 if away else int((workload.get("status") or {}).get("desiredNumberScheduled", 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from canary.sim.foreign import foreign_field_lost
 from canary.sim.history import state_of
 from canary.sim.matching import sections
 from canary.sim.memory import IDLE, NEVER, PROPAGATED, ROLES, RUNNING, Memory, code_of
+from canary.sim.rollout import size_of
 from canary.sim.routing import reach_of, weights_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
@@ -131,7 +132,7 @@ def _in_target_hands(scene: Scene, change: Change) -> bool:
     if target is None or shared_out:
         return scene.canary is None and not shared_out
     ready = sum(pod.ready for pod in pods_of_deployment(scene, target))
-    return ready >= max(1, int(target["spec"]["replicas"]))
+    return ready >= max(1, scene.enough("primary", size_of(target)))
 
 
 def shrunk_while_requested(scene: Scene, memory: Memory, change: Change) -> str | None:
@@ -155,8 +156,8 @@ def primary_below_its_size(scene: Scene, memory: Memory, change: Change) -> str 
     """Find the primary shrunk below its size at the start of the run (I8)."""
     if change.ref != scene.names.workload("primary") or scene.phase not in RUNNING or scene.canary is None:
         return None
-    replicas = change.after["spec"]["replicas"] if change.after else 0
-    shrinks = change.before is not None and change.before["spec"]["replicas"] > replicas
+    replicas = size_of(change.after) if change.after else 0
+    shrinks = change.before is not None and size_of(change.before) > replicas
     if shrinks and replicas < memory.size and not memory.outrun(change.at):
         return f"the primary was shrunk to {replicas} of {memory.size} during a run"
     return None
@@ -221,7 +222,7 @@ def premature_success(scene: Scene, memory: Memory, change: Change) -> str | Non
         return None
     if memory.candidate and code_of(primary["spec"]["template"]) != memory.candidate:
         return "Succeeded while the primary does not hold what was promoted"
-    wanted = primary["spec"]["replicas"]
+    wanted = scene.enough("primary", size_of(primary))
     ready = sum(pod.ready and pod.version == scene.version("primary") for pod in pods_of_deployment(scene, primary))
     if ready < wanted and not blurred(scene, change.at):
         return f"Succeeded with {ready} of {wanted} replicas of the primary"

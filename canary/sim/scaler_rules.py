@@ -8,6 +8,7 @@ from canary.core.objects import AUTOSCALER
 from canary.sim.autoscaler import AMBIGUOUS, SCALER
 from canary.sim.evidence import STALE, blurred, takes_pods_away
 from canary.sim.memory import RUNNING, Memory
+from canary.sim.rollout import size_of
 from canary.sim.rules import Rule
 from canary.sim.scene import Scene
 from canary.sim.world import Change
@@ -39,7 +40,7 @@ def canary_shrunk_under_its_scaler(scene: Scene, memory: Memory, change: Change)
     """Find the canary shrunk while its own autoscaler would undo that."""
     if change.ref != scene.names.workload("canary") or not takes_pods_away(scene, change) or change.after is None:
         return None
-    shrunk = change.after["spec"]["replicas"] < (change.before or {})["spec"]["replicas"]
+    shrunk = size_of(change.after) < size_of(change.before or {})
     return "the canary was shrunk under its own autoscaler" if shrunk and scene.world.find(scene.own_scaler) else None
 
 
@@ -62,7 +63,7 @@ WRITE_RULES: tuple[tuple[str, Rule], ...] = (
 def primary_scaled_below_its_size(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find the primary shrunk by its autoscaler in a run though the controller could have held it (I8)."""
     shrunk = change.ref == scene.names.workload("primary") and change.writer == SCALER and change.after
-    size = change.after["spec"]["replicas"] if shrunk and change.after else memory.size
+    size = size_of(change.after) if shrunk and change.after else memory.size
     if size >= memory.size or scene.phase not in RUNNING or scene.canary is None:
         return None
     last = max(memory.scaler_edited, memory.row_since, memory.started)

@@ -10,7 +10,16 @@ from typing import Any
 
 import yaml
 
-from canary.core.objects import AUTOSCALER, FLAGGER_CANARY, NATIVE_CANARY, SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.core.objects import (
+    AUTOSCALER,
+    DAEMON_SET,
+    FLAGGER_CANARY,
+    NATIVE_CANARY,
+    SERVICE,
+    VIRTUAL_SERVICE,
+    Object,
+    Ref,
+)
 from canary.sim.driver import Simulation
 from canary.sim.manifests import LISTING_5_1, completed, with_image
 from canary.sim.pods import version_of
@@ -38,6 +47,12 @@ def listing_5_1(**analysis: Any) -> dict[str, Any]:
 def _listing() -> dict[str, Any]:
     read: dict[str, Any] = yaml.safe_load(LISTING_5_1)
     return read
+
+
+def on_each_node(canary: Object) -> dict[str, Any]:
+    """Return a Canary whose target is a DaemonSet."""
+    ref = {**canary["spec"]["targetRef"], "kind": DAEMON_SET.kind}
+    return {**canary, "spec": {**canary["spec"], "targetRef": ref}}
 
 
 def own_route(canary: Object) -> dict[str, Any]:
@@ -133,7 +148,7 @@ class Scenario:
     def objects(self) -> list[dict[str, Any]]:
         """Return Deployment and Service."""
         workload, front = completed(self.canary, self.given)
-        if self.replicas is not None:
+        if self.replicas is not None and workload["kind"] != DAEMON_SET.kind:
             workload = {**workload, "spec": {**workload["spec"], "replicas": self.replicas}}
         return [workload, front]
 
@@ -175,6 +190,7 @@ class Scenario:
 async def serve(sim: Simulation, scenario: Scenario) -> None:
     """Apply the application and let callers with and without sidecar call it."""
     scalers = filter(None, (scenario.scaler,))
+    sim.daemon_sets.nodes = scenario.replicas or sim.daemon_sets.nodes
     for manifest in (*scenario.configuration, *scenario.objects, *scenario.routes, *scalers):
         sim.user.apply(manifest)
     workload = sim.world.find(scenario.target)

@@ -6,12 +6,13 @@ import math
 from datetime import timedelta
 
 from canary.api.duration import parse_duration
-from canary.core.names import ROLE_LABEL, Names, Role
-from canary.core.objects import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, SECRET, SERVICE, Object, Ref
+from canary.core.names import ROLE_LABEL, Names, Role, workloads_of
+from canary.core.objects import AUTOSCALER, CONFIG_MAP, DAEMON_SET, DEPLOYMENT, SECRET, SERVICE, Object, Ref
 from canary.sim.dataplane import DataPlane
 from canary.sim.faults import Faults
 from canary.sim.history import state_of
 from canary.sim.pods import Pod, Pods, version_of
+from canary.sim.rollout import size_of
 from canary.sim.routing import reach_of, weights_of
 from canary.sim.world import World
 
@@ -32,19 +33,28 @@ class Scene:
         assert canary is not None, f"{ref} does not exist"
         spec = canary["spec"]
         target = spec["targetRef"]["name"]
-        self.names = Names(ref.namespace, target, (spec.get("service") or {}).get("name") or target)
+        self.names = Names(
+            ref.namespace,
+            target,
+            (spec.get("service") or {}).get("name") or target,
+            workloads_of(spec["targetRef"].get("kind")),
+        )
         self.scaler: Ref | None = None
         self.own_scaler = Ref(AUTOSCALER, ref.namespace, self.names.workload("canary").name)
         self._former_drain, self._edited = math.inf, -math.inf
         self._drain = math.inf
+        self._thresholds: dict[Role, int] = {"primary": 100, "canary": 100}
+        self._former_thresholds = self._thresholds
         self.learn(canary)
 
     def learn(self, canary: Object) -> None:
         """Take in the times of a spec, at first and when it is edited."""
         analysis = canary["spec"].get("analysis") or {}
         drain = float(analysis.get("drainSeconds", 15))
-        if drain != self._drain:
+        thresholds: dict[Role, int] = {role: analysis.get(f"{role}ReadyThreshold", 100) for role in self._thresholds}
+        if (drain, thresholds) != (self._drain, self._thresholds):
             self._former_drain, self._edited, self._drain = self._drain, self.world.now, drain
+            self._former_thresholds, self._thresholds = self._thresholds, thresholds
         self.in_place = (canary["spec"].get("promotion") or {}).get("strategy") == "InPlace"
         named = canary["spec"].get("autoscalerRef")
         self.scaler = Ref(AUTOSCALER, self.ref.namespace, named["name"]) if named else None
@@ -54,11 +64,20 @@ class Scene:
     @property
     def drain(self) -> float:
         """Return the settle time, or the shorter one of a moment ago if a controller may not know better."""
+        return min(self._drain, self._former_drain) if self._unseen else self._drain
+
+    def enough(self, role: Role, pods: int) -> int:
+        """Return how many of some pods of one side its user takes for enough, or took a moment ago."""
+        percent = self._thresholds[role]
+        if self._unseen:
+            percent = min(percent, self._former_thresholds[role])
+        return max(1, math.ceil(pods * percent / 100)) if pods else 0
+
+    @property
+    def _unseen(self) -> bool:
         now, edited = self.world.now, self._edited
-        unseen = now - edited <= UNSEEN or any(
-            one.start <= edited and now < one.end + one.delay for one in self.faults.watch
-        )
-        return min(self._drain, self._former_drain) if unseen else self._drain
+        late = any(one.start <= edited and now < one.end + one.delay for one in self.faults.watch)
+        return late or now - edited <= UNSEEN
 
     @property
     def canary(self) -> Object | None:
@@ -97,6 +116,16 @@ class Scene:
     def workload(self, role: Role) -> Object | None:
         """Return the Deployment of one side."""
         return self.world.find(self.names.workload(role))
+
+    @property
+    def daemons(self) -> bool:
+        """Return whether DaemonSets run the pods."""
+        return self.names.workloads == DAEMON_SET
+
+    def size(self, role: Role) -> int:
+        """Return the size one side asks for, 0 when it does not exist."""
+        found = self.workload(role)
+        return size_of(found) if found else 0
 
     def ready(self, role: Role) -> int:
         """Return how many pods of one side are ready."""
@@ -147,5 +176,5 @@ class Scene:
             ref.resource in (CONFIG_MAP, SECRET)
             or ref in (self.ref, self.names.apex_ref, self.names.route_ref, self.scaler, self.own_scaler)
             or ref in (self.names.service("primary"), self.names.service("canary"))
-            or (ref.resource == DEPLOYMENT and ref in self.deployments())
+            or (ref.resource in (DAEMON_SET, DEPLOYMENT) and ref in self.deployments())
         )

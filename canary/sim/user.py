@@ -11,6 +11,7 @@ from canary.core.objects import (
     AUTOSCALER,
     CONFIG_MAP,
     CONTROLLER_REVISION,
+    DAEMON_SET,
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
@@ -28,6 +29,7 @@ from canary.core.objects import (
     annotations_of,
     merge_patch,
 )
+from canary.core.workload import SCALED_AWAY
 from canary.sim.matching import sections
 from canary.sim.world import World
 
@@ -42,6 +44,7 @@ RESOURCES = (
     PEER_AUTHENTICATION,
     WORKLOAD_ENTRY,
     AUTOSCALER,
+    DAEMON_SET,
     DEPLOYMENT,
     CONTROLLER_REVISION,
     SERVICE,
@@ -104,8 +107,10 @@ class User:
             self._world.delete(ref, writer=self._manager)
 
     def scale(self, ref: Ref, replicas: int) -> None:
-        """Scale a Deployment."""
-        self.edit(ref, {"spec": {"replicas": replicas}})
+        """Scale a Deployment; let a DaemonSet have its nodes, or keep it off all."""
+        selector = {SCALED_AWAY: None if replicas else "true"}
+        daemons = {"template": {"spec": {"nodeSelector": selector}}}
+        self.edit(ref, {"spec": daemons if ref.resource == DAEMON_SET else {"replicas": replicas}})
 
     def restart(self, ref: Ref) -> None:
         """Do `kubectl rollout restart`."""

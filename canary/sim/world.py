@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from canary.core.objects import (
     AUTOSCALER,
+    DAEMON_SET,
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
@@ -23,7 +24,7 @@ from canary.ports import Conflict, NotFound, Refused
 from canary.sim.defaults import defaulted, validate
 from canary.sim.owners import owned
 
-WITH_STATUS = {AUTOSCALER, DEPLOYMENT, NATIVE_CANARY, FLAGGER_CANARY, VIRTUAL_SERVICE, DESTINATION_RULE}
+WITH_STATUS = {AUTOSCALER, DAEMON_SET, DEPLOYMENT, NATIVE_CANARY, FLAGGER_CANARY, VIRTUAL_SERVICE, DESTINATION_RULE}
 """Types whose `status` is a subresource and whose `generation` counts changes of the rest."""
 
 SERVER_KEYS = (

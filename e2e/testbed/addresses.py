@@ -25,6 +25,8 @@ ENVOY_GROUP_ID = 1337
 
 BRIDGE = "testbed0"
 NODE_NAME = "testbed-node"
+NODES = (NODE_NAME, "testbed-node-2", "testbed-node-3")
+"""Names of one and the same machine: all run on the first but the pods of DaemonSets, which ask for a name."""
 NODE_ADDRESS = "10.44.0.1"
 POD_RANGE = "10.44.0.0/16"
 SERVICE_RANGE = "10.96.0.0/16"

@@ -12,6 +12,7 @@ from e2e.testbed.part import SPARING, Part, Probe, http_probe
 
 CONTROLLERS = (
     "deployment-controller",
+    "daemonset-controller",
     "replicaset-controller",
     "endpointslice-controller",
     "garbage-collector-controller",

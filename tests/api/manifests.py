@@ -214,9 +214,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "spec.autoscalerRef.primaryScalerReplicas.minReplicas is 5, greater than its maxReplicas; swap or correct them",
     ),
     (
-        {"spec.targetRef.kind": "DaemonSet"},
+        {"spec.targetRef.kind": "StatefulSet"},
         "spec.targetRef.kind",
-        'spec.targetRef.kind is "DaemonSet", which is not supported; use Deployment',
+        'spec.targetRef.kind is "StatefulSet", which is not supported; use Deployment or DaemonSet',
+    ),
+    (
+        {"spec.targetRef.kind": "DaemonSet", "spec.autoscalerRef": SCALER},
+        "spec.autoscalerRef",
+        "spec.autoscalerRef is for a Deployment, a DaemonSet has one pod on each node; remove it",
     ),
     (
         {"spec.targetRef.apiVersion": "extensions/v1beta1"},
@@ -326,8 +331,6 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
     (steps({"pause": {"duration": ""}}), f"{A}.steps[0].pause", f"{STEPS}.pause without duration is not"),
     ({f"{A}.webhooks": [WEBHOOK]}, f"{A}.webhooks", f"{A}.webhooks is not supported yet"),
     ({f"{A}.alerts": [ALERT]}, f"{A}.alerts", f"{A}.alerts is not supported yet"),
-    ({f"{A}.primaryReadyThreshold": 50}, f"{A}.primaryReadyThreshold", f"{A}.primaryReadyThreshold is 50"),
-    ({f"{A}.canaryReadyThreshold": 99}, f"{A}.canaryReadyThreshold", f"{A}.canaryReadyThreshold is 99"),
     ({f"{M}.0.query": "vector(1)"}, f"{M}[0].query", f"{M}[].query is not supported yet"),
     ({f"{M}.0.templateRef": {"name": "x"}}, f"{M}[0].templateRef", f"{M}[].templateRef is not"),
     ({f"{M}.0.name": "errors"}, f"{M}[0].name", f'{M}[].name is "errors", which is not supported yet'),
@@ -376,6 +379,7 @@ COOKIES = {
 
 # What is accepted: values that mean nothing, and everything this version does.
 ACCEPTED: list[dict[str, Any]] = [
+    {"spec.targetRef.kind": "DaemonSet"},
     {"spec.autoscalerRef": {**SCALER, "primaryScalerReplicas": {"minReplicas": 2, "maxReplicas": 2}}},
     {"spec.autoscalerRef": {**SCALER, "kind": "ScaledObject", "primaryScalerQueries": {"rps": "vector(1)"}}},
     {},
@@ -385,6 +389,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {f"{A}.match": [], f"{A}.webhooks": [], f"{A}.alerts": [], f"{A}.steps": [], f"{A}.stepWeights": []},
     {f"{A}.iterations": 0, f"{A}.mirror": False, f"{A}.mirrorWeight": 0, f"{A}.stepWeightPromotion": 0},
     {f"{A}.primaryReadyThreshold": 100, f"{A}.canaryReadyThreshold": 100, f"{A}.interval": ""},
+    {f"{A}.primaryReadyThreshold": 0, f"{A}.canaryReadyThreshold": 99},
     {f"{A}.stepWeight": ABSENT, f"{A}.stepWeights": [1, 2, 10, 80]},
     {f"{A}.canaryScale": "Full", f"{A}.drainSeconds": 0, f"{A}.onNoData": "Pass"},
     {f"{M}.0.interval": "60s", f"{M}.0.minSamples": 10, f"{M}.0.onNoData": "Fail"},

@@ -55,8 +55,8 @@ def test_pods_that_are_not_reached_are_not_ready() -> None:
     """They count as neither ready, available nor fresh, and the rollout is over all the same."""
     workload = replace(clone("primary", replicas=3), reached=1)
     assert (workload.running, workload.ready, workload.available, workload.fresh, workload.unreached) == (3, 1, 1, 1, 2)
-    assert (workload.complete, workload.whole) == (True, False)
-    assert replace(workload, reached=5).whole
+    assert (workload.is_complete(100), workload.is_reached(100), workload.is_reached(33)) == (True, False, True)
+    assert replace(workload, reached=5).is_reached(100)
 
 
 def test_canary_that_is_not_reached_takes_no_more_and_says_why() -> None:

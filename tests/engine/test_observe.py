@@ -14,6 +14,7 @@ from canary.core.objects import (
     AUTOSCALER,
     CONFIG_MAP,
     CONTROLLER_REVISION,
+    DAEMON_SET,
     DEPLOYMENT,
     DESTINATION_RULE,
     ENDPOINT_SLICE,
@@ -84,6 +85,8 @@ LABELLED = {**FOREIGN, "metadata": {**FOREIGN["metadata"], "labels": {"x": "y"}}
         pytest.param(DEPLOYMENT, named("Deployment", "catalog-primary"), None, MINE, id="foreign primary goes"),
         pytest.param(DEPLOYMENT, None, named("Deployment", "catalog-canary"), MINE, id="foreign canary comes"),
         pytest.param(DEPLOYMENT, None, named("Deployment", "unrelated"), set(), id="unrelated Deployment"),
+        pytest.param(DAEMON_SET, None, named("DaemonSet", "catalog-primary"), MINE, id="primary of a DaemonSet"),
+        pytest.param(DAEMON_SET, None, named("DaemonSet", "unrelated"), set(), id="unrelated DaemonSet"),
         pytest.param(SERVICE, None, named("Service", "catalog"), MINE, id="apex"),
         pytest.param(SERVICE, None, FOREIGN, BOTH, id="Service with a selector comes"),
         pytest.param(SERVICE, FOREIGN, None, BOTH, id="Service with a selector goes"),
@@ -268,3 +271,31 @@ def test_longest_settle_time_of_the_marks_counts(edited: str) -> None:
     seen = observe(left, KEY)
     assert seen is not None
     assert seen.owner.drain_seconds == 60
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_daemon_set_is_looked_for_where_it_may_be_read(readable: bool) -> None:
+    """The target's kind says what is looked for, a Deployment of its name and an autoscaler on that are none."""
+    found = FakeCluster((KEY.ref, canary_object({"spec.targetRef.kind": "DaemonSet"})))
+    daemons = {**deployment().raw, "kind": "DaemonSet"}
+    found.objects[Ref(DAEMON_SET, NS, "catalog")] = daemons
+    found.objects[NAMES.workload("primary")] = clone("primary").raw
+    found.objects[Ref(AUTOSCALER, NS, "sizes")] = scaler().raw
+    found.unseen = set() if readable else {NS}
+    world = observe(found, KEY)
+    assert world is not None
+    assert world.target is not None
+    assert (world.target.raw, world.primary, world.scalers) == (daemons, None, ())
+    assert (world.target_seen, world.owner.workloads) == (readable, DAEMON_SET)
+
+
+def test_deleted_canary_of_a_daemon_set_is_remembered_by_its_marks() -> None:
+    """The mark on what is left names the kind, so that the target is found without the Canary."""
+    mark = replace(OWNER_MARK, workloads=DAEMON_SET)
+    left = {"kind": "DaemonSet", "metadata": {"name": "catalog-primary", "namespace": NS}, "spec": {}}
+    left["metadata"]["annotations"] = {OWNER: mark.to_text()}  # type: ignore[index]
+    found = FakeCluster((Ref(DAEMON_SET, NS, "catalog-primary"), left))
+    found.objects[Ref(DAEMON_SET, NS, "catalog")] = {**deployment().raw, "kind": "DaemonSet"}
+    world = observe(found, KEY)
+    assert world is not None
+    assert (world.target is not None, world.primary is not None) == (True, True)

@@ -116,6 +116,9 @@ CHANGES = st.one_of(
     action("restart"),
     action("reapply"),
     action("analysis", stepWeight=st.sampled_from((10, 20, 50)), drainSeconds=st.sampled_from((2, 5, 15))),
+    action(
+        "analysis", primaryReadyThreshold=st.sampled_from((100, 50)), canaryReadyThreshold=st.sampled_from((100, 50))
+    ),
     action("annotate", what=st.sampled_from(("route", "apex", "primary", "target", "Canary"))),
     action("scale", role=st.just("target"), replicas=st.integers(1, 4)),
 )
@@ -141,6 +144,7 @@ EDITS = st.one_of(
         errors=st.sampled_from((0.0, 50.0)),
         ready_after=st.sampled_from((None, 1.0, 8.0)),
         crash_after=st.sampled_from((None, None, 6.0)),
+        sick_pods=st.sampled_from((0, 0, 1)),
     ),
 )
 """What may cost requests, but never a rule and never a system that serves in the end."""
@@ -161,6 +165,8 @@ ANALYSES = st.fixed_dictionaries(
         "drainSeconds": st.sampled_from((1, 5, 15)),
         "canaryScale": st.sampled_from(("Proportional", "Full")),
         "threshold": st.sampled_from((1, 5)),
+        "primaryReadyThreshold": st.sampled_from((100, 60, 1)),
+        "canaryReadyThreshold": st.sampled_from((100, 60, 1)),
     }
 )
 
@@ -223,6 +229,19 @@ def autoscaled(
     back = {"stepWeightPromotion": draw(st.sampled_from((None, 40)))}
     sizes = draw(st.integers(1, 3)), draw(st.integers(4, 6))
     return replace(schedule, analysis={**schedule.analysis, **back}, spec=promotion, scaled=sizes)
+
+
+NODES = action("nodes", count=st.integers(1, 5))
+"""Nodes that come, and nodes that are lost with the pods on them."""
+
+
+@st.composite
+def daemons(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]], **how: Any) -> Schedule:
+    """Draw a release of a DaemonSet by any strategy, and what happens in it."""
+    schedule = draw(schedules(actions, **how))
+    plan, spec = draw(st.sampled_from(PLANS))
+    no_plan = {"stepWeight": None, "maxWeight": None}
+    return replace(schedule, analysis={**schedule.analysis, **no_plan, **plan}, spec=spec, daemons=True)
 
 
 @st.composite

@@ -17,12 +17,14 @@ from tests.sim.schedules import (
     CHANGES,
     CONFIGURATION_EDITS,
     EDITS,
+    NODES,
     SCALER_EDITS,
     SIZES,
     WAY,
     autoscaled,
     configurations,
     connected,
+    daemons,
     drawn,
     kept,
     parts,
@@ -203,5 +205,44 @@ def test_equal_seeds_give_equal_histories() -> None:
     def holds(schedule: Schedule) -> None:
         with kept(schedule, "equal"):
             assert trace(schedule) == trace(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_anything_in_a_release_of_a_daemon_set_ends_in_a_serving_system(part: int) -> None:
+    """The same where nodes come and go, and a set without pods is one that fits on no node."""
+    name = f"daemons-{part}"
+
+    @drawn(daemons(st.one_of(NODES, ANYTHING)), name, 50)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(1)
+def test_release_of_a_daemon_set_harms_nobody_on_a_bad_way(part: int) -> None:
+    """Faults of the way and users' changes, whatever the plan: no rule breaks and no request fails."""
+    name = f"daemons-way-{part}"
+
+    @drawn(daemons(QUIET_CHANGES), name, 40)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(1)
+def test_anything_in_an_initialisation_of_a_daemon_set_ends_in_a_serving_system(part: int) -> None:
+    """The same while production moves to the primary."""
+    name = f"daemons-initialisation-{part}"
+
+    @drawn(daemons(st.one_of(NODES, ANYTHING), disturbed="initialisation", until=40.0), name, 30)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
 
     holds()

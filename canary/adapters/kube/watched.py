@@ -9,6 +9,7 @@ from canary.core.objects import (
     AUTOSCALER,
     CONFIG_MAP,
     CONTROLLER_REVISION,
+    DAEMON_SET,
     DEPLOYMENT,
     DESTINATION_RULE,
     ENDPOINT_SLICE,
@@ -58,6 +59,7 @@ CANARIES = (Watched(NATIVE_CANARY), Watched(FLAGGER_CANARY))
 
 SHARED = (
     Watched(DEPLOYMENT, packed=True),
+    Watched(DAEMON_SET, packed=True, optional=True),
     Watched(SERVICE),
     # Those of our own Services, whose labels they bear.
     Watched(ENDPOINT_SLICE, label=CANARY_LABEL),

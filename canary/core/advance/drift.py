@@ -155,6 +155,9 @@ def _resizes_target(view: View) -> str | None:
     waits = view.status.drain is not None
     if target is None or target.replicas == 0 or waits or view.change is not Change.SAME:
         return None
+    if target.is_daemon:
+        # The key that kept it off the nodes is gone, and with it who took it away.
+        return "somebody"
     return _other(field_managers(target.raw, "f:spec", "f:replicas"))
 
 

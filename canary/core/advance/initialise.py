@@ -12,7 +12,7 @@ from canary.core.obstacles import BEFORE_INITIALISATION
 from canary.core.routes.choice import is_marked
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
-from canary.core.workload import Workload
+from canary.core.workload import Workload, enough
 
 
 def initializing(view: View) -> Advance:
@@ -58,7 +58,7 @@ def _take_up(view: View, primary: Workload) -> Advance:
     """
     status = _begun(view)
     if not view.primary_complete:
-        return Advance(saying(status, f"Waiting for Deployment {primary.ref.name} to be ready before taking it up"))
+        return Advance(saying(status, f"Waiting for {view.kind} {primary.ref.name} to be ready before taking it up"))
     known = Revisions(primary=primary.revision, candidate=primary.revision)
     message = f"Taken up with revision {primary.revision} in production"
     status = row(
@@ -77,8 +77,8 @@ def _take_up(view: View, primary: Workload) -> Advance:
 
 def _pin_first(view: View, target: Workload) -> Advance:
     status = _begun(view)
-    if not target.complete:
-        return Advance(saying(status, f"Waiting for the rollout of Deployment {target.ref.name} to finish"))
+    if not view.is_complete(target):
+        return Advance(saying(status, f"Waiting for the rollout of {view.kind} {target.ref.name} to finish"))
     identity = view.shown
     status = status.model_copy(
         update={
@@ -97,15 +97,15 @@ def _build(view: View, target: Workload) -> Advance:
     if not view.shows(view.promoted) and not hand_over_begun(view):
         return _pin_first(view, target)
     primary = view.snapshot.names.workload("primary").name
-    if view.primary is not None and view.primary.stuck:
-        message = f"Deployment {primary} made no progress for {view.deadline.total_seconds():.0f} s; the target serves"
+    if view.primary_stuck:
+        message = f"{view.kind} {primary} made no progress for {view.deadline.total_seconds():.0f} s; the target serves"
         return Advance(saying(status, message))
-    return Advance(saying(status, f"Waiting for Deployment {primary} to be ready{unreached(view, 'primary')}"))
+    return Advance(saying(status, f"Waiting for {view.kind} {primary} to be ready{unreached(view, 'primary')}"))
 
 
 def _finish(view: View, target: Workload) -> Advance:
     if target.replicas > 0:
-        return Advance(saying(view.status, f"Waiting for requests at Deployment {target.ref.name} to end"))
+        return Advance(saying(view.status, f"Waiting for requests at {view.kind} {target.ref.name} to end"))
     promoted = view.status.revisions.primary
     status = row(view, view.status, Phase.INITIALIZED, 0, "Initialization done", last_promoted_spec=promoted)
     return Advance(status, (Event("Initialized", f"Initialization done, production runs revision {promoted}"),))
@@ -119,4 +119,5 @@ def ready_to_hand_over(view: View) -> bool:
     if hand_over_begun(view):
         return True
     same = view.primary.revision == promoted.id and view.shows(promoted)
-    return same and target.complete and view.primary.available >= target.available
+    as_many = view.primary.available >= enough(target.available, view.primary_threshold)
+    return same and view.is_complete(target) and as_many

@@ -27,7 +27,7 @@ def promoting(view: View) -> Advance:
     mark = read_roll_back(view.snapshot.route, view.status.revisions.candidate, run_id(view.status))
     if mark and not view.primary_touched:
         return roll_back(view, view.status, *mark)
-    if view.primary_touched and view.primary is not None and view.primary.stuck:
+    if view.primary_touched and view.primary_stuck:
         return fail_promotion(view, f"made no progress for {view.deadline.total_seconds():.0f} s")
     if view.primary_touched and view.in_place and (why := moved_image(view)):
         return fail_promotion(view, why, IMAGE_MOVED)
@@ -86,22 +86,30 @@ def _bake(view: View, bake: timedelta) -> Advance:
 
 def _waiting(view: View, status: CanaryStatus) -> CanaryStatus:
     """Return the status with what the promotion is waiting for, and since when when that is the canary."""
-    need = view.need(view.promotion)
+    need = view.enough(view.promotion)
     if not view.primary_touched and view.weights != view.promotion.weights and view.canary_fresh < need:
         progress = status.progress
         if progress is None or progress.role != "canary" or view.canary_progress > progress.available:
             progress = Progress(role="canary", since=view.now, available=view.canary_progress)
         have = f"{view.canary_fresh} of {need} ready{unreached(view, 'canary')}"
-        message = f"Waiting for Deployment {view.snapshot.names.workload('canary').name}: {have}"
+        message = f"Waiting for {view.kind} {view.snapshot.names.workload('canary').name}: {have}"
         return saying(status.model_copy(update={"progress": progress}), message)
-    return status
+    return _watch_daemons(view, status) if view.primary_touched and view.snapshot.daemons else status
+
+
+def _watch_daemons(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Return the status with the last progress of the primary's roll-out, which a DaemonSet does not tell itself."""
+    progress, come = status.progress, view.primary_progress
+    if progress is None or progress.role != "primary" or come > progress.available:
+        progress = Progress(role="primary", since=view.now, available=come)
+    return status.model_copy(update={"progress": progress})
 
 
 def _canary_lost_for_good(view: View) -> str | None:
     progress = view.status.progress
-    if progress is None or progress.role != "canary" or view.canary_fresh >= view.need(view.promotion):
+    if progress is None or progress.role != "canary" or view.canary_fresh >= view.enough(view.promotion):
         return None
     if view.canary_progress > progress.available or view.now - progress.since < view.deadline:
         return None
     name = view.snapshot.names.workload("canary").name
-    return f"Deployment {name} made no progress for {view.deadline.total_seconds():.0f} s during the cut-over"
+    return f"{view.kind} {name} made no progress for {view.deadline.total_seconds():.0f} s during the cut-over"

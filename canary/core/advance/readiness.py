@@ -80,8 +80,10 @@ def _primary_in_trouble(view: View, status: CanaryStatus) -> Obstacle | None:
     stays = status.phase is Phase.FAILED and view.primary.ready == 0 and view.weights not in (None, PRIMARY_ONLY)
     if stays and not promotion_failed(view):
         name = view.primary.ref.name
-        return Obstacle("PrimaryNotReady", f"Deployment {name} has no ready pod; weights stay until it has one")
-    if not view.primary.stuck:
+        return Obstacle("PrimaryNotReady", f"{view.kind} {name} has no ready pod; weights stay until it has one")
+    # A DaemonSet does not say that it is stuck: the record that its promotion failed does.
+    given_up = view.snapshot.daemons and promotion_failed(view) and not view.primary_complete
+    if not view.primary_stuck and not given_up:
         return None
     reason = "PromotionFailed" if status.phase is Phase.FAILED else "PrimaryNotReady"
-    return Obstacle(reason, status.message or f"Deployment {view.primary.ref.name} is not ready")
+    return Obstacle(reason, status.message or f"{view.kind} {view.primary.ref.name} is not ready")

@@ -32,7 +32,7 @@ def fail_promotion(view: View, why: str, reason: str = PROMOTION_FAILED) -> Adva
     goes = view.returning or view.in_place
     carries = "all traffic goes to the canary" if goes else "the canary cannot carry the traffic either"
     stays = "all traffic stays on the canary" if view.weights == CANARY_ONLY else carries
-    message = f"Promotion of revision {candidate} failed: Deployment {primary} {why}; {stays}"
+    message = f"Promotion of revision {candidate} failed: {view.kind} {primary} {why}; {stays}"
     whole = view.returning or reason == IMAGE_MOVED
     progress = Progress(role=REFUSED, since=view.now, available=0) if whole else None
     status = row(view, remember_newer(view), Phase.FAILED, 0, message, progress=progress)

@@ -114,7 +114,7 @@ def _last_failure(status: CanaryStatus) -> str:
 
 def capacity_ready(view: View) -> bool:
     """Return whether the canary has the pods that the next step needs (I8)."""
-    return view.canary_fresh >= view.need_next
+    return view.canary_fresh >= view.enough_next
 
 
 def take_step(view: View, status: CanaryStatus) -> Advance:
@@ -150,7 +150,7 @@ def _first_wait(view: View, step: Step | None) -> timedelta:
 
 def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
     """Return the status while pods are awaited, with the time of the last progress."""
-    need, have = view.need_next, view.canary_fresh
+    need, have = view.enough_next, view.canary_fresh
     since = status.step.started_at if status.step and status.step.started_at else view.now
     if status.condition("Held") is not None:
         # The canary was not scaled while the run was held.
@@ -166,7 +166,7 @@ def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
     elif come > progress.available:
         progress = Progress(role="canary", since=view.now, available=come)
     name = view.snapshot.names.workload("canary").name
-    message = f"Waiting for Deployment {name}: {have} of {need} pods are ready{unreached(view, 'canary')}"
+    message = f"Waiting for {view.kind} {name}: {have} of {need} pods are ready{unreached(view, 'canary')}"
     return saying(status.model_copy(update={"progress": progress}), message)
 
 
@@ -180,16 +180,9 @@ def canary_given_up(view: View) -> str | None:
     if status.drain is not None and status.drain.role == "canary":
         # The one before it has just settled and been replaced: the deadline begins now.
         return None
-    progress = status.progress
-    overdue = (
-        progress is not None
-        and progress.role == "canary"
-        and view.canary_progress <= progress.available
-        and view.now - progress.since >= view.deadline
-    )
-    if candidate.stuck or overdue:
+    if view.canary_stuck:
         have = f"{view.canary_fresh} pods are ready{unreached(view, 'canary')}"
-        return f"Deployment {name} made no progress for {seconds}: {have}"
+        return f"{view.kind} {name} made no progress for {seconds}: {have}"
     return None
 
 

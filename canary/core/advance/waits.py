@@ -42,7 +42,7 @@ def _tell_settling(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list
     name = names.target if drain.role == "target" else names.workload(drain.role).name
     reason = STILL_SERVED if waited >= ALARMING else SETTLING
     what = "new connections to" if view.carries_connections else "requests at"
-    message = f"Deployment {name} left the routes but it is not yet seen that {what} it have ended"
+    message = f"{view.kind} {name} left the routes but it is not yet seen that {what} it have ended"
     status = with_condition(status, "Held", "True", reason, message, view.now)
     # As read: a verdict of this tick may have taken the condition of a hold away.
     before = view.status.condition("Held")
@@ -59,7 +59,7 @@ def _tell_undecided(view: View, status: CanaryStatus) -> CanaryStatus:
     ]
     if view.change is Change.UNKNOWN and refused:
         name = view.snapshot.names.target
-        message = f"cannot tell whether the template of Deployment {name} changed: {refused[0]}"
+        message = f"cannot tell whether the template of {view.kind} {name} changed: {refused[0]}"
         return with_condition(status, "RevisionPending", "Unknown", CANNOT_COMPARE, message, view.now)
     old = status.condition("RevisionPending")
     decided = old is not None and old.reason == CANNOT_COMPARE and view.change is not Change.UNKNOWN

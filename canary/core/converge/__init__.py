@@ -31,7 +31,8 @@ class Gap:
 def converge(view: View) -> Gap:
     """Return what separates the world from what the status asks for."""
     phase = view.status.phase
-    if phase is Phase.NONE or view.status.revisions.primary is None:
+    blind = view.primary is None and not view.snapshot.target_seen
+    if phase is Phase.NONE or view.status.revisions.primary is None or blind:
         return Gap()
     if phase is Phase.INITIALIZING and find_obstacle(view, BEFORE_INITIALISATION) is not None:
         return Gap()

@@ -1,4 +1,4 @@
-"""How our Deployments and Services are written, and the patches that bring them back to that."""
+"""How our workloads and Services are written, and the patches that bring them back to that."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from canary.api.status import Phase
 from canary.core.names import OWNER, REVISION_LABEL, ROLE_LABEL, TARGET, WISH, Role, owned_metadata
-from canary.core.objects import DEPLOYMENT, SERVICE, Object, annotations_of, merge_patch
+from canary.core.objects import SERVICE, Object, annotations_of, combined, merge_patch
 from canary.core.protocols import prefixed
 from canary.core.revisions import Revision
 from canary.core.view import View
 from canary.core.workload import Workload
 
-_FOLLOWED = ("strategy", "minReadySeconds", "revisionHistoryLimit")
+_FOLLOWED = ("strategy", "updateStrategy", "minReadySeconds", "revisionHistoryLimit")
 _PORT_FIELDS = ("name", "port", "protocol", "targetPort", "appProtocol")
 
 
@@ -24,17 +24,18 @@ def base_selector(view: View) -> dict[str, str]:
 
 
 def make_clone(view: View, role: Role, revision: Revision, replicas: int) -> dict[str, Any]:
-    """Return the Deployment of one side."""
+    """Return the workload of one side."""
     ref = view.snapshot.names.workload(role)
+    daemons = view.snapshot.daemons
     metadata = owned_metadata(ref.name, ref.namespace, view.snapshot.owner, role=role, revision=revision.id)
     if role == "primary":
-        metadata["annotations"] |= {WISH: str(replicas), **_taken_from(view)}
+        metadata["annotations"] |= {**({} if daemons else {WISH: str(replicas)}), **_taken_from(view)}
     return {
-        "apiVersion": DEPLOYMENT.api_version,
-        "kind": DEPLOYMENT.kind,
+        "apiVersion": ref.resource.api_version,
+        "kind": ref.resource.kind,
         "metadata": metadata,
         "spec": {
-            "replicas": replicas,
+            **({} if daemons else {"replicas": replicas}),
             "selector": {"matchLabels": {**base_selector(view), ROLE_LABEL: role}},
             "template": revision.derived(role),
             **followed_fields(view, role),
@@ -57,7 +58,7 @@ def followed_fields(view: View, role: Role) -> dict[str, Any]:
     if rolls and view.primary and target and not target.keeps_serving(view.primary.replicas):
         fields.pop("strategy", None)
     shortest = int(fields.get("minReadySeconds", 0)) + 1
-    if view.snapshot.spec is not None:
+    if view.snapshot.spec is not None and not view.snapshot.daemons:
         fields["progressDeadlineSeconds"] = max(view.snapshot.spec.progress_deadline_seconds, shortest)
     return fields
 
@@ -65,7 +66,7 @@ def followed_fields(view: View, role: Role) -> dict[str, Any]:
 def clone_patch(view: View, clone: Workload, revision: Revision | None, replicas: int | None) -> dict[str, Any]:
     """Return the merge patch that brings a clone to a revision and size; empty when it is there.
 
-    Only the fields we set are compared; what others added to the Deployment stays.
+    Only the fields we set are compared; what others added to it stays.
     """
     role: Role = "primary" if clone.labels.get(ROLE_LABEL) == "primary" else "canary"
     spec: dict[str, Any] = {}
@@ -82,8 +83,8 @@ def clone_patch(view: View, clone: Workload, revision: Revision | None, replicas
                 spec[key] = inner
         elif present != value and not (key == "minReadySeconds" and not present and not value):
             spec[key] = value
-    if replicas is not None and replicas != clone.replicas:
-        spec["replicas"] = replicas
+    if replicas is not None:
+        spec = combined(spec, clone.resized(replicas))
     if annotations_of(clone.raw).get(OWNER) != view.snapshot.owner.to_text():
         metadata["annotations"] = {OWNER: view.snapshot.owner.to_text()}
     if role == "primary" and not _taken_from(view).items() <= annotations_of(clone.raw).items():

@@ -1,4 +1,4 @@
-"""Actions on the Deployments: primary, canary and target."""
+"""Actions on the workloads: primary, canary and target."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def primary_actions(view: View) -> tuple[Action, ...]:
         return ()
     # Before the hand-over nobody is served by it, and short of the wish it could never take over.
     short = view.status.phase is Phase.INITIALIZING and view.primary.replicas < wish
-    resized = wish >= 1 and not view.autoscaled and (view.primary.wish != wish or short)
+    numbered = not view.snapshot.daemons and not view.autoscaled
+    resized = wish >= 1 and numbered and (view.primary.wish != wish or short)
     grown = wish if resized else None
     if grown is not None and (view.status.phase in RUNNING or view.snapshot.scaler is not None):
         # Whatever is too much the autoscaler takes away later.
@@ -71,7 +72,7 @@ def canary_actions(view: View) -> tuple[Action, ...]:
     if size == 0:
         if candidate is None:
             return ()
-        body = {"spec": {"replicas": 0}}
+        body = {"spec": candidate.resized(0)}
         return (Patch(ref, body, candidate.version, "canary to 0", route_guards(view)),)
     if revision is None or (not view.canary_has_pods and foreign_service(view) is not None):
         return ()
@@ -98,5 +99,5 @@ def target_actions(view: View) -> tuple[Action, ...]:
     target = view.target
     if target is None or target.replicas == 0 or not view.drained("target") or view.puts_off("replicas"):
         return ()
-    body = {"spec": {"replicas": 0}}
+    body = {"spec": target.resized(0)}
     return (Patch(target.ref, body, target.version, "target to 0", route_guards(view)),)

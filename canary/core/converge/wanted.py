@@ -12,6 +12,7 @@ from canary.core.plan import capacity
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_CANARY, TO_PRIMARY, Routing
 from canary.core.view import IDLE, View
+from canary.core.workload import enough
 
 
 def wanted_routing(view: View) -> Routing | None:
@@ -47,7 +48,7 @@ def _shared(view: View, wanted: Routing) -> Routing | None:
 def _as_far_as_it_carries(view: View, wanted: Routing) -> Routing:
     """Return a routing, with no more for the canary than it has already while it lacks the pods for it."""
     shown = view.weights or PRIMARY_ONLY
-    if view.canary_fresh >= view.need(wanted):
+    if view.canary_fresh >= view.enough(wanted):
         return wanted
     share = min(wanted.canary, shown.canary)
     less = min(wanted.mirror, shown.mirror)
@@ -61,7 +62,7 @@ def _promoting(view: View) -> Routing | None:
         return _on_the_canary(view)
     if view.canary_lost:
         return TO_PRIMARY if _ready(view, "primary") > 0 else None
-    if view.weights == CANARY_ONLY or view.canary_fresh >= view.size:
+    if view.weights == CANARY_ONLY or view.canary_fresh >= view.enough_for_all:
         return TO_CANARY
     last = replace(view.plan.last.routing, sessions=view.sessions).weights
     if view.apex_role == "primary" and view.weights in (last, PRIMARY_ONLY):
@@ -73,7 +74,7 @@ def _promoting(view: View) -> Routing | None:
 def _on_the_canary(view: View) -> Routing | None:
     """Return all to the canary while it has pods; once it lost them all, to whatever the primary has."""
     primary, canary = _ready(view, "primary"), _ready(view, "canary")
-    keeps = view.weights == CANARY_ONLY or primary == 0 or view.canary_fresh >= view.size
+    keeps = view.weights == CANARY_ONLY or primary == 0 or view.canary_fresh >= view.enough_for_all
     return TO_CANARY if canary > 0 and keeps else _while_the_canary_is_short(view)
 
 
@@ -93,7 +94,7 @@ def _finalising(view: View) -> Routing | None:
     carries = view.primary_carries or view.weights == PRIMARY_ONLY or _ready(view, "canary") == 0
     # Whole or not, a share on the way back stays where it is while the primary has the pods for it.
     share = capacity(view.size, Routing(100 - view.routing.canary), full=False)
-    carries |= view.returning and _ready(view, "primary") >= share
+    carries |= view.returning and _ready(view, "primary") >= enough(share, view.primary_threshold)
     if not carries:
         return None if _stays_shared(view) else _on_the_canary(view)
     return TO_PRIMARY if view.canary_lost else view.routing

@@ -42,7 +42,7 @@ def pods_without_sidecar(view: View) -> Caution | None:
         return None
     return Caution(
         "NoSidecar",
-        f"pods of Deployment {view.snapshot.names.target} get no sidecar, their template has {why}: requests are "
+        f"pods of {view.kind} {view.snapshot.names.target} get no sidecar, their template has {why}: requests are "
         "measured at callers with a sidecar alone; remove it",
     )
 

@@ -70,7 +70,7 @@ class NodeAgent:
             self._begin(pod)
             seconds = pod["metadata"].get("deletionGracePeriodSeconds", DEFAULT_GRACE)
             self._end(uid, timedelta(seconds=seconds))
-        elif uid not in self._runners and pod["spec"].get("nodeName") in (None, addresses.NODE_NAME):
+        elif uid not in self._runners and pod["spec"].get("nodeName") in (None, *addresses.NODES):
             self._begin(pod)
             self._running[uid] = asyncio.create_task(self._run(uid))
 
@@ -108,9 +108,12 @@ class NodeAgent:
         self._ending.pop(uid)
 
     async def _register(self) -> None:
-        metadata = {"name": addresses.NODE_NAME, "labels": {"kubernetes.io/hostname": addresses.NODE_NAME}}
-        await self._ensure("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
-        await self._write_node_status()
+        for name in addresses.NODES:
+            metadata = {"name": name, "labels": {"kubernetes.io/hostname": name}}
+            await self._ensure("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+            # The API server taints what is new, and the controller that would end that does not run here.
+            await self._kube.request("PATCH", f"/api/v1/nodes/{name}", {"spec": {"taints": None}}, MERGE_PATCH)
+            await self._write_node_status(name)
         lease = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -128,7 +131,7 @@ class NodeAgent:
             if error.status != 409:
                 raise
 
-    async def _write_node_status(self) -> None:
+    async def _write_node_status(self, name: str) -> None:
         moment = timestamp()
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
         body = {
@@ -137,7 +140,7 @@ class NodeAgent:
             "addresses": [{"type": "InternalIP", "address": addresses.NODE_ADDRESS}],
             "conditions": [{**ready, "lastHeartbeatTime": moment, "lastTransitionTime": moment}],
         }
-        path = f"/api/v1/nodes/{addresses.NODE_NAME}/status"
+        path = f"/api/v1/nodes/{name}/status"
         await self._kube.request("PATCH", path, {"status": body}, STRATEGIC_MERGE_PATCH)
 
     async def _renew_lease(self) -> None:

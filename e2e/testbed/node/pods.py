@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +32,8 @@ PROXY_NAME = "istio-proxy"
 NEVER_READY = "TESTBED_NEVER_READY"
 # Names the one Deployment whose pods never get ready: the same template may be healthy elsewhere.
 NEVER_READY_WORKLOAD = "TESTBED_NEVER_READY_WORKLOAD"
+# The first pod of each workload that runs the template never gets ready.
+FIRST_NEVER_READY = "TESTBED_FIRST_NEVER_READY"
 INJECT_LABEL = "sidecar.istio.io/inject"
 NAMESPACE_LABEL = "istio-injection"
 TEMPLATES_ANNOTATION = "inject.istio.io/templates"
@@ -55,6 +57,8 @@ class Machine:
     hosts: HostsFiles
     targets: Targets
     tags: Tags
+    hindered: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The uid of the pod that never gets ready, by namespace and owner."""
 
 
 def wants_sidecar(pod: Object, namespace: Object) -> bool:
@@ -77,6 +81,14 @@ def workload_name(pod: Object) -> str:
     owners = [owner["name"] for owner in metadata.get("ownerReferences", []) if owner.get("controller")]
     name = str(owners[0] if owners else metadata["name"])
     return name.rsplit("-", 1)[0] if "pod-template-hash" in metadata.get("labels", {}) else name
+
+
+def wanted_node(pod: Object) -> str:
+    """Return the node that a DaemonSet's controller made the pod for; the first one for any other."""
+    affinity = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
+    terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
+    fields = [field for term in terms for field in term.get("matchFields", []) if field["key"] == "metadata.name"]
+    return str(fields[0]["values"][0]) if fields else addresses.NODE_NAME
 
 
 class PodRunner:
@@ -141,6 +153,8 @@ class PodRunner:
         await self._secrets.stop()
         await network.delete_namespace(self.uid)
         self._machine.targets.remove(self.uid)
+        if self._machine.hindered.get(self._owner) == self.uid:
+            del self._machine.hindered[self._owner]
         self._sockets.admin.unlink(missing_ok=True)
 
     async def remove(self) -> None:
@@ -151,7 +165,7 @@ class PodRunner:
             await self._machine.kube.request("DELETE", self.path, body)
 
     async def _bind(self) -> None:
-        target = {"apiVersion": "v1", "kind": "Node", "name": addresses.NODE_NAME}
+        target = {"apiVersion": "v1", "kind": "Node", "name": wanted_node(self.pod)}
         metadata = {"name": self.name, "uid": self.uid}
         body = {"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target}
         await self._machine.kube.request("POST", f"{self.path}/binding", body)
@@ -239,9 +253,19 @@ class PodRunner:
                 return False
             if variables.get(NEVER_READY_WORKLOAD) == workload_name(self.pod):
                 return False
+            if variables.get(FIRST_NEVER_READY) == "1" and self._is_first():
+                return False
             if has_health_port(container["image"]) and not await self._healthy():
                 return False
         return True
+
+    def _is_first(self) -> bool:
+        return bool(self._machine.hindered.setdefault(self._owner, self.uid) == self.uid)
+
+    @property
+    def _owner(self) -> tuple[str, str]:
+        owners = (str(owner["name"]) for owner in self.pod["metadata"].get("ownerReferences", []))
+        return self.namespace, next(owners, self.name)
 
     async def _healthy(self) -> bool:
         return await probes.answers_on_port(self.address, addresses.HEALTH_PORT, "/healthz")
