@@ -56,6 +56,13 @@ def scaler_of_a_daemon_set(spec: Node) -> object:
     return spec["autoscalerRef"] if daemons and spec.get("autoscalerRef") is not None else NOTHING
 
 
+def daemon_set_in_place(spec: Node) -> object:
+    """Find a primary to be rolled under traffic of which a node has one pod alone."""
+    daemons = (spec.get("targetRef") or {}).get("kind") == "DaemonSet"
+    strategy = (spec.get("promotion") or {}).get("strategy")
+    return strategy if daemons and strategy == "InPlace" else NOTHING
+
+
 def target_not_in_apps_v1(target: Node) -> object:
     """Find another API version of the target than apps/v1."""
     return NOTHING if target["apiVersion"] == "apps/v1" else target["apiVersion"]
@@ -168,6 +175,15 @@ WRONG: tuple[Rule, ...] = (
         f"spec.targetRef.kind is {{value}}, which is not supported; use {' or '.join(TARGETS)}",
         f"self.kind in {list(TARGETS)}",
         quoted("self.kind"),
+    ),
+    Rule(
+        "spec",
+        "promotion.strategy",
+        daemon_set_in_place,
+        "spec.promotion.strategy is {value}, which takes pods off nodes that have no other of a DaemonSet; use CutOver",
+        "self.targetRef.kind != 'DaemonSet' || !has(self.promotion) || !has(self.promotion.strategy) || "
+        "self.promotion.strategy != 'InPlace'",
+        quoted("self.promotion.strategy"),
     ),
     Rule(
         "spec",

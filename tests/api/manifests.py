@@ -224,6 +224,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "spec.autoscalerRef is for a Deployment, a DaemonSet has one pod on each node; remove it",
     ),
     (
+        {"spec.targetRef.kind": "DaemonSet", "spec.promotion": {"strategy": "InPlace"}},
+        "spec.promotion.strategy",
+        'spec.promotion.strategy is "InPlace", which takes pods off nodes that have no other of a DaemonSet; use CutOver',
+    ),
+    (
         {"spec.targetRef.apiVersion": "extensions/v1beta1"},
         "spec.targetRef.apiVersion",
         'spec.targetRef.apiVersion is "extensions/v1beta1", which is not supported; use apps/v1',

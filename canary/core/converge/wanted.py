@@ -114,7 +114,7 @@ def _idle(view: View) -> Routing | None:
 def _stays_shared(view: View) -> bool:
     """Return whether a primary that rolled in place keeps its share until the canary can carry all of it."""
     shown = view.weights
-    if not view.in_place or shown is None or not shown.exposes or view.canary_fresh >= view.size:
+    if not view.in_place or shown is None or not shown.exposes or view.canary_fresh >= view.enough_for_all:
         return False
     return _ready(view, "primary") > 0 and not view.canary_lacks(replace(view.promotion, canary=shown.canary))
 
