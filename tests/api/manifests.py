@@ -226,7 +226,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"spec.targetRef.kind": "DaemonSet", "spec.promotion": {"strategy": "InPlace"}},
         "spec.promotion.strategy",
-        'spec.promotion.strategy is "InPlace", which takes pods off nodes that have no other of a DaemonSet; use CutOver',
+        'spec.promotion.strategy is "InPlace", which takes pods off nodes that have no other of a DaemonSet; '
+        "use CutOver",
     ),
     (
         {"spec.targetRef.apiVersion": "extensions/v1beta1"},
