@@ -88,8 +88,11 @@ def reasons(release: Release) -> set[str]:
 
 
 def smallest(release: Release, since: datetime) -> int:
-    """Return the smallest size the primary was asked to have."""
-    return min(int(m.deployments["catalog-primary"]["spec"]["replicas"]) for m in moments(release.recorder, since))
+    """Return the smallest size the primary was asked to have in a run: after it the autoscaler may take pods away."""
+    seen = release.recorder.seen(f"canaries.{release.group}", since=since)
+    ended = next(s for s in seen if s.object["status"]["phase"] == "Succeeded").object["metadata"]["resourceVersion"]
+    sizes = {m.version: m.deployments["catalog-primary"]["spec"]["replicas"] for m in moments(release.recorder, since)}
+    return min(int(size) for version, size in sizes.items() if version < int(ended))
 
 
 def test_autoscaler_sizes_production_through_a_release_and_back(release: Release, metering: Metering) -> None:

@@ -93,7 +93,7 @@ async def test_type_that_is_defined_but_not_served_yet_is_waited_for(world: Worl
     async with following(client, BRIEF) as reflector:
         await eventually(lambda: server.asked["list", definitions()] > 3)
         assert not reflector.synced.is_set()
-        assert reflector.trouble() == "404: defined, but not served yet"
+        await eventually(lambda: reflector.trouble() == "404: defined, but not served yet")
         del server.refused[PATH]
         await eventually(lambda: len(reflector.store) == 1)
         assert reflector.trouble() is None
