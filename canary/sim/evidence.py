@@ -44,9 +44,11 @@ def rolls_in_place(scene: Scene, change: Change) -> bool:
     before, after = change.before, change.after
     if change.ref != scene.names.workload("primary") or scene.phase != "Promoting" or not (before and after):
         return False
+    if not scene.in_place or not rolls(change):
+        return False
     size = after["spec"]["replicas"]
     rolling = after["spec"]["strategy"]["type"] == "RollingUpdate" and bounds(after["spec"])[1] < size
-    return scene.in_place and rolls(change) and rolling and size >= before["spec"]["replicas"]
+    return bool(rolling and size >= before["spec"]["replicas"])
 
 
 def takes_pods_away(scene: Scene, change: Change) -> bool:

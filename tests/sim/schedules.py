@@ -237,9 +237,9 @@ NODES = action("nodes", count=st.integers(1, 5))
 
 @st.composite
 def daemons(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]], **how: Any) -> Schedule:
-    """Draw a release of a DaemonSet by any strategy, and what happens in it."""
+    """Draw a release of a DaemonSet by any strategy, and what happens in it; in place it is refused."""
     schedule = draw(schedules(actions, **how))
-    plan, spec = draw(st.sampled_from(PLANS))
+    plan, spec = draw(st.sampled_from([one for one in PLANS if "strategy" not in one[1].get("promotion", {})]))
     no_plan = {"stepWeight": None, "maxWeight": None}
     return replace(schedule, analysis={**schedule.analysis, **no_plan, **plan}, spec=spec, daemons=True)
 
