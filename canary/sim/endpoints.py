@@ -30,6 +30,8 @@ class Endpoints:
         """Seconds by which every pod that gets ready is told late."""
         self.late_ones = 0.0
         """The share of pods that are told late, those of a rolling update aside: it would do harm of its own."""
+        self.moved = float("-inf")
+        """When a Service last came to lead to other pods."""
         world.watch(self._on_change)
         pods.after.append(self._on_pod)
 
@@ -44,6 +46,8 @@ class Endpoints:
     def _on_change(self, change: Change) -> None:
         if change.ref.resource == SERVICE:
             self._soon(change.ref)
+        elif change.ref.resource == ENDPOINT_SLICE:
+            self.moved = change.at
 
     def _on_pod(self, pod: Pod) -> None:
         if pod.ready and pod.name not in self._told:

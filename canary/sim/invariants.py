@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from canary.core.names import MANAGER
-from canary.core.objects import ENDPOINT_SLICE
 from canary.sim import scaler_rules
 from canary.sim.cluster import Call
 from canary.sim.dataplane import PROPAGATION, DataPlane
@@ -88,8 +87,6 @@ class Checker:
             self._meet(change)
         for scene, memory in self._scenes.values():
             ours = change.writer == MANAGER
-            if change.ref.resource == ENDPOINT_SLICE and change.ref.namespace == scene.ref.namespace:
-                memory.route_written = False
             if ours:
                 self._judge_quiet(memory, f"{change.verb} {change.ref}", reading=False)
             if ours and scene.concerns(change.ref):
