@@ -51,7 +51,7 @@ def expect_told(release: Release, count: int) -> None:
 
 def test_weights_mirror_and_selector_edited_by_hand_are_put_back(release: Release) -> None:
     """In a run at 30 % each edit lasts less than a second and is told; the run goes on."""
-    release.set_up(stepWeight=30, maxWeight=60)
+    release.set_up(stepWeight=30, maxWeight=60, interval="20s")
     release.apply(release.deployment("v2"))
     with release.load(rps=10):
         release.wait_for("Progressing", 30)

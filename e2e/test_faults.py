@@ -67,7 +67,8 @@ def test_canary_pods_gone_divert_traffic_within_a_second_until_they_are_back(rel
         release.wait_for("Progressing", 60, within=LONG)
         wait_weights(release, 40, 60)
     shifts = weight_changes(moments(release.recorder, since))
-    assert [m.weights for m in shifts] == [(70, 30), (100, 0), (70, 30), (40, 60)]
+    # What follows may be recorded before the load has ended.
+    assert [m.weights for m in shifts[:4]] == [(70, 30), (100, 0), (70, 30), (40, 60)]
     slices = [s for s in release.recorder.seen("endpointslices", since=since) if s.name.startswith("catalog-canary")]
     gone = next(s for s in slices if ready_endpoints(s) == 0)
     assert shifts[1].at - gone.at < DIVERTED_WITHIN

@@ -11,6 +11,7 @@ from canary.core.advance import advance
 from canary.core.advance.drift import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge
+from canary.core.converge.keeper import keeper_ends
 from canary.core.due import due, images_awaited
 from canary.core.give_back import give_back
 from canary.core.measurement import CheckQuery, LabelsQuery, Measurement, Query, TemplateQuery
@@ -108,7 +109,7 @@ def _without_counts(status: CanaryStatus) -> CanaryStatus:
 
 def _wait(view: View) -> timedelta | None:
     """Return the time until the next moment at which something may be owed; None waits for a change."""
-    owed = (*_ticks(view), *_drains(view), *_deadlines(view), *_retries(view), *_unanswered(view))
+    owed = (keeper_ends(view), *_ticks(view), *_drains(view), *_deadlines(view), *_retries(view), *_unanswered(view))
     times = [t for t in owed if t is not None]
     return max(SHORTEST_WAIT, min(times) - view.now) if times else None
 

@@ -73,6 +73,11 @@ class Names:
         """Return the Service of one side."""
         return Ref(SERVICE, self.namespace, f"{self.apex}-{role}")
 
+    @property
+    def keeper(self) -> Ref:
+        """Return the Service of the target's pods while production leaves them."""
+        return Ref(SERVICE, self.namespace, f"{self.apex}-target")
+
     def rule(self, role: Role) -> Ref:
         """Return the DestinationRule of one side."""
         return Ref(DESTINATION_RULE, self.namespace, f"{self.apex}-{role}")

@@ -22,6 +22,8 @@ def foreign_service(view: View) -> Obstacle | None:
         name = service["metadata"]["name"]
         if not selector or name in ours or not selector.items() <= labels.items():
             continue
+        if name == names.keeper.name and is_ours(service):
+            continue
         if annotations_of(service).get(ALLOW_CANARY) != "true":
             return Obstacle(
                 "ForeignService",

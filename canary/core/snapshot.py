@@ -81,6 +81,8 @@ class Snapshot:
     copies: tuple[Object, ...] = ()
     """The copies of configuration, and what else holds their names, as caches keep them."""
     surroundings: Surroundings = Surroundings()
+    keeper: Object | None = None
+    """What has the name of the Service that keeps the target's pods served while production leaves them."""
     roots: Sequence[Object] = ()
     """VirtualServices of any namespace that delegate to the route."""
     all_roots_seen: bool = True

@@ -153,6 +153,7 @@ def _assemble(
         apex=cluster.get(names.apex_ref),
         primary_service=cluster.get(names.service("primary")),
         canary_service=cluster.get(names.service("canary")),
+        keeper=cluster.get(names.keeper),
         route=route,
         rules=_rules(cluster, names),
         revisions=_revisions(cluster, key),

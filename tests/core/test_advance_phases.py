@@ -71,6 +71,7 @@ DEFAULTED = {**V1, "spec": {**V1["spec"], "brandNew": "default"}}
 SERVICES = {
     "primary_service": service("catalog-primary", "primary"),
     "canary_service": service("catalog-canary", "canary"),
+    "keeper": service("catalog-target"),
 }
 
 
@@ -96,7 +97,8 @@ class TestInitialising:
     def test_nothing_points_at_a_primary_that_is_not_ready(self) -> None:
         """While the primary starts, Services are made, but neither route nor selector (I6)."""
         decision = look(initialising(primary=clone("primary", ready=1)))
-        assert names_of(decision.actions) == ["create Service catalog-primary", "create Service catalog-canary"]
+        services = [f"create Service catalog-{name}" for name in ("primary", "canary", "target")]
+        assert names_of(decision.actions) == services
 
     def test_hand_over_comes_when_the_primary_can_carry_all(self) -> None:
         """Route 100/0 first, then the apex Service; the target keeps its pods."""
