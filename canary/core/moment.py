@@ -176,11 +176,14 @@ class Moment:
 
     @property
     def canary_fresh(self) -> int:
-        """Return how many available canary pods run the candidate revision."""
+        """Return how many available canary pods run the candidate revision.
+
+        None while pods of a superseded one are still there: their Service leads to both (I9).
+        """
         candidate = self.candidate
         if candidate is None or candidate.revision != self.status.revisions.candidate:
             return 0
-        return candidate.fresh
+        return candidate.fresh if candidate.pods == candidate.updated else 0
 
     @property
     def canary_progress(self) -> int:

@@ -20,6 +20,21 @@ def schedule(*entries: tuple[float, str, dict[str, Any]], **fields: Any) -> Sche
 
 
 NAMED = {
+    # With a few pods enough, the first weight came while the superseded canary's last pod was still there.
+    "few_pods_are_enough_while_a_superseded_one_is_there": schedule(
+        (10.8, "restart", {}),
+        replicas=1,
+        rps=4.0,
+        scaled=[1, 4],
+        analysis={
+            "interval": "20s",
+            "threshold": 1,
+            "canaryScale": "Full",
+            "canaryReadyThreshold": 1,
+            "stepWeight": 20,
+            "drainSeconds": 5,
+        },
+    ),
     # Without a record of what was judged, and nothing else that showed it, the promotion waited for ever.
     "revision_lost_in_a_bake_while_a_newer_template_waits": schedule(
         (11.7, "restart", {}),
