@@ -180,6 +180,7 @@ def test_foreign_deployment_under_our_name_is_left_alone(release: Release) -> No
 def test_second_canary_on_a_target_waits_until_the_first_is_deleted(release: Release) -> None:
     """The older Canary goes on as if alone; the newcomer is told why not, and takes over when it may."""
     release.set_up()
+    wait_until(lambda: release.find("service", "catalog-target") is None, LONG, "the initialisation leaves its Service")
     before = world(release)
     newcomer = release.canary()
     newcomer["metadata"]["name"] = "catalog-second"
