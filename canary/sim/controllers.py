@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ REVISION = "deployment.kubernetes.io/revision"
 WRITER = "kube-controller-manager"
 
 
-class Keeper:
+class WorkloadController(ABC):
     """React to changes of one type of workload and of its pods."""
 
     resource: Resource
@@ -58,8 +59,9 @@ class Keeper:
         if found is not None:
             self._sync(ref, found)
 
+    @abstractmethod
     def _sync(self, ref: Ref, found: Object) -> None:
-        raise NotImplementedError
+        """Bring the pods of one object closer to what it asks for, and report its status."""
 
     def _end_all(self, owner: str) -> None:
         for pod in self._pods.of(owner):
@@ -73,7 +75,7 @@ class Keeper:
                 self._loop.call_at(pod.ready_since + seconds, self._soon, ref)
 
 
-class Deployments(Keeper):
+class Deployments(WorkloadController):
     """Keep the pods of every Deployment as its spec asks and report its status."""
 
     resource = DEPLOYMENT

@@ -8,13 +8,13 @@ from typing import Any
 
 from canary.core.objects import DAEMON_SET, Object, Ref
 from canary.core.workload import SCALED_AWAY
-from canary.sim.controllers import WRITER, Keeper
+from canary.sim.controllers import WRITER, WorkloadController
 from canary.sim.pods import Pod, Pods, hash_of
 from canary.sim.rollout import is_available
 from canary.sim.world import World
 
 
-class DaemonSets(Keeper):
+class DaemonSets(WorkloadController):
     """Keep one pod of every DaemonSet on each node and report its status."""
 
     resource = DAEMON_SET

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
+from canary.api.status import CanaryStatus
 from canary.core.actions import Create, Delete
+from canary.core.converge.keeper import keeper_ends
 from canary.core.decide import decide, questions
 from canary.core.objects import SERVICE
 from canary.core.service_obstacles import foreign_service
 from canary.core.snapshot import Snapshot
 from canary.core.view import View
 from tests.answers import good
-from tests.builders import NAMES, apex, at, clone, deleted, deployment, idle, route, running, service
+from tests.builders import NAMES, apex, at, clone, deleted, deployment, idle, route, running, service, with_status
 from tests.core.test_advance_phases import SERVICES, initialising
 
 KEEPER = service("catalog-target")
@@ -52,6 +54,12 @@ def test_it_goes_two_settle_times_after_the_initialisation(seconds: float, goes:
     assert (GONE in decision.actions) is goes
     if not goes:
         assert decision.requeue_after.total_seconds() == 30 - seconds
+
+
+def test_nobody_looks_again_for_it_before_there_is_a_status() -> None:
+    """A Canary whose status was erased writes one first; without a settle time that would be a busy loop."""
+    world = with_status(idle(keeper=KEEPER), CanaryStatus())
+    assert keeper_ends(View(world, (), at(60))) is None
 
 
 def test_that_of_somebody_else_is_left_alone() -> None:

@@ -35,7 +35,7 @@ def keeper_ends(view: View) -> datetime | None:
     """Return when it may go; None without one of ours, or while the target is still left."""
     keeper, status = view.snapshot.keeper, view.status
     owner = owner_of(keeper) if keeper is not None and is_ours(keeper) else None
-    if owner is None or owner.name != view.snapshot.key.name or status.phase is Phase.INITIALIZING:
+    if owner is None or owner.name != view.snapshot.key.name or status.phase in (Phase.NONE, Phase.INITIALIZING):
         return None
     return (status.last_transition_time or view.now) + LINGERS * view.drain
 
