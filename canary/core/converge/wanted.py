@@ -21,7 +21,7 @@ def wanted_routing(view: View) -> Routing | None:
     if phase is Phase.INITIALIZING:
         return TO_PRIMARY if ready_to_hand_over(view) else None
     if phase is Phase.PROGRESSING:
-        return _progressing(view)
+        return _shared(view, view.routing)
     if phase is Phase.PROMOTING:
         return _promoting(view)
     if phase is Phase.FINALISING:
@@ -32,10 +32,6 @@ def wanted_routing(view: View) -> Routing | None:
 def _ready(view: View, role: Role) -> int:
     workload = view.primary if role == "primary" else view.candidate
     return workload.ready if workload is not None else 0
-
-
-def _progressing(view: View) -> Routing | None:
-    return _shared(view, view.routing)
 
 
 def _shared(view: View, wanted: Routing) -> Routing | None:
