@@ -21,6 +21,8 @@ from e2e.testbed.waiting import wait_until
 MANIFESTS = Path(__file__).parent / "manifests"
 CANARY = "catalog-release"
 SOON = timedelta(seconds=60)
+BY_UPSTREAM = ("x-version:", "x-envoy-upstream-service-time:")
+"""Heads of answers that a pod gave, or its own Envoy in its place, and not the caller's."""
 QUICK = {"interval": "3s", "drainSeconds": 1}
 """Analysis settings that make a release take half a minute on the testbed, whose Prometheus scrapes each second."""
 
@@ -86,6 +88,9 @@ class Release:
         self.apply(*objects, *manifests("client.yaml"))
         self.testbed.wait_ready(self.namespace, "catalog")
         self.testbed.wait_ready(self.namespace, "client")
+        if any(one["kind"] == "Service" and one["metadata"]["name"] == "catalog" for one in objects):
+            client = self.testbed.pods.first(self.namespace, "app=client")
+            self.testbed.wait_for_answer(self.namespace, client, "http://catalog/items", *BY_UPSTREAM)
 
     def get(self, kind: str, name: str) -> Object:
         """Read an object."""
