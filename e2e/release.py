@@ -90,7 +90,7 @@ class Release:
         self.testbed.wait_ready(self.namespace, "client")
         if any(one["kind"] == "Service" and one["metadata"]["name"] == "catalog" for one in objects):
             client = self.testbed.pods.first(self.namespace, "app=client")
-            self.testbed.wait_for_answer(self.namespace, client, "http://catalog/items", *BY_UPSTREAM)
+            self.testbed.pods.wait_for_answer(self.namespace, client, "http://catalog/items", *BY_UPSTREAM)
 
     def get(self, kind: str, name: str) -> Object:
         """Read an object."""

@@ -12,7 +12,7 @@ from canary.core.routes.istio import read_weights
 from canary.core.routes.routing import Weights
 from e2e.controller import Controller
 from e2e.findings import findings
-from e2e.release import Release
+from e2e.release import Release, manifests
 from e2e.test_adoption import as_the_user_sees_it, route, users_route
 from e2e.test_strategies import TOLD, begin, http, planned, wait_step
 from e2e.testbed.load import Answer, Load, Rate
@@ -113,8 +113,9 @@ def test_cookies_are_taken_from_those_who_call_during_the_promotion(release: Rel
 def test_adopted_routes_keep_sessions_and_are_rolled_back_and_given_back(release: Release) -> None:
     """On the user's own routes: sticky in a run, one write back to 100/0 without a trace, and theirs in the end."""
     before = users_route(release.namespace)
-    release.apply(before)
-    begin(release, planned(release, stepWeight=50, maxWeight=50, threshold=1, sessionAffinity=AFFINITY))
+    release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
+    release.apply(before, planned(release, stepWeight=50, maxWeight=50, threshold=1, sessionAffinity=AFFINITY))
+    release.wait_for("Initialized")
     idle = route(release)["spec"]
     with visit(release, 40, 40) as load:
         since = settled(release)

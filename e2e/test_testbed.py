@@ -106,7 +106,7 @@ def test_pod_is_ready_within_moments_and_has_a_status(testbed: Testbed, smoke: s
 
 def test_webapp_passes_the_answer_of_catalog_on(testbed: Testbed, smoke: str, client: str) -> None:
     """A request travels from the client over webapp to catalog by the names of their Services."""
-    answer = testbed.wait_for_answer(smoke, client, "http://webapp/api/catalog", "200 OK")
+    answer = testbed.pods.wait_for_answer(smoke, client, "http://webapp/api/catalog", "200 OK")
     assert "x-version: v1" in answer
 
 
@@ -116,7 +116,7 @@ def test_weights_split_traffic_and_both_sides_count_it(testbed: Testbed, smoke: 
     shop = virtual_service("shop", weighted(("catalog", 90), ("catalog-next", 10)))
     apply(testbed, smoke, shop)
     rate = Rate(per_second=250, duration=timedelta(seconds=4), max_requests=1000)
-    testbed.wait_for_answer(smoke, client, "http://shop/items", "x-version: v1")
+    testbed.pods.wait_for_answer(smoke, client, "http://shop/items", "x-version: v1")
     summary = testbed.load_mesh(smoke, client, "http://shop/items", rate).join(timedelta(seconds=60))
     assert summary.failed == 0, str(summary)
     assert summary.total == 1000
@@ -150,7 +150,7 @@ def test_timeout_is_a_504_with_flag_at_the_source(testbed: Testbed, smoke: str, 
     apply(testbed, smoke, deployment("slow", "v1", DELAY_MS="800"), service("slow"))
     apply(testbed, smoke, virtual_service("slow", {**weighted(("slow", 100)), "timeout": "0.2s"}))
     testbed.wait_ready(smoke, "slow")
-    testbed.wait_for_answer(smoke, client, "http://slow/items", "HTTP/1.1 504")
+    testbed.pods.wait_for_answer(smoke, client, "http://slow/items", "HTTP/1.1 504")
     rate = Rate(per_second=10, duration=timedelta(seconds=1))
     summary = testbed.load_mesh(smoke, client, "http://slow/items", rate).join(timedelta(seconds=60))
     assert summary.by_status == {504: 10}, str(summary)

@@ -3,6 +3,7 @@
 import json
 import urllib.parse
 import urllib.request
+from datetime import timedelta
 from typing import Any
 
 from e2e.testbed.addresses import HEALTH_PORT
@@ -10,6 +11,7 @@ from e2e.testbed.commands import run_command
 from e2e.testbed.kube import KubeClient, Object
 from e2e.testbed.layout import VOLATILE, Layout
 from e2e.testbed.node import network
+from e2e.testbed.waiting import wait_until
 
 
 class Pods:
@@ -42,6 +44,22 @@ class Pods:
     def run(self, namespace: str, pod: str, *command: str, check: bool = True) -> str:
         """Run a command in a pod's network and return its output."""
         return run_command([*self.enter_command(namespace, pod), *command], check=check)
+
+    def wait_for_answer(
+        self, namespace: str, pod: str, url: str, *words: str, deadline: timedelta = timedelta(seconds=60)
+    ) -> str:
+        """Wait until a request from a pod is answered with one of some words, in whatever case; return it.
+
+        A pod that is ready is not known to its callers' proxies yet: until they are told they answer 503 by themselves.
+        """
+        answers: list[str] = []
+
+        def seen() -> bool:
+            answers[:] = [self.run(namespace, pod, "curl", "-si", url, check=False)]
+            return any(one.lower() in answers[0].lower() for one in words)
+
+        wait_until(seen, deadline, lambda: f"{url}: {answers[0]}")
+        return answers[0]
 
     def kill(self, namespace: str, pod: str, container: str) -> None:
         """End a container's program by force; the node starts it again. Envoy's name is istio-proxy."""

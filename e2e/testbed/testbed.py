@@ -196,22 +196,6 @@ class Testbed:
         assert found is not None
         return found
 
-    def wait_for_answer(
-        self, namespace: str, pod: str, url: str, *words: str, deadline: timedelta = timedelta(seconds=60)
-    ) -> str:
-        """Wait until a request from a pod is answered with one of some words, in whatever case; return it.
-
-        A pod that is ready is not known to its callers' proxies yet: until they are told they answer 503 by themselves.
-        """
-        answers: list[str] = []
-
-        def seen() -> bool:
-            answers[:] = [self.pods.run(namespace, pod, "curl", "-si", url, check=False)]
-            return any(one.lower() in answers[0].lower() for one in words)
-
-        wait_until(seen, deadline, lambda: f"{url}: {answers[0]}")
-        return answers[0]
-
     def wait_for_definitions(self) -> None:
         """Wait until every CustomResourceDefinition is served."""
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
