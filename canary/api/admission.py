@@ -15,7 +15,7 @@ from canary.api.unsupported import UNSUPPORTED
 from canary.api.wire import PRESERVE
 from canary.api.wrong import WRONG
 
-__all__ = ["Refusal", "refusals"]
+__all__ = ["Refusal", "in_words", "refusals"]
 
 TYPES = {
     "int": "integer",
@@ -36,7 +36,7 @@ NOT_BLOCKING = frozenset({"greater_than_equal", "less_than_equal", "form", "lite
 def refusals(raw: Node) -> tuple[Refusal, ...]:
     """Return what makes the Canary in `raw` unusable, nothing when it can be run."""
     errors = _errors(raw)
-    found = [_translated(error) for error in errors]
+    found = [in_words(error) for error in errors]
     if any(error["type"] not in NOT_BLOCKING for error in errors):
         return tuple(found)
     for rule in (*WRONG, *UNSUPPORTED):
@@ -53,7 +53,8 @@ def _errors(raw: Node) -> list[ErrorDetails]:
     return []
 
 
-def _translated(error: ErrorDetails) -> Refusal:
+def in_words(error: ErrorDetails) -> Refusal:
+    """Return what a model refused in the API server's words."""
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).removeprefix(".")
     path = re.sub(r"\[\d+\]", "[]", field)
     given = error["input"]

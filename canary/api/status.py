@@ -69,6 +69,8 @@ class StepStatus(WireModel):
         None, description="When its checks passed while capacity for the next step was not ready."
     )
     in_force_at: Time | None = Field(None, description="When the step's weight was read back from the routes.")
+    skipped: bool | None = Field(None, description="Whether a command takes the step as passed.")
+    resumed: bool | None = Field(None, description="Whether a command ended the step's pause.")
 
 
 class Drain(WireModel):
@@ -76,6 +78,7 @@ class Drain(WireModel):
 
     role: Literal["primary", "canary", "target"] = Field(description="Which set.")
     since: Time = Field(description="When the routes were read back without it.")
+    skipped: bool | None = Field(None, description="Whether a command says that requests seen do not matter.")
 
 
 class Progress(WireModel):
@@ -101,6 +104,9 @@ class Run(WireModel):
 
     started_at: Time = Field(description="When its revision was seen.")
     size: Integer = Field(description="Replicas of production at the start of the run.")
+    paused_by: str | None = Field(None, description="Who had it paused; absent while it is not.")
+    promoted_by: str | None = Field(None, description="Who had the rest of its plan taken as passed.")
+    undoes: str | None = Field(None, description="The promoted revision that it takes back.")
 
 
 class Replicas(WireModel):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from canary.api.rules import NOTHING, Node, Rule, quoted
 
 SPEC, ANALYSIS, SERVICE = "spec", "spec.analysis", "spec.service"
-METRIC, PAUSE = "spec.analysis.metrics[]", "spec.analysis.steps[].pause"
+METRIC = "spec.analysis.metrics[]"
 
 LISTS = (
     (ANALYSIS, "webhooks", "gates and hooks come later"),
@@ -57,24 +57,12 @@ def _keyed(field: str, *keys: str) -> Rule:
     return Rule(SERVICE, field, find, message, cel, forbidden=True)
 
 
-def _endless(pause: Node) -> object:
-    return NOTHING if pause.get("duration") else pause
-
-
 def _unknown_check(node: Node) -> object:
     known = node.get("name") in ("request-success-rate", "request-duration")
     return NOTHING if known or node.get("templateRef") or node.get("query") else node.get("name")
 
 
 SINGLE = (
-    Rule(
-        PAUSE,
-        "",
-        _endless,
-        f"{PAUSE} without duration is not supported yet; give it a duration",
-        "has(self.duration) && self.duration != ''",
-        forbidden=True,
-    ),
     Rule(
         METRIC,
         "name",

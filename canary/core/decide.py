@@ -12,6 +12,7 @@ from canary.core.advance.drift import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge
 from canary.core.converge.keeper import keeper_ends
+from canary.core.drains import UNANSWERED_DRAINS
 from canary.core.due import due, images_awaited
 from canary.core.give_back import give_back
 from canary.core.measurement import CheckQuery, LabelsQuery, Measurement, Query, TemplateQuery
@@ -20,7 +21,7 @@ from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
 from canary.core.pinning import content_awaited
 from canary.core.snapshot import Snapshot
-from canary.core.view import RUNNING, UNANSWERED_DRAINS, View
+from canary.core.view import RUNNING, View
 
 SHORTEST_WAIT = timedelta(milliseconds=50)
 ASK_AGAIN = timedelta(seconds=5)

@@ -99,7 +99,7 @@ def _give_back_question(view: View) -> tuple[Query, ...]:
 def _tick_questions(view: View) -> tuple[Query, ...]:
     status = view.status
     step = status.step
-    if step is None or step.next_tick_at is None or not view.checks or view.suspended:
+    if step is None or step.next_tick_at is None or not view.checks or view.paused or view.taken_as_passed:
         return ()
     if view.now < step.next_tick_at:
         return ()

@@ -38,7 +38,7 @@ from canary.core.objects import (
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.routing import PRIMARY_ONLY, TO_PRIMARY
-from canary.core.settling import awaits_target, settling_since
+from canary.core.settling import awaits_target, is_gone, settling_since
 from canary.core.view import View
 from canary.core.workload import Workload
 
@@ -50,7 +50,7 @@ def give_back(view: View) -> Decision:
 
     Nothing happens before the deletion is certain.
     """
-    if not view.gone:
+    if not is_gone(view):
         return Decision(status=None, requeue_after=RETRY)
     if view.target is None:
         # What nobody may read is not gone.

@@ -12,8 +12,6 @@ from canary.core.configuration import Copy, copies_of, digest_of
 from canary.core.measurement import (
     ContentAnswer,
     ContentQuery,
-    GoneAnswer,
-    GoneQuery,
     Measurement,
     TemplateAnswer,
     TemplateQuery,
@@ -100,7 +98,7 @@ class Moment:
     @cached_property
     def tracked_kinds(self) -> tuple[str, ...]:
         """Return the kinds of configuration that matter: those the latest revision pins, of a new one all."""
-        known = self.candidate_revision if self.change is Change.SAME else None
+        known = self.judged if self.change is Change.SAME else None
         return tuple(known.pins if known is not None else self.snapshot.configuration.pins)
 
     def lacking(self, revision: Revision) -> tuple[Copy, ...]:
@@ -136,6 +134,16 @@ class Moment:
     def candidate_revision(self) -> Revision | None:
         """Return the revision of the present or last run."""
         return self.revision(self.status.revisions.candidate)
+
+    @cached_property
+    def judged(self) -> Revision | None:
+        """Return the revision the target was last judged by: the candidate's, or the one that a run takes back."""
+        return self.revision(self._judged)
+
+    @property
+    def _judged(self) -> str | None:
+        undone = self.status.run.undoes if self.status.run is not None else None
+        return undone or self.status.revisions.candidate
 
     @property
     def autoscaled(self) -> bool:
@@ -217,18 +225,18 @@ class Moment:
         target, revisions = self.target, self.status.revisions
         if target is None or revisions.primary is None:
             return Change.SAME
-        seen = self.status.target
-        if seen and (seen.uid, seen.generation) == (target.uid, target.generation) and self._still_configured:
-            return Change.SAME
         if revisions.pending and self.shown == revisions.pending:
             # After a failed promotion the former revision may be what waits: production runs it again.
             return Change.REVERTED if revisions.pending == revisions.primary else Change.NEW
+        seen = self.status.target
+        if seen and (seen.uid, seen.generation) == (target.uid, target.generation) and self._still_configured:
+            return Change.SAME
         return self._compare(target)
 
     @cached_property
     def doubtful_revisions(self) -> tuple[Revision, ...]:
         """Return the pinned revisions that may equal the target's template but for newer defaults."""
-        known = (self.candidate_revision, self.promoted)
+        known = (self.judged, self.promoted)
         return tuple(
             {
                 r.id: r
@@ -243,7 +251,7 @@ class Moment:
     @property
     def _still_configured(self) -> bool:
         """Return whether a template that was judged before refers to what it did then."""
-        latest = self.candidate_revision
+        latest = self.judged
         if latest is None:
             # Never pinned as it was judged: its configuration was another before a copy could be made.
             return not self.snapshot.configuration.tracked(self.snapshot.configuration.pins)
@@ -263,7 +271,7 @@ class Moment:
         )
 
     def _compare(self, target: Workload) -> Change:
-        for revision in (self.candidate_revision, self.promoted):
+        for revision in (self.judged, self.promoted):
             if revision is not None and self.shows(revision):
                 return self._known(revision)
         for revision in self.doubtful_revisions:
@@ -275,7 +283,7 @@ class Moment:
         return Change.NEW
 
     def _known(self, revision: Revision) -> Change:
-        latest = self.status.revisions.candidate or self.status.revisions.primary
+        latest = self._judged or self.status.revisions.primary
         return Change.SAME if revision.id == latest else Change.REVERTED
 
     def _defaulted(self, revision: str) -> object | None:
@@ -288,11 +296,3 @@ class Moment:
             ):
                 return m.answer.template
         return None
-
-    @property
-    def gone(self) -> bool:
-        """Return whether the Canary is truly deleted."""
-        return any(
-            isinstance(m.query, GoneQuery) and isinstance(m.answer, GoneAnswer) and m.answer.gone
-            for m in self.measurements
-        )

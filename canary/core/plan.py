@@ -18,11 +18,13 @@ from canary.core.routes.routing import Routing
 class Step:
     """One entry of the plan: where traffic goes, and for how long it is judged there.
 
-    ``lasts`` None is one interval; else checks go on at each interval until the time is over.
+    ``lasts`` None is one interval; else checks go on at each interval until the time is over, or with
+    ``paused`` until somebody resumes the run.
     """
 
     routing: Routing
     lasts: timedelta | None = None
+    paused: bool = False
 
     @property
     def label(self) -> str:
@@ -112,7 +114,7 @@ def _written(steps: tuple[WrittenStep, ...]) -> Iterator[Step]:
     """
     routing = Routing()
     for written in steps:
-        lasts = None
+        lasts, paused = None, False
         if written.set_weight is not None:
             routing = replace(routing, canary=written.set_weight, mirror=0)
         elif written.match:
@@ -121,9 +123,11 @@ def _written(steps: tuple[WrittenStep, ...]) -> Iterator[Step]:
             routing = replace(routing, mirror=written.mirror.percentage)
         elif written.pause is not None and written.pause.duration:
             lasts = parse_duration(written.pause.duration)
+        elif written.pause is not None:
+            paused = True
         elif written.analysis is not None:
             lasts = parse_duration(written.analysis.duration)
-        yield Step(routing, lasts)
+        yield Step(routing, lasts, paused)
 
 
 def capacity(size: int, routing: Routing, full: bool) -> int:

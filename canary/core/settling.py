@@ -1,15 +1,21 @@
-"""The wait of a give-back: its clock, kept on the target, and what is seen before the clones go."""
+"""The waits of a give-back: for certainty, by its clock on the target, and for what is seen before the clones go."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from canary.core.measurement import EndpointsAnswer
+from canary.core.drains import UNANSWERED_DRAINS
+from canary.core.measurement import EndpointsAnswer, GoneAnswer
 from canary.core.names import DRAINED_FROM
 from canary.core.objects import annotations_of
 from canary.core.routes.choice import is_marked
-from canary.core.view import UNANSWERED_DRAINS, View
+from canary.core.view import View
 from canary.core.workload import Workload
+
+
+def is_gone(view: View) -> bool:
+    """Return whether the Canary is truly deleted."""
+    return any(isinstance(m.answer, GoneAnswer) and m.answer.gone for m in view.measurements)
 
 
 def settling_since(target: Workload) -> datetime | None:

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
 from canary.api.metric import Metric
 from canary.api.status import CanaryStatus, Phase
-from canary.core.counting import quiet, scrape_interval
-from canary.core.measurement import (
-    Arrivals,
-    DrainQuery,
-    Measurement,
-    SeriesAnswer,
-)
+from canary.core.drains import Drains
 from canary.core.plan import Plan, Step, capacity, plan_of
-from canary.core.protocols import opaque_protocol
-from canary.core.rollouts import Rollouts
-from canary.core.routes.choice import is_marked
 from canary.core.routes.routing import CANARY_ONLY, TO_CANARY, Routing
-from canary.core.routes.sections import CONNECTIONS, shared_sections
 from canary.core.routes.sessions import Sessions, sessions_of
 from canary.core.scaler import Scaler
 from canary.core.workload import enough
@@ -29,16 +19,10 @@ IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
 GRID_SLACK = timedelta(seconds=2)
 """A weight read back later than this after its tick moves the grid of ticks (release.md section 4)."""
-UNANSWERED_DRAINS = 4
-"""How many drain times to wait when metrics cannot tell whether a set still gets requests (I3).
-
-Nor can they for connections that were open before: callers' proxies close them after a time of their own, 45 s
-in Istio as it comes.
-"""
 
 
 @dataclass(frozen=True)
-class View(Rollouts):
+class View(Drains):
     """One moment of one Canary with what its spec asks for."""
 
     @cached_property
@@ -109,7 +93,8 @@ class View(Rollouts):
     @property
     def following(self) -> Step | None:
         """Return the step after the present one; None when the promotion follows."""
-        return self.plan.step(self.place + 1) if self.place < self.plan.count else None
+        rest_passed = self.status.run is not None and self.status.run.promoted_by is not None
+        return self.plan.step(self.place + 1) if self.place < self.plan.count and not rest_passed else None
 
     @property
     def interval(self) -> timedelta:
@@ -134,15 +119,40 @@ class View(Rollouts):
 
     @property
     def suspended(self) -> bool:
-        """Return whether the user asked for no steps and no new run."""
+        """Return whether the spec asks for no steps and no new run."""
         spec = self.snapshot.spec
         return spec is not None and (spec.suspend or spec.paused)
+
+    @property
+    def paused(self) -> bool:
+        """Return whether the run holds where it is: the spec or a command asks for it."""
+        return self.suspended or (self.status.run is not None and self.status.run.paused_by is not None)
+
+    @property
+    def awaits_resume(self) -> bool:
+        """Return whether the present step is a pause of the plan that nobody has ended yet."""
+        step = self.status.step
+        waits = self.status.phase is Phase.PROGRESSING and self.plan.step(self.place).paused
+        return waits and step is not None and not step.resumed
+
+    @property
+    def taken_as_passed(self) -> bool:
+        """Return whether a command ended the judgement of the present step, or of all that are left."""
+        step, run = self.status.step, self.status.run
+        rest = run is not None and run.promoted_by is not None
+        return self.status.phase is Phase.PROGRESSING and (rest or (step is not None and bool(step.skipped)))
+
+    @property
+    def undoes(self) -> str | None:
+        """Return the promoted revision that the present run takes back; None for a run forwards."""
+        return self.status.run.undoes if self.status.run is not None else None
 
     @property
     def bakes(self) -> timedelta | None:
         """Return how long the canary is still to be judged at 100 %; None when nothing is owed."""
         spec, step = self.snapshot.spec, self.status.step
-        if spec is None or self.skips_analysis or not spec.promotion.bake_time or self.primary_touched:
+        unasked = self.skips_analysis or self.undoes is not None
+        if spec is None or unasked or not spec.promotion.bake_time or self.primary_touched:
             return None
         baked = self.status.phase is not Phase.PROMOTING or step is None or step.passed_at is not None
         return None if baked else spec.promotion.bake_time
@@ -162,36 +172,10 @@ class View(Rollouts):
     def next_share_back(self) -> int:
         """Return the canary's weight once the next share of traffic went back to the primary."""
         spec = self.snapshot.spec
-        step = 0 if spec is None or self.skips_analysis else spec.analysis.step_weight_promotion or 0
+        at_once = spec is None or self.skips_analysis or self.undoes is not None
+        step = 0 if spec is None or at_once else spec.analysis.step_weight_promotion or 0
         present = self.status.canary_weight if self.returning else self.promotion.canary
         return max(0, present - step) if step else 0
-
-    @property
-    def drain(self) -> timedelta:
-        """Return the settle time."""
-        return timedelta(seconds=self.snapshot.owner.drain_seconds)
-
-    @property
-    def carries_connections(self) -> bool:
-        """Return whether connections are shared out, which stay where they are when the routes change."""
-        spec, apex, route = self.snapshot.spec, self.snapshot.apex, self.snapshot.route
-        if spec is not None:
-            return spec.service.carries_connections
-        if route is not None and is_marked(route):
-            return shared_sections(route) == CONNECTIONS
-        # Given back: what is left to tell are the ports.
-        ports = ((apex or {}).get("spec") or {}).get("ports") or ()
-        return bool(ports) and all(map(opaque_protocol, ports))
-
-    @property
-    def arrivals(self) -> Arrivals:
-        """Return the metric that counts callers who come to a set."""
-        return "istio_tcp_connections_opened_total" if self.carries_connections else "istio_requests_total"
-
-    @property
-    def shortest_settle(self) -> timedelta:
-        """Return how long a set off the routes is kept at least: open connections get time to end."""
-        return self.drain * (UNANSWERED_DRAINS if self.carries_connections else 1)
 
     @cached_property
     def size(self) -> int:
@@ -272,29 +256,3 @@ class View(Rollouts):
         """Return whether the canary has fewer than half of the ready pods that a routing needs, or none."""
         ready = self.candidate.ready if self.candidate else 0
         return routing.weights.exposes and (ready == 0 or ready * 2 < self.enough(routing))
-
-    def drained(self, role: str) -> bool:
-        """Return whether a set may shrink or roll: off the routes, waited for, and without requests (I3)."""
-        drain = self.status.drain
-        return drain is not None and drain.role == role and self.settled(drain.since)
-
-    def settled(self, since: datetime) -> bool:
-        """Return whether a set off the routes since then was waited for and seen without requests."""
-        if self.now - since < self.shortest_settle:
-            return False
-        asked = self._drain_measurement(since)
-        heard, longest = None, UNANSWERED_DRAINS * self.drain
-        if asked is not None and isinstance(asked.answer, SeriesAnswer):
-            # Up to the question: what came after it is not in the answer.
-            at = asked.query.at if isinstance(asked.query, DrainQuery) else self.now
-            span = self.drain.total_seconds()
-            heard = quiet(asked.answer.canary, since.timestamp(), at.timestamp(), span)
-            # An answer that takes two samples is still to come.
-            longest = max(longest, 2 * timedelta(seconds=scrape_interval(asked.answer.canary)))
-        return self.now - since >= longest if heard is None else heard
-
-    def _drain_measurement(self, since: datetime) -> Measurement | None:
-        for m in self.measurements:
-            if isinstance(m.query, DrainQuery) and m.query.since == since:
-                return m
-        return None

@@ -70,6 +70,11 @@ def annotate(stage: Stage, what: str, key: str = "example.com/note", value: str 
     User(stage.sim.world, "kubectl-annotate").annotate(stage.named(what), key, value)
 
 
+def command(stage: Stage, verb: str, **fields: str) -> None:
+    """Ask something of the controller."""
+    stage.sim.user.command(stage.scenario.ref, verb, **fields)
+
+
 def delete(stage: Stage, what: str) -> None:
     """Delete an object by hand."""
     stage.sim.user.delete(stage.named(what))
@@ -243,6 +248,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         weights,
         selector,
         annotate,
+        command,
         delete,
         remake,
         delete_revisions,

@@ -119,6 +119,10 @@ class Memory:
         self.route_written = False
         """Whether the controller wrote the route since anything else happened."""
         self.step = 0  # Its number in the status.
+        self.commanded = NEVER
+        """When a command was last obeyed."""
+        self.requests_ignored = False
+        """Whether a command says that requests seen at a set off the routes do not matter."""
         self.disturbed = 0.0
         """When anything in the cluster last changed."""
         self.started = 0.0
@@ -162,7 +166,11 @@ class Memory:
         if step != self.step:
             # Cohorts and copies come with steps of the same weight.
             self.step, self.route_written = step, False
-        drift = ((change.after or {}).get("status") or {}).get("drift") or ()
+        status = (change.after or {}).get("status") or {}
+        if status.get("lastCommand") != ((change.before or {}).get("status") or {}).get("lastCommand"):
+            self.commanded = change.at
+        self.requests_ignored = bool((status.get("drain") or {}).get("skipped"))
+        drift = status.get("drift") or ()
         self.contested = any(one.get("count", 0) >= CONTESTED_AFTER for one in drift)
         if row == self.row:
             return

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
+from canary.api.command import ANNOTATION as COMMAND
 from canary.core.objects import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -120,6 +121,11 @@ class User:
     def annotate(self, ref: Ref, key: str, value: str | None) -> None:
         """Set or remove an annotation."""
         self.edit(ref, {"metadata": {"annotations": {key: value}}})
+
+    def command(self, ref: Ref, verb: str, **fields: str) -> None:
+        """Ask something of the controller, under an id of its own."""
+        identity = f"{self._world.stamp()} {verb}"
+        self.annotate(ref, COMMAND, json.dumps({"id": identity, "verb": verb, "by": "ann", **fields}))
 
     def set_weights(self, ref: Ref, weights: Mapping[str, int]) -> None:
         """Write other weights into the routes of a VirtualService."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from canary.api.status import Phase
 from canary.core.advance.bookkeeping import record
+from canary.core.advance.commands import answer_command
 from canary.core.advance.finalise import finalising
 from canary.core.advance.idle import idle
 from canary.core.advance.initialise import initializing
@@ -33,4 +34,7 @@ Phases that need hooks (Waiting, WaitingPromotion) are not reachable while hooks
 def advance(view: View) -> Advance:
     """Return the new status of a Canary and the events that tell of the change."""
     decide_phase, _ = TRANSITIONS.get(view.status.phase, (initializing, frozenset()))
-    return record(view, decide_phase(view))
+    answer = answer_command(view)
+    if answer is None:
+        return record(view, decide_phase(view))
+    return record(view, answer.recorded(view, answer.obeyed or decide_phase(view)))

@@ -43,7 +43,8 @@ def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
     target = view.target
     if target is None or not _answered(view, status, target):
         return status
-    if view.change is Change.SAME and status.revisions.pending is not None and status.phase in IDLE:
+    over = status.revisions.pending not in (None, view.shown)
+    if view.change is Change.SAME and over and status.phase in IDLE:
         status = status.model_copy(update={"revision": status.revisions.model_copy(update={"pending": None})})
         status = without_condition(status, "RevisionPending")
     return status.model_copy(update={"target": TargetSeen(uid=target.uid, generation=target.generation)})

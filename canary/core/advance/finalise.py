@@ -15,6 +15,7 @@ from canary.core.advance.outcome import (
 from canary.core.advance.recover import fail_promotion
 from canary.core.advance.run import budget_spent
 from canary.core.advance.tick import Verdict, judge_checks
+from canary.core.advance.undo import end as end_undone
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import GRID_SLACK, View
 
@@ -39,6 +40,8 @@ def finalising(view: View) -> Advance:
     promoted = view.primary_complete and view.primary_touched
     if not (view.tick_is_due and back and promoted and not view.canary_has_pods):
         return Advance(view.status)
+    if view.undoes is not None:
+        return end_undone(view)
     status = view.status
     candidate, former = status.revisions.candidate, status.revisions.primary
     message = f"Promotion of revision {candidate} completed"

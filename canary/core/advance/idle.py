@@ -5,7 +5,7 @@ from __future__ import annotations
 from canary.api.status import Phase, Run, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, pending, revisions, row, without_condition
-from canary.core.advance.recover import going_back, promotion_failed, recover
+from canary.core.advance.recover import going_back, is_back, promotion_failed, recover, tell_back
 from canary.core.moment import Change
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
@@ -18,6 +18,8 @@ def idle(view: View) -> Advance:
     status = view.status
     if promotion_failed(view):
         return recover(view)
+    if view.change is Change.SAME and is_back(view):
+        return tell_back(view)
     if view.change is Change.REVERTED:
         return _answer_revert(view)
     if view.change is Change.NEW and view.target is not None:

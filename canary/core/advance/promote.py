@@ -10,7 +10,7 @@ from canary.core.advance.finalise import give_back_traffic
 from canary.core.advance.idle import end_reverted
 from canary.core.advance.outcome import Advance, remember_newer, saying
 from canary.core.advance.recover import IMAGE_MOVED, fail_promotion
-from canary.core.advance.run import roll_back, run_id, spent, suspended
+from canary.core.advance.run import paused, roll_back, run_id, spent
 from canary.core.advance.tick import Verdict, judge_checks
 from canary.core.advance.waits import unreached
 from canary.core.images import images_unknown, moved_image
@@ -42,8 +42,8 @@ def promoting(view: View) -> Advance:
     if fought is not None and not view.primary_touched:
         return roll_back(view, view.status, fought.reason, fought.message)
     status = remember_newer(view)
-    if view.suspended and not view.primary_touched:
-        return Advance(suspended(view, status))
+    if view.paused and not view.primary_touched:
+        return Advance(paused(view, status))
     if view.bakes is not None and _cut_over_at(view) is not None:
         return _bake(view.with_status(status), view.bakes)
     if not (view.primary_touched and view.primary_carries):

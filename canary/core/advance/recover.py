@@ -14,7 +14,7 @@ RETRYING = "primary-retrying"
 FALLING_BACK = "primary-falling-back"
 REFUSED = "primary-refused"
 """Whole, but not fit for traffic: it failed its checks on the way back, or runs what was not judged."""
-PROMOTION_FAILED, IMAGE_MOVED = "PromotionFailed", "ImageMoved"
+PROMOTION_FAILED, IMAGE_MOVED, ROLLED_BACK = "PromotionFailed", "ImageMoved", "RolledBack"
 
 
 def promotion_failed(view: View) -> bool:
@@ -40,10 +40,34 @@ def fail_promotion(view: View, why: str, reason: str = PROMOTION_FAILED) -> Adva
     return Advance(status, (Event(reason, message, "Warning"),))
 
 
+def fall_back(view: View, why: str) -> Advance:
+    """End the promotion on a person's word: the primary gets its former revision again, without traffic."""
+    failed = fail_promotion(view, why) if view.status.phase is not Phase.FAILED else Advance(view.status)
+    progress = Progress(role=FALLING_BACK, since=view.now, available=0)
+    message = f"Giving the primary its former revision {view.status.revisions.primary} again"
+    status = failed.status.model_copy(update={"progress": progress})
+    return Advance(status, (*failed.events, Event("Recovering", message, "Warning")))
+
+
 def going_back(view: View) -> bool:
     """Return whether the primary is to have its former revision again after a failed promotion."""
     progress = view.status.progress
     return view.status.phase is Phase.FAILED and progress is not None and progress.role == FALLING_BACK
+
+
+def is_back(view: View) -> bool:
+    """Return whether the primary has its former revision and all traffic again after a failed promotion."""
+    back = going_back(view) and not promotion_failed(view) and view.primary_carries
+    return back and view.weights == PRIMARY_ONLY and view.apex_role == "primary"
+
+
+def tell_back(view: View) -> Advance:
+    """Record that production is where it was before the promotion, and that nothing waits."""
+    candidate, former = view.status.revisions.candidate, view.status.revisions.primary
+    message = f"Production is back at revision {former}, revision {candidate} counts as failed"
+    status = row(view, view.status, Phase.FAILED, 0, message, progress=None)
+    status = with_condition(status, "Progressing", "False", ROLLED_BACK, message, view.now)
+    return Advance(status, (Event(ROLLED_BACK, message, "Warning"),))
 
 
 def canary_serves(view: View) -> bool:

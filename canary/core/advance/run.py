@@ -8,7 +8,7 @@ from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.idle import end_reverted, start_run
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
-from canary.core.advance.tick import Verdict, hold, judge_tick
+from canary.core.advance.tick import PAUSED, Verdict, hold, judge_tick
 from canary.core.advance.waits import unreached
 from canary.core.moment import Change
 from canary.core.obstacles import SUSPENDED, contested
@@ -33,21 +33,29 @@ def progressing(view: View) -> Advance:
         return start_run(view, restarted=True)
     if fought := contested(view.status, "route", "selector"):
         return roll_back(view, view.status, fought.reason, fought.message)
-    if view.suspended:
-        return Advance(suspended(view, view.status))
+    if view.paused:
+        return Advance(paused(view, view.status))
     if reason := canary_given_up(view):
         return roll_back(view, view.status, "CanaryNotReady", reason)
-    if step.passed_at is not None and capacity_ready(view):
+    exposed = view.place == 0 and foreign_service(view) is not None
+    if (step.passed_at is not None or view.taken_as_passed) and capacity_ready(view) and not exposed:
         return take_step(view, view.status)
     if view.now < step.next_tick_at:
         return Advance(view.status)
     return _tick(view, step)
 
 
-def suspended(view: View, status: CanaryStatus) -> CanaryStatus:
-    """Return the status of a run that holds because the user said so."""
-    message = f"Holding at {view.label}: {SUSPENDED}"
-    return saying(with_condition(status, "Held", "True", "Suspended", message, view.now), message)
+def paused(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Return the status of a run that holds because somebody said so, in the spec or by a command."""
+    if view.suspended:
+        reason, why = "Suspended", SUSPENDED
+    else:
+        by = status.run.paused_by if status.run is not None else None
+        reason, why = PAUSED, f"paused by {by}; the command resume goes on"
+    message = f"Holding at {view.label}: {why}"
+    # Its deadline begins anew with what follows.
+    status = status.model_copy(update={"progress": None})
+    return saying(with_condition(status, "Held", "True", reason, message, view.now), message)
 
 
 def run_id(status: CanaryStatus) -> str:
@@ -59,13 +67,15 @@ def _tick(view: View, step: StepStatus) -> Advance:
     found = foreign_service(view) if view.place == 0 else None
     if found is not None:
         return hold(view, view.status, found.reason, found.message)
-    if view.place == 0 and not capacity_ready(view):
+    if view.taken_as_passed or (view.place == 0 and not capacity_ready(view)):
         return Advance(_waiting_for_capacity(view, view.status))
     verdict, advance = judge_tick(view)
     if ended := spent(view, verdict, advance):
         return ended
     if verdict is not Verdict.PASSED:
         return advance
+    if view.awaits_resume:
+        return _await_resume(view, advance, step)
     if (over := _step_over_at(view, step)) is not None and view.now < over:
         return _stay(view, advance, step, over)
     if capacity_ready(view):
@@ -107,6 +117,14 @@ def _stay(view: View, advance: Advance, step: StepStatus, over: datetime) -> Adv
     return Advance(saying(advance.status.model_copy(update={"step": later}), message), advance.events)
 
 
+def _await_resume(view: View, advance: Advance, step: StepStatus) -> Advance:
+    """Go on at a step that the plan has paused, judged at each interval, until a command goes on."""
+    later = step.model_copy(update={"next_tick_at": view.now + view.interval})
+    status = advance.status.model_copy(update={"step": later})
+    message = f"Paused at {view.label} by the plan; the command resume goes on"
+    return Advance(saying(with_condition(status, "Held", "True", PAUSED, message, view.now), message), advance.events)
+
+
 def _last_failure(status: CanaryStatus) -> str:
     failed = [c.message for c in status.checks if c.verdict == "Fail"]
     return failed[0] if failed else status.message or ""
@@ -133,14 +151,22 @@ def take_step(view: View, status: CanaryStatus) -> Advance:
     )
     candidate = status.revisions.candidate
     if following is None:
-        passed = "is ready, no analysis was asked for" if view.skips_analysis else "passed its analysis"
-        message = f"Revision {candidate} {passed}, promoting it"
+        message = f"Revision {candidate} {_passed(view)}, promoting it"
         status = row(view, status, Phase.PROMOTING, 0, message, step=step, progress=None)
         return Advance(status, (Event("Promoting", message),))
     message = f"Advancing revision {candidate} to {following.label}"
     weight, tested = following.routing.canary, min(index, view.iterations)
     status = row(view, status, Phase.PROGRESSING, weight, message, step=step, progress=None, iterations=tested)
     return Advance(status, (Event("StepPassed", message),))
+
+
+def _passed(view: View) -> str:
+    """Return what a revision has behind it that is promoted."""
+    if view.undoes is not None:
+        return f"was production before {view.undoes}"
+    if (run := view.status.run) is not None and run.promoted_by is not None:
+        return f"needs no further analysis, says {run.promoted_by}"
+    return "is ready, no analysis was asked for" if view.skips_analysis else "passed its analysis"
 
 
 def _first_wait(view: View, step: Step | None) -> timedelta:

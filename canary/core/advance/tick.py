@@ -17,6 +17,8 @@ REPEAT_AFTER = timedelta(minutes=10)
 """An event about the same cause of missing data is repeated after this time."""
 
 
+PAUSED = "Paused"
+"""Reason of a hold that a command ends."""
 _ABOUT_METRICS = ("MetricsMissing", "LabelsMissing")
 
 
@@ -75,7 +77,13 @@ def judge_checks(view: View) -> tuple[Verdict, Advance]:
         return Verdict.FAILED, _failed(view, status, failed[0].message)
     if held:
         return Verdict.HELD, hold(view, status, "MetricsMissing", held[0].message + _unmatched(view, held[0]))
-    return Verdict.PASSED, Advance(without_condition(status, "Held"))
+    return Verdict.PASSED, Advance(_released(status))
+
+
+def _released(status: CanaryStatus) -> CanaryStatus:
+    """Return the status of a run that nothing holds any more but a pause of its plan."""
+    held = status.condition("Held")
+    return status if held is not None and held.reason == PAUSED else without_condition(status, "Held")
 
 
 def _asked(view: View, metric: Metric) -> Metric:

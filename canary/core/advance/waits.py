@@ -7,10 +7,11 @@ from datetime import timedelta
 from canary.api.status import CanaryStatus
 from canary.core.actions import Event
 from canary.core.advance.outcome import with_condition, without_condition
+from canary.core.drains import UNANSWERED_DRAINS
 from canary.core.measurement import TemplateQuery, Unavailable
 from canary.core.moment import Change
 from canary.core.names import Role
-from canary.core.view import UNANSWERED_DRAINS, View
+from canary.core.view import View
 
 SETTLING, STILL_SERVED, CANNOT_COMPARE = "Settling", "StillServed", "CannotCompare"
 ALARMING = timedelta(minutes=10)

@@ -134,7 +134,7 @@ def wanted_primary(view: View) -> Revision | None:
     phase = status.phase
     if phase is Phase.PROMOTING:
         off = view.weights == view.promotion.weights if view.in_place else view.drained("primary")
-        ready = off and view.bakes is None and not view.suspended
+        ready = off and view.bakes is None and not view.paused
         if view.primary_touched or ready:
             return view.candidate_revision
         return view.promoted
