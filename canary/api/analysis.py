@@ -22,7 +22,7 @@ DEFAULT_INTERVAL = "60s"
 class Pause(WireModel):
     """A wait without a change of traffic."""
 
-    duration: Duration | None = Field(None, description="How long; must be given for now.")
+    duration: Duration | None = Field(None, description="How long; without it until the command resume.")
 
 
 class Mirror(WireModel):

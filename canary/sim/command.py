@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kill-canary-at", type=options.moment, metavar="90s", help="all pods of the canary die")
     parser.add_argument("--metrics-down", type=options.span, metavar="60s..120s")
     parser.add_argument("--restart-controller-at", type=options.moment, metavar="100s")
+    asked = "ask something of the controller; may be repeated"
+    parser.add_argument("--command", type=options.command, action="append", metavar="abort@90s", help=asked)
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")
     parser.add_argument("--schedule", metavar="FILE", help="replay a schedule of faults (JSON)")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
@@ -131,6 +134,8 @@ def _plan_faults(sim: Simulation, scenario: Scenario, args: argparse.Namespace) 
     if args.kill_canary_at is not None:
         name = f"{scenario.target.name}-canary"
         sim.at(args.kill_canary_at, lambda: sim.kill_pods(scenario.ref.namespace, name))
+    for verb, at in args.command or ():
+        sim.at(at, partial(sim.user.command, scenario.ref, verb))
     if args.metrics_down is not None:
         start, end = args.metrics_down
         sim.faults.metrics.append(MetricsFault("down", sim.now + start, sim.now + end))

@@ -87,6 +87,22 @@ class Strays:
         return version in self.versions and now <= until + PROPAGATED
 
 
+@dataclass(slots=True)
+class Commands:
+    """What people asked of the controller."""
+
+    answered: float = NEVER
+    """When the last was answered."""
+    requests_ignored: bool = False
+    """Whether one says that requests seen at a set off the routes do not matter."""
+
+    def learn(self, before: Mapping[str, Any], after: Mapping[str, Any], now: float) -> None:
+        """Take in a status that was written."""
+        if after.get("lastCommand") != before.get("lastCommand"):
+            self.answered = now
+        self.requests_ignored = bool((after.get("drain") or {}).get("skipped"))
+
+
 class Memory:
     """Remember times, versions and calls that the rules need."""
 
@@ -118,11 +134,7 @@ class Memory:
         """Whether the status remembers a manager that keeps undoing ours, which it forgets after a time."""
         self.route_written = False
         """Whether the controller wrote the route since anything else happened."""
-        self.step = 0  # Its number in the status.
-        self.commanded = NEVER
-        """When a command was last obeyed."""
-        self.requests_ignored = False
-        """Whether a command says that requests seen at a set off the routes do not matter."""
+        self.step, self.commands = 0, Commands()
         self.disturbed = 0.0
         """When anything in the cluster last changed."""
         self.started = 0.0
@@ -167,9 +179,7 @@ class Memory:
             # Cohorts and copies come with steps of the same weight.
             self.step, self.route_written = step, False
         status = (change.after or {}).get("status") or {}
-        if status.get("lastCommand") != ((change.before or {}).get("status") or {}).get("lastCommand"):
-            self.commanded = change.at
-        self.requests_ignored = bool((status.get("drain") or {}).get("skipped"))
+        self.commands.learn((change.before or {}).get("status") or {}, status, change.at)
         drift = status.get("drift") or ()
         self.contested = any(one.get("count", 0) >= CONTESTED_AFTER for one in drift)
         if row == self.row:

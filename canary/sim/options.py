@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import timedelta
+from typing import get_args
 
+from canary.api.command import Verb
 from canary.api.duration import parse_duration
 
 _MILLISECONDS = re.compile(r"\+?(\d+(?:\.\d+)?)ms")
@@ -41,6 +43,16 @@ def header(text: str) -> tuple[str, str]:
     if not colon or not _TOKEN.fullmatch(name):
         raise argparse.ArgumentTypeError(f'"{text}" is not a header such as "x-group: staff"')
     return name.lower(), value.strip()
+
+
+def command(text: str) -> tuple[Verb, float]:
+    """Read `abort@90s` as a command and its moment."""
+    verb, _, when = text.partition("@")
+    known: tuple[Verb, ...] = get_args(Verb)
+    for one in known:
+        if verb == one and when:
+            return one, moment(when)
+    raise argparse.ArgumentTypeError(f'"{text}" is not a command such as abort@90s; there are {", ".join(known)}')
 
 
 def latency(text: str) -> float:

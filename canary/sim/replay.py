@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from canary.core.advance.tick import PAUSED
 from canary.core.objects import SERVICE, Ref
 from canary.sim.actions import ACTIONS, act
 from canary.sim.driver import Simulation, simulate
@@ -148,7 +149,7 @@ def watch(schedule: Schedule) -> tuple[Simulation, Report]:
         for entry in schedule.entries:
             sim.at(entry.at, lambda entry=entry: act(stage, entry.do, entry.arguments))  # type: ignore[misc]
         await sim.rest(max((entry.at for entry in schedule.entries), default=0.0) + 1)
-        await come_to_rest(sim)
+        await come_to_rest(sim, scenario)
         await _serve_to_the_end(sim, scenario)
         if wrong := wrong_at_rest(sim, scenario):
             raise AssertionError(f"{wrong}\n{sim.picture()}")
@@ -167,8 +168,8 @@ async def _begin(sim: Simulation, schedule: Schedule, scenario: Scenario) -> flo
     return sim.now
 
 
-async def come_to_rest(sim: Simulation) -> None:
-    """Wait until faults are over and nothing happens any more."""
+async def come_to_rest(sim: Simulation, scenario: Scenario) -> None:
+    """Wait until faults are over and nothing happens any more; somebody resumes what is paused."""
     await sim.rest(max(0.0, sim.faults.over_at() - sim.now))
     sim.dataplane.settle()
     sim.behaviours.heal()
@@ -176,9 +177,17 @@ async def come_to_rest(sim: Simulation) -> None:
         sim.start_controller()
     deadline = sim.now + PATIENCE
     await sim.rest(QUIET)
-    while (left := sim.history.changes[-1].at + QUIET - sim.now) > 0:
+    while (left := sim.history.changes[-1].at + QUIET - sim.now) > 0 or _waits_for_a_person(sim, scenario):
         assert sim.now < deadline, f"the system does not come to rest\n{sim.picture()}"
-        await sim.rest(left)
+        if _waits_for_a_person(sim, scenario):
+            sim.user.command(scenario.ref, "resume")
+        await sim.rest(max(left, 1.0))
+
+
+def _waits_for_a_person(sim: Simulation, scenario: Scenario) -> bool:
+    """Return whether the run is paused, by its plan or by a command."""
+    conditions = sim.status(scenario.ref).get("conditions") or () if sim.world.find(scenario.ref) else ()
+    return any((one["type"], one["reason"]) == ("Held", PAUSED) for one in conditions)
 
 
 async def _serve_to_the_end(sim: Simulation, scenario: Scenario) -> None:

@@ -141,7 +141,7 @@ def shrunk_while_requested(scene: Scene, memory: Memory, change: Change) -> str 
     if not takes_pods_away(scene, change) or since is None:
         return None
     # Without an answer from metrics the controller may go on after four times the drain time.
-    if memory.requests_ignored:
+    if memory.commands.requests_ignored:
         return None
     unanswered = scene.faults.metrics or scene.dataplane.scraped_at <= change.at - scene.drain
     if unanswered and change.at - since >= 4 * scene.drain - 1e-6:
@@ -243,7 +243,7 @@ def early_step(scene: Scene, memory: Memory, change: Change) -> str | None:
     (phase, weight), (before, old) = state_of(change.after), memory.row
     risen = phase == before == "Progressing" and weight > old
     promoted = phase == "Promoting" and before in ("Progressing", "WaitingPromotion")
-    if memory.commanded >= memory.row_since:
+    if memory.commands.answered >= memory.row_since:
         return None  # A person may shorten a step, and nobody else.
     interval = min(scene.interval, memory.row_interval)
     if (risen or promoted) and change.at - memory.row_since < interval - LATE:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +149,11 @@ EDITS = st.one_of(
 )
 """What may cost requests, but never a rule and never a system that serves in the end."""
 
+COMMANDS = action(
+    "command", verb=st.sampled_from(("pause", "resume", "promote", "skip", "abort", "retry", "rollback", "approve"))
+)
+"""What people ask of the controller; nothing of it may cost a request."""
+
 CONFIGURATION = action("configure", mode=st.sampled_from(("one", "two", "three")))
 CONFIGURATION_EDITS = st.one_of(
     action("misplace_configuration", lasts=seconds(0.1, 60), mode=st.sampled_from(("one", "two"))),
@@ -192,6 +197,14 @@ PLANS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"stepWeight": 50}, IN_PLACE),
 )
 """Every way to shift traffic: the plan and the fields beside the analysis."""
+
+
+PAUSED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+    *PLANS,
+    ({"steps": [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}]}, {}),
+    ({"steps": [{"match": [COHORT]}, {"pause": {}}]}, {"promotion": {"bake": "20s"}}),
+)
+"""The same, and plans that wait for a person."""
 
 
 CONNECTED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
@@ -254,13 +267,18 @@ def connected(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, A
 
 
 @st.composite
-def strategies(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]]) -> Schedule:
+def strategies(
+    draw: st.DrawFn,
+    actions: st.SearchStrategy[tuple[str, dict[str, Any]]],
+    plans: Sequence[tuple[dict[str, Any], dict[str, Any]]] = PLANS,
+    **how: Any,
+) -> Schedule:
     """Draw a release by any strategy, on a route of the user's or on one of ours, and what happens in it.
 
     The route may be one for delegation.
     """
-    schedule = draw(schedules(actions))
-    plan, spec = draw(st.sampled_from(PLANS))
+    schedule = draw(schedules(actions, **how))
+    plan, spec = draw(st.sampled_from(plans))
     no_plan = {"stepWeight": None, "maxWeight": None}
     analysis = {**schedule.analysis, **no_plan, **plan}
     routes = {"adopted": draw(st.booleans()), "delegated": draw(st.booleans())}

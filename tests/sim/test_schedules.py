@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from canary.sim.replay import Schedule, play, watch
 from tests.sim.schedules import (
     CHANGES,
+    COMMANDS,
     CONFIGURATION_EDITS,
     EDITS,
     NODES,
+    PAUSED,
     SCALER_EDITS,
     SIZES,
     WAY,
@@ -186,6 +188,32 @@ def test_any_size_harms_nobody_on_a_bad_way(part: int) -> None:
     name = f"autoscaled-way-{part}"
 
     @drawn(autoscaled(st.one_of(SIZES, QUIET_CHANGES)), name, 40)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(2)
+def test_commands_end_in_a_serving_system(part: int) -> None:
+    """Whatever people ask, among everything else and by any strategy: no rule breaks."""
+    name = f"commands-{part}"
+
+    @drawn(strategies(st.one_of(COMMANDS, COMMANDS, ANYTHING), PAUSED, until=240.0, most=6), name, 40)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_commands_harm_nobody_on_a_bad_way(part: int) -> None:
+    """Whatever people ask under faults of the way and users' changes: no request fails."""
+    name = f"commands-way-{part}"
+
+    @drawn(strategies(st.one_of(COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 40)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0

@@ -9,7 +9,7 @@ from canary.core.advance.outcome import Advance, revisions, row, with_condition,
 from canary.core.advance.recover import ROLLED_BACK
 from canary.core.moment import Change
 from canary.core.obstacle import find_obstacle
-from canary.core.obstacles import BEFORE_A_RUN
+from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
 
@@ -26,6 +26,8 @@ def what_hinders(view: View) -> str | None:
         return f"no revision is kept that production ran before {view.status.revisions.primary}"
     if view.change is not Change.SAME:
         return f"the target shows revision {view.shown}, which is released instead"
+    if view.suspended:
+        return SUSPENDED
     if obstacle := find_obstacle(view, BEFORE_A_RUN):
         return obstacle.message
     if view.weights is not None and view.weights != PRIMARY_ONLY:
