@@ -101,6 +101,22 @@ def test_promote_takes_the_rest_of_the_plan_as_passed() -> None:
     simulate(story)
 
 
+def test_promote_before_the_first_weight_still_bakes() -> None:
+    """The windows of the bake begin with the cut-over, as the canary had no request before."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = quick()
+        scenario.canary["spec"]["promotion"] = {"bake": "25s"}
+        await initialise(sim, scenario)
+        await release(sim, scenario, V2)
+        command(sim, scenario, "promote")
+        await sim.until_phase("Promoting", 20)
+        await sim.until_phase("Succeeded", 120)
+        assert harmed(sim) == 0
+
+    simulate(story)
+
+
 def test_promote_is_not_stopped_by_checks_but_by_missing_pods() -> None:
     """Bad answers do not stop what a person promotes; a canary that never gets whole is rolled back."""
 

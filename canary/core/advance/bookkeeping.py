@@ -91,6 +91,9 @@ def _in_force(view: View, status: CanaryStatus, weights: Weights) -> CanaryStatu
     started = step.started_at if step is not None else None
     later = view.with_status(status)
     waits = later.place == 0 if status.phase is Phase.PROGRESSING else not later.returning
+    if later.bakes is not None and weights == CANARY_ONLY and status.traffic_since is None:
+        # Promoted by a command before its first weight: its windows begin with the bake.
+        return status.model_copy(update={"traffic_since": view.now})
     if step is None or started is None or waits:
         return status
     if weights != later.routing.weights:
