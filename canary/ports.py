@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from canary.core.actions import Event
-from canary.core.measurement import Measurement, Query
+from canary.core.measurement import HookAnswer, HookQuery, Measurement, Query, Unavailable
 from canary.core.objects import CanaryKey, Object, Ref, Resource
 
 
@@ -82,6 +82,13 @@ class Cluster(Protocol):
 
     async def established(self, resource: Resource) -> bool:
         """Return whether the CustomResourceDefinition of a resource is Established, read live."""
+
+
+class Hooks(Protocol):
+    """Who calls the hooks of a Canary."""
+
+    async def ask(self, query: HookQuery) -> HookAnswer | Unavailable:
+        """Call the hooks in order until one does not pass; what is no decision of a hook is ``Unavailable``."""
 
 
 class Measurer(Protocol):

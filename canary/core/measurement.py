@@ -109,7 +109,45 @@ class EndpointsQuery:
     ref: Ref
 
 
-Query = CheckQuery | DrainQuery | LabelsQuery | TemplateQuery | GoneQuery | ContentQuery | PodsQuery | EndpointsQuery
+HookType = Literal[
+    "confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback"
+]
+"""The types of hooks whose answer decides something."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """One hook to call: a POST of ``payload`` as JSON, asked again ``retries`` times when nobody decides."""
+
+    name: str
+    url: str
+    payload: Object
+    timeout: timedelta
+    """Of one attempt."""
+    retries: int = 0
+    verify: bool = True
+    """Whether the server's certificate must be valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookQuery:
+    """Ask the hooks of one type, one after the other, until one does not pass."""
+
+    type: HookType
+    calls: tuple[HookCall, ...]
+
+
+Query = (
+    CheckQuery
+    | DrainQuery
+    | LabelsQuery
+    | TemplateQuery
+    | GoneQuery
+    | ContentQuery
+    | PodsQuery
+    | EndpointsQuery
+    | HookQuery
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +195,31 @@ class EndpointsAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What the hooks of one type decided: all passed, or ``name`` said no, with what it said."""
+
+    passed: bool
+    name: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Unavailable:
     """The question could not be answered; never a verdict about the canary."""
 
     reason: str
 
 
-Answer = SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | PodsAnswer | EndpointsAnswer | Unavailable
+Answer = (
+    SeriesAnswer
+    | TemplateAnswer
+    | GoneAnswer
+    | ContentAnswer
+    | PodsAnswer
+    | EndpointsAnswer
+    | HookAnswer
+    | Unavailable
+)
 
 
 @dataclass(frozen=True, slots=True)
