@@ -30,6 +30,7 @@ from canary.core.measurement import (
     DrainQuery,
     EndpointsQuery,
     GoneQuery,
+    HookQuery,
     LabelsQuery,
     Measurement,
     PodsQuery,
@@ -117,7 +118,7 @@ class PrometheusMeasurer:
             case LabelsQuery():
                 selector = _selector("istio_requests_total", query.namespace, query.workload)
                 return SeriesAnswer(await self._run(selector, query.at, "vector"))
-            case TemplateQuery() | GoneQuery() | ContentQuery() | PodsQuery() | EndpointsQuery():
+            case TemplateQuery() | GoneQuery() | ContentQuery() | PodsQuery() | EndpointsQuery() | HookQuery():
                 return Unavailable(f"{self._name} answers questions about metrics only")
             case _:
                 assert_never(query)

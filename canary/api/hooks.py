@@ -30,7 +30,7 @@ _CookiePath = Annotated[Word, AfterValidator(COOKIE_PATH.checked), WithJsonSchem
 
 
 class Webhook(WireModel):
-    """One HTTP call at a point of the release. Not supported yet."""
+    """One HTTP call at a point of the release."""
 
     name: Name = Field(description="Name of the hook.")
     type: WebhookType = Field("", description="When it is called; empty is `rollout`.")

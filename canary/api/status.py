@@ -104,6 +104,7 @@ class Run(WireModel):
 
     started_at: Time = Field(description="When its revision was seen.")
     size: Integer = Field(description="Replicas of production at the start of the run.")
+    hooks_asked_at: Time | None = Field(None, description="When its rollback hooks were last asked.")
     paused_by: str | None = Field(None, description="Who had it paused; absent while it is not.")
     promoted_by: str | None = Field(None, description="Who had the rest of its plan taken as passed.")
     undoes: str | None = Field(None, description="The promoted revision that it takes back.")

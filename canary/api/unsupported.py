@@ -7,10 +7,7 @@ from canary.api.rules import NOTHING, Node, Rule, quoted
 SPEC, ANALYSIS, SERVICE = "spec", "spec.analysis", "spec.service"
 METRIC = "spec.analysis.metrics[]"
 
-LISTS = (
-    (ANALYSIS, "webhooks", "gates and hooks come later"),
-    (ANALYSIS, "alerts", "alerts come later"),
-)
+LISTS = ((ANALYSIS, "alerts", "alerts come later"),)
 OBJECTS = ((METRIC, "templateRef", "use request-success-rate or request-duration"),)
 SWITCHES = (
     (SERVICE, "portDiscovery", "only service.port is served for now"),

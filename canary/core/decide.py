@@ -15,7 +15,8 @@ from canary.core.converge.keeper import keeper_ends
 from canary.core.drains import UNANSWERED_DRAINS
 from canary.core.due import due, images_awaited
 from canary.core.give_back import give_back
-from canary.core.measurement import CheckQuery, LabelsQuery, Measurement, Query, TemplateQuery
+from canary.core.hooks import rollback_asked_at
+from canary.core.measurement import CheckQuery, HookQuery, LabelsQuery, Measurement, Query, TemplateQuery
 from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
@@ -25,6 +26,8 @@ from canary.core.view import RUNNING, View
 
 SHORTEST_WAIT = timedelta(milliseconds=50)
 ASK_AGAIN = timedelta(seconds=5)
+EVIDENCE = (CheckQuery, LabelsQuery, HookQuery)
+"""Questions that a tick rests on."""
 
 
 def questions(snapshot: Snapshot, now: datetime) -> tuple[Query, ...]:
@@ -79,7 +82,7 @@ def _worth_writing(view: View, old: CanaryStatus) -> bool:
     if _without_counts(old) != _without_counts(new):
         return True
     before, after = old.replicas or Replicas(), new.replicas or Replicas()
-    idle = new.phase not in (Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING, Phase.INITIALIZING)
+    idle = new.phase not in (*RUNNING, Phase.INITIALIZING)
     return idle and before != after
 
 
@@ -110,17 +113,23 @@ def _without_counts(status: CanaryStatus) -> CanaryStatus:
 
 def _wait(view: View) -> timedelta | None:
     """Return the time until the next moment at which something may be owed; None waits for a change."""
-    owed = (keeper_ends(view), *_ticks(view), *_drains(view), *_deadlines(view), *_retries(view), *_unanswered(view))
+    clocks = (_ticks(view), _drains(view), _deadlines(view), _retries(view), _unanswered(view))
+    owed = (keeper_ends(view), _hooks(view), *(one for times in clocks for one in times))
     times = [t for t in owed if t is not None]
     return max(SHORTEST_WAIT, min(times) - view.now) if times else None
 
 
 def _ticks(view: View) -> list[datetime | None]:
     step, phase = view.status.step, view.status.phase
-    if step is None or phase not in (Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING):
+    if step is None or phase not in (*RUNNING, Phase.WAITING):
         return []
     # A tick that is past waits for the world, whose changes come by watch.
     return [step.next_tick_at] if step.next_tick_at and step.next_tick_at > view.now else []
+
+
+def _hooks(view: View) -> datetime | None:
+    asked_at = rollback_asked_at(view)
+    return asked_at if asked_at is not None and asked_at > view.now else None
 
 
 def _drains(view: View) -> list[datetime | None]:
@@ -146,9 +155,9 @@ def _deadlines(view: View) -> list[datetime | None]:
 def _unanswered(view: View) -> list[datetime | None]:
     """Ask again what the API server did not answer, as no watch tells when it will, and at once what nobody asked."""
     unknown = view.change is Change.UNKNOWN or content_awaited(view) or images_awaited(view)
-    asked = any(isinstance(m.query, (CheckQuery, LabelsQuery)) for m in view.measurements)
+    asked = any(isinstance(m.query, EVIDENCE) for m in view.measurements)
     # The tick came due while other questions were answered.
-    overtaken = not asked and any(isinstance(q, (CheckQuery, LabelsQuery)) for q in due(view))
+    overtaken = not asked and any(isinstance(q, EVIDENCE) for q in due(view))
     return [view.now if overtaken else view.now + ASK_AGAIN] if unknown or overtaken else []
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from canary.api.metric import SUCCESS_RATE, Metric
-from canary.api.status import Phase
+from canary.api.status import Phase, StepStatus
 from canary.core.advance.recover import recovers
 from canary.core.advance.run import capacity_ready
+from canary.core.hooks import ask_hooks, gate_before, judging_hook, rollback_asked_at
 from canary.core.images import images_unknown, pods_query
 from canary.core.measurement import (
     CheckQuery,
@@ -25,7 +26,7 @@ from canary.core.pinning import content_questions
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY
 from canary.core.settling import leaves_clones, settling_since
-from canary.core.view import View
+from canary.core.view import STEPPING, View
 
 _DRAINED_WORKLOAD = {"target": "{}", "primary": "{}-primary", "canary": "{}-canary"}
 
@@ -35,7 +36,7 @@ def due(view: View) -> tuple[Query, ...]:
     if view.snapshot.canary is None:
         return (GoneQuery(view.snapshot.key), *_give_back_question(view))
     of_cluster = (*_template_questions(view), *content_questions(view), *_pods_question(view))
-    return (*of_cluster, *_drain_question(view), *_tick_questions(view))
+    return (*of_cluster, *_drain_question(view), *_tick_questions(view), *_rollback_question(view))
 
 
 def _template_questions(view: View) -> tuple[Query, ...]:
@@ -99,25 +100,38 @@ def _give_back_question(view: View) -> tuple[Query, ...]:
 def _tick_questions(view: View) -> tuple[Query, ...]:
     status = view.status
     step = status.step
-    if step is None or step.next_tick_at is None or not view.checks or view.paused or view.taken_as_passed:
+    if step is None or step.next_tick_at is None or view.paused or view.now < step.next_tick_at:
         return ()
-    if view.now < step.next_tick_at:
-        return ()
+    if status.phase is Phase.WAITING:
+        return ask_hooks(view, "confirm-rollout", "rollback") if view.change is Change.NEW else ()
     if status.phase is Phase.PROMOTING and view.bakes and view.weights == CANARY_ONLY and not view.canary_lost:
         return tuple(_check_question(view, metric) for metric in view.checks)
     if view.returning:
         judged = not view.canary_lost and step.in_force_at is not None and view.weights == view.routing.weights
         return tuple(_check_question(view, metric, "primary") for metric in view.checks) if judged else ()
-    if status.phase is not Phase.PROGRESSING or view.change is not Change.SAME:
+    if status.phase not in STEPPING or view.change is not Change.SAME:
         return ()
-    names = view.snapshot.names
+    return _step_questions(view, step)
+
+
+def _step_questions(view: View, step: StepStatus) -> tuple[Query, ...]:
+    names, checks = view.snapshot.names, view.checks
+    if view.place == 0 and not capacity_ready(view):
+        return ()
+    if view.taken_as_passed:
+        return ask_hooks(view, gate_before(view))
+    hooks = ask_hooks(view, judging_hook(view), gate_before(view))
     if view.place == 0:
-        if not capacity_ready(view):
-            return ()
-        return (LabelsQuery(names.namespace, names.workload("primary").name, view.now),)
+        labels = (LabelsQuery(names.namespace, names.workload("primary").name, view.now),) if checks else ()
+        return (*labels, *hooks)
     if view.canary_lost or step.in_force_at is None or view.weights != view.routing.weights:
         return ()
-    return tuple(_check_question(view, metric) for metric in view.checks)
+    return (*(_check_question(view, metric) for metric in checks), *hooks)
+
+
+def _rollback_question(view: View) -> tuple[Query, ...]:
+    asked_at = rollback_asked_at(view)
+    return ask_hooks(view, "rollback") if asked_at is not None and view.now >= asked_at else ()
 
 
 def _check_question(view: View, metric: Metric, judged: Role = "canary") -> CheckQuery:

@@ -211,14 +211,7 @@ class Unavailable:
 
 
 Answer = (
-    SeriesAnswer
-    | TemplateAnswer
-    | GoneAnswer
-    | ContentAnswer
-    | PodsAnswer
-    | EndpointsAnswer
-    | HookAnswer
-    | Unavailable
+    SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | PodsAnswer | EndpointsAnswer | HookAnswer | Unavailable
 )
 
 

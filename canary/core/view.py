@@ -15,7 +15,10 @@ from canary.core.routes.sessions import Sessions, sessions_of
 from canary.core.scaler import Scaler
 from canary.core.workload import enough
 
-IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
+IDLE = (Phase.INITIALIZED, Phase.WAITING, Phase.SUCCEEDED, Phase.FAILED)
+"""Nothing is under way: production runs on the primary, unless its promotion failed."""
+STEPPING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION)
+"""The steps of the plan are taken and judged."""
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
 GRID_SLACK = timedelta(seconds=2)
 """A weight read back later than this after its tick moves the grid of ticks (release.md section 4)."""
@@ -132,7 +135,7 @@ class View(Drains):
     def awaits_resume(self) -> bool:
         """Return whether the present step is a pause of the plan that nobody has ended yet."""
         step = self.status.step
-        waits = self.status.phase is Phase.PROGRESSING and self.plan.step(self.place).paused
+        waits = self.status.phase in STEPPING and self.plan.step(self.place).paused
         return waits and step is not None and not step.resumed
 
     @property
@@ -140,7 +143,7 @@ class View(Drains):
         """Return whether a command ended the judgement of the present step, or of all that are left."""
         step, run = self.status.step, self.status.run
         rest = run is not None and run.promoted_by is not None
-        return self.status.phase is Phase.PROGRESSING and (rest or (step is not None and bool(step.skipped)))
+        return self.status.phase in STEPPING and (rest or (step is not None and bool(step.skipped)))
 
     @property
     def undoes(self) -> str | None:

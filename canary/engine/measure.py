@@ -13,6 +13,7 @@ from canary.core.measurement import (
     EndpointsQuery,
     GoneAnswer,
     GoneQuery,
+    HookQuery,
     Measurement,
     PodsAnswer,
     PodsQuery,
@@ -22,15 +23,19 @@ from canary.core.measurement import (
     Unavailable,
 )
 from canary.core.objects import DEPLOYMENT, ENDPOINT_SLICE, POD, Ref
-from canary.ports import Cluster, ClusterError, Measurer
+from canary.ports import Cluster, ClusterError, Hooks, Measurer
 
 
-async def measure(cluster: Cluster, measurer: Measurer, queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
+async def measure(
+    cluster: Cluster, measurer: Measurer, hooks: Hooks, queries: tuple[Query, ...]
+) -> tuple[Measurement, ...]:
     """Answer all queries at once; a failure is an answer."""
-    return tuple(await asyncio.gather(*(_one(cluster, measurer, q) for q in queries)))
+    return tuple(await asyncio.gather(*(_one(cluster, measurer, hooks, q) for q in queries)))
 
 
-async def _one(cluster: Cluster, measurer: Measurer, query: Query) -> Measurement:
+async def _one(cluster: Cluster, measurer: Measurer, hooks: Hooks, query: Query) -> Measurement:
+    if isinstance(query, HookQuery):
+        return Measurement(query, await hooks.ask(query))
     if isinstance(query, GoneQuery):
         return Measurement(query, await _gone(cluster, query))
     if isinstance(query, TemplateQuery):

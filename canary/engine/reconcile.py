@@ -19,7 +19,7 @@ from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.snapshot import Snapshot
 from canary.engine.measure import measure
 from canary.engine.observe import PINNED, observe
-from canary.ports import Clock, Cluster, ClusterError, Conflict, Measurer, NotFound, Notifier
+from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier
 
 log = structlog.get_logger()
 
@@ -34,6 +34,7 @@ class Reconciler:
         self,
         cluster: Cluster,
         measurer: Measurer,
+        hooks: Hooks,
         notifier: Notifier,
         clock: Clock,
         groups: tuple[str, ...],
@@ -43,6 +44,7 @@ class Reconciler:
     ) -> None:
         self._cluster = cluster
         self._measurer = measurer
+        self._hooks = hooks
         self._notifier = notifier
         self._clock = clock
         self._groups = groups
@@ -85,7 +87,7 @@ class Reconciler:
 
     async def _measure(self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime) -> tuple[Measurement, ...]:
         """Ask, and meanwhile go on protecting: a slow answer delays no diversion (I13)."""
-        asking = asyncio.ensure_future(measure(self._cluster, self._measurer, queries))
+        asking = asyncio.ensure_future(measure(self._cluster, self._measurer, self._hooks, queries))
         try:
             await self._protect(snapshot, now)
             while not asking.done():

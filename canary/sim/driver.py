@@ -19,6 +19,7 @@ from canary.sim.dataplane import DataPlane
 from canary.sim.endpoints import Endpoints
 from canary.sim.faults import Faults
 from canary.sim.history import CANARIES, History, Recorder, Row, state_of
+from canary.sim.hooks import SimHooks
 from canary.sim.invariants import Checker, InvariantError
 from canary.sim.measurer import SimMeasurer
 from canary.sim.pods import Pods
@@ -60,6 +61,7 @@ class Simulation:
         self.autoscalers = Autoscalers(self.loop, self.world, self.pods)
         Collector(self.loop, self.world)
         self.measurer = SimMeasurer(self.dataplane, self.faults)
+        self.hooks = SimHooks()
         self.user = User(self.world)
         self.process: Process | None = None
         self._running: list[Process] = []
@@ -98,6 +100,7 @@ class Simulation:
         process = Process(
             cluster,
             self.measurer,
+            self.hooks,
             Recorder(self.history, lambda: self.now),
             VirtualClock(self.loop),
             self.groups,

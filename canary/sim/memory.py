@@ -18,9 +18,9 @@ from canary.sim.routing import reach_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
 
-RUNNING = ("Waiting", "Progressing", "WaitingPromotion", "Promoting", "Finalising")
+RUNNING = ("Progressing", "WaitingPromotion", "Promoting", "Finalising")
 ROLES: tuple[Role, Role] = ("primary", "canary")
-IDLE = ("Initialized", "Succeeded", "Failed")
+IDLE = ("Initialized", "Waiting", "Succeeded", "Failed")
 OUTRUN = 1.0
 """Seconds in which a controller may still write what it decided before another one began a run."""
 CONTESTED_AFTER = 3

@@ -11,7 +11,7 @@ from canary.engine.controller import Controller
 from canary.engine.observe import PINNED, affected
 from canary.engine.reconcile import Reconciler
 from canary.engine.workqueue import WorkQueue
-from canary.ports import Clock, ClusterError, Measurer, Notifier
+from canary.ports import Clock, ClusterError, Hooks, Measurer, Notifier
 from canary.sim.cluster import SimCluster
 
 
@@ -22,6 +22,7 @@ class Process:
         self,
         cluster: SimCluster,
         measurer: Measurer,
+        hooks: Hooks,
         notifier: Notifier,
         clock: Clock,
         groups: tuple[str, ...],
@@ -32,7 +33,7 @@ class Process:
         self._on_fault = on_fault
         self._queue: WorkQueue[CanaryKey] = WorkQueue()
         self._reconciler = Reconciler(
-            cluster, measurer, notifier, clock, groups, interrupted=self._queue.wait_dirty, pinned=pinned
+            cluster, measurer, hooks, notifier, clock, groups, interrupted=self._queue.wait_dirty, pinned=pinned
         )
         controller = Controller(self._queue, self._reconcile)
         for resource, obj in cluster.everything():

@@ -13,22 +13,23 @@ from canary.core.advance.initialise import initializing
 from canary.core.advance.outcome import Advance
 from canary.core.advance.promote import promoting
 from canary.core.advance.run import progressing
+from canary.core.advance.waiting import waiting
 from canary.core.view import View
 
+_ENDS_OF_STEPS = (Phase.WAITING, Phase.PROMOTING, Phase.FAILED, Phase.INITIALIZED)
 TRANSITIONS: dict[Phase, tuple[Callable[[View], Advance], frozenset[Phase]]] = {
     Phase.NONE: (initializing, frozenset({Phase.INITIALIZING, Phase.INITIALIZED})),
     Phase.INITIALIZING: (initializing, frozenset({Phase.INITIALIZED})),
-    Phase.INITIALIZED: (idle, frozenset({Phase.PROGRESSING})),
-    Phase.PROGRESSING: (progressing, frozenset({Phase.PROMOTING, Phase.FAILED, Phase.INITIALIZED})),
+    Phase.INITIALIZED: (idle, frozenset({Phase.WAITING, Phase.PROGRESSING})),
+    Phase.WAITING: (waiting, frozenset({Phase.PROGRESSING, Phase.INITIALIZED, Phase.FAILED})),
+    Phase.PROGRESSING: (progressing, frozenset({Phase.WAITING_PROMOTION, *_ENDS_OF_STEPS})),
+    Phase.WAITING_PROMOTION: (progressing, frozenset({Phase.PROGRESSING, *_ENDS_OF_STEPS})),
     Phase.PROMOTING: (promoting, frozenset({Phase.FINALISING, Phase.FAILED, Phase.INITIALIZED})),
     Phase.FINALISING: (finalising, frozenset({Phase.SUCCEEDED, Phase.FAILED})),
-    Phase.SUCCEEDED: (idle, frozenset({Phase.PROGRESSING})),
-    Phase.FAILED: (idle, frozenset({Phase.PROGRESSING, Phase.INITIALIZED, Phase.FINALISING})),
+    Phase.SUCCEEDED: (idle, frozenset({Phase.WAITING, Phase.PROGRESSING})),
+    Phase.FAILED: (idle, frozenset({Phase.WAITING, Phase.PROGRESSING, Phase.INITIALIZED, Phase.FINALISING})),
 }
-"""Per phase the function that decides in it and the phases it may lead to (besides itself).
-
-Phases that need hooks (Waiting, WaitingPromotion) are not reachable while hooks are refused.
-"""
+"""Per phase the function that decides in it and the phases it may lead to (besides itself)."""
 
 
 def advance(view: View) -> Advance:

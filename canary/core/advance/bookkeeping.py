@@ -13,9 +13,10 @@ from canary.core.advance.readiness import readiness
 from canary.core.advance.recover import going_back, promotion_failed
 from canary.core.advance.sessions import remember_cookies
 from canary.core.advance.waits import tell_waits
+from canary.core.measurement import HookQuery
 from canary.core.moment import Change
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
-from canary.core.view import GRID_SLACK, IDLE, View
+from canary.core.view import GRID_SLACK, IDLE, STEPPING, View
 from canary.core.workload import Workload
 
 
@@ -31,7 +32,7 @@ def record(view: View, advance: Advance) -> Advance:
     events += diverted
     status, waits = tell_waits(view, status)
     events += waits
-    status = _tracked(view, status)
+    status = _asked(view, _tracked(view, status))
     status, told = readiness(view, status)
     events += told
     return Advance(_counted(view, status), tuple(events))
@@ -48,6 +49,14 @@ def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
         status = status.model_copy(update={"revision": status.revisions.model_copy(update={"pending": None})})
         status = without_condition(status, "RevisionPending")
     return status.model_copy(update={"target": TargetSeen(uid=target.uid, generation=target.generation)})
+
+
+def _asked(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Remember when the rollback hooks were asked."""
+    asked = any(isinstance(m.query, HookQuery) and m.query.type == "rollback" for m in view.measurements)
+    if not asked or status.run is None:
+        return status
+    return status.model_copy(update={"run": status.run.model_copy(update={"hooks_asked_at": view.now})})
 
 
 def _tracked(view: View, status: CanaryStatus) -> CanaryStatus:
@@ -90,7 +99,7 @@ def _in_force(view: View, status: CanaryStatus, weights: Weights) -> CanaryStatu
     step = status.step
     started = step.started_at if step is not None else None
     later = view.with_status(status)
-    waits = later.place == 0 if status.phase is Phase.PROGRESSING else not later.returning
+    waits = later.place == 0 if status.phase in STEPPING else not later.returning
     if later.bakes is not None and weights == CANARY_ONLY and status.traffic_since is None:
         # Promoted by a command before its first weight: its windows begin with the bake.
         return status.model_copy(update={"traffic_since": view.now})
@@ -124,7 +133,7 @@ def _drain(view: View, status: CanaryStatus) -> Drain | None:
 def _replaced(view: View, status: CanaryStatus) -> CanaryStatus:
     """Restart the progress deadline when the superseded canary has settled and is replaced."""
     settled = view.status.drain is not None and view.status.drain.role == "canary" and status.drain is None
-    if not settled or status.phase is not Phase.PROGRESSING:
+    if not settled or status.phase not in STEPPING:
         return status
     progress = Progress(role="canary", since=view.now, available=view.canary_progress)
     return status.model_copy(update={"progress": progress})
@@ -162,12 +171,12 @@ def _canary_ends(view: View, status: CanaryStatus) -> bool:
         return True
     candidate = view.candidate
     superseded = candidate is not None and candidate.revision != status.revisions.candidate
-    return status.phase is Phase.PROGRESSING and superseded
+    return status.phase in STEPPING and superseded
 
 
 def _diversion(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
     exposed = view.with_status(status).routing.weights.exposes
-    carries = status.phase is Phase.PROMOTING or (status.phase is Phase.PROGRESSING and exposed)
+    carries = status.phase is Phase.PROMOTING or (status.phase in STEPPING and exposed)
     now_lost = carries and view.canary_lost
     was_lost = (found := status.condition("TrafficDiverted")) is not None and found.status == "True"
     if now_lost and view.primary_touched and not view.in_place:

@@ -15,7 +15,7 @@ from canary.core.advance.recover import fall_back, going_back, promotion_failed
 from canary.core.advance.run import roll_back
 from canary.core.objects import annotations_of
 from canary.core.obstacles import SUSPENDED
-from canary.core.view import View
+from canary.core.view import STEPPING, View
 
 OBEYED, REFUSED = "CommandObeyed", "CommandRefused"
 UNKNOWN = "someone"
@@ -110,7 +110,9 @@ def _promote(view: View, by: str) -> Outcome:
     if run.promoted_by is not None:
         return f"the rest of the plan is taken as passed already, on the word of {run.promoted_by}"
     run = run.model_copy(update={"promoted_by": by, "paused_by": None})
-    return Advance(status.model_copy(update={"run": run})), f"the rest of the plan is taken as passed at {view.label}"
+    step = view.status.step.model_copy(update={"next_tick_at": view.now}) if view.status.step else None
+    going = status.model_copy(update={"run": run, "step": step})
+    return Advance(going), f"the rest of the plan is taken as passed at {view.label}"
 
 
 def _skip_step(view: View, by: str) -> Outcome:
@@ -121,7 +123,8 @@ def _skip_step(view: View, by: str) -> Outcome:
         return SUSPENDED
     if view.taken_as_passed:
         return f"{view.label} is taken as passed already"
-    status = _going_on(view).model_copy(update={"step": step.model_copy(update={"skipped": True})})
+    step = step.model_copy(update={"skipped": True, "next_tick_at": view.now})
+    status = _going_on(view).model_copy(update={"step": step})
     return Advance(status), f"{view.label} is taken as passed"
 
 
@@ -186,14 +189,14 @@ def _going_on(view: View) -> CanaryStatus:
     return status.model_copy(update={"run": going, "progress": progress})
 
 
-_RUN = (Phase.PROGRESSING, Phase.PROMOTING)
+_RUN = (*STEPPING, Phase.PROMOTING)
 _IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
 LEGAL: Mapping[Verb, Mapping[Phase, Obey]] = {
     "pause": dict.fromkeys(_RUN, _pause),
     "resume": dict.fromkeys(_RUN, _resume),
-    "promote": {Phase.PROGRESSING: _promote, Phase.PROMOTING: _end_bake},
+    "promote": {**dict.fromkeys(STEPPING, _promote), Phase.PROMOTING: _end_bake},
     "skip": {
-        Phase.PROGRESSING: _skip_step,
+        **dict.fromkeys(STEPPING, _skip_step),
         Phase.PROMOTING: _end_bake,
         **dict.fromkeys((Phase.INITIALIZING, Phase.FINALISING, *_IDLE), _end_settling),
     },

@@ -14,7 +14,7 @@ from canary.core.routes.entries import touched
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
 from canary.core.routes.sections import entries_of, shared_sections
 from canary.core.scaler import Scaler
-from canary.core.view import View
+from canary.core.view import STEPPING, View
 from canary.core.workload import field_managers
 
 CONTEST_WINDOW = timedelta(minutes=10)
@@ -107,7 +107,7 @@ def _moves_route(view: View) -> str | None:
 def _as_recorded(view: View, weights: Weights) -> bool:
     """Return whether the routes show what the status records; of cohorts it records the step alone."""
     step, known = view.status.step, view.status.traffic
-    in_force = view.status.phase is Phase.PROGRESSING and step is not None and step.in_force_at is not None
+    in_force = view.status.phase in STEPPING and step is not None and step.in_force_at is not None
     sticky = view.status.session_affinity_cookie is not None
     alike = not in_force or (weights.cohorts, weights.sticky) == (len(view.routing.cohorts), sticky)
     return alike and known == Traffic(primary=weights.primary, canary=weights.canary, mirror=weights.mirror)
@@ -117,9 +117,9 @@ def _planned_weights(view: View) -> Weights:
     """Return the weights that the plan comes to in the present step."""
     phase = view.status.phase
     untouched = not view.primary_touched or view.in_place
-    if phase in (Phase.PROGRESSING, Phase.PROMOTING) and view.canary_lost and untouched:
+    if phase in (*STEPPING, Phase.PROMOTING) and view.canary_lost and untouched:
         return PRIMARY_ONLY
-    if phase is Phase.PROGRESSING or view.returning:
+    if phase in STEPPING or view.returning:
         return view.routing.weights
     if phase is Phase.PROMOTING:
         return view.promotion.weights

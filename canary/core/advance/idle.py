@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from canary.api.status import Phase, Run, StepStatus
 from canary.core.actions import Event
+from canary.core.advance.gates import GATE, wait_for_gate
 from canary.core.advance.outcome import Advance, pending, revisions, row, without_condition
 from canary.core.advance.recover import going_back, is_back, promotion_failed, recover, tell_back
+from canary.core.hooks import hooks_of
 from canary.core.moment import Change
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
@@ -35,7 +37,12 @@ def _answer_change(view: View) -> Advance:
         return Advance(pending(view, view.shown, obstacle.message))
     if view.weights is not None and view.weights != PRIMARY_ONLY:
         return Advance(pending(view, view.shown, "waits until all traffic is back on the primary"))
-    return start_run(view)
+    return begin(view)
+
+
+def begin(view: View, restarted: bool = False) -> Advance:
+    """Begin a run of what the target shows, or wait for the gate before it."""
+    return wait_for_gate(view) if hooks_of(view, GATE) else start_run(view, restarted)
 
 
 def _answer_revert(view: View) -> Advance:

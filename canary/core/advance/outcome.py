@@ -63,6 +63,7 @@ def row(view: View, status: CanaryStatus, phase: Phase, weight: int, message: st
             "canary_weight": weight,
             "message": message,
             "last_transition_time": whole_second,
+            "gates": (),
             **changes,
         }
     )

@@ -13,6 +13,7 @@ from canary.core.advance.recover import IMAGE_MOVED, fail_promotion
 from canary.core.advance.run import paused, roll_back, run_id, spent
 from canary.core.advance.tick import Verdict, judge_checks
 from canary.core.advance.waits import unreached
+from canary.core.hooks import rollback_wanted
 from canary.core.images import images_unknown, moved_image
 from canary.core.moment import Change
 from canary.core.obstacles import contested
@@ -42,6 +43,8 @@ def promoting(view: View) -> Advance:
     if fought is not None and not view.primary_touched:
         return roll_back(view, view.status, fought.reason, fought.message)
     status = remember_newer(view)
+    if not view.primary_touched and (why := rollback_wanted(view)):
+        return roll_back(view, view.status, "RollbackHook", why)
     if view.paused and not view.primary_touched:
         return Advance(paused(view, status))
     if view.bakes is not None and _cut_over_at(view) is not None:

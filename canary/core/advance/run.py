@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 
 from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
-from canary.core.advance.idle import end_reverted, start_run
+from canary.core.advance.gates import gate_closed
+from canary.core.advance.idle import begin, end_reverted
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import PAUSED, Verdict, hold, judge_tick
 from canary.core.advance.waits import unreached
+from canary.core.hooks import gate_before, heard, rollback_wanted
+from canary.core.measurement import Unavailable
 from canary.core.moment import Change
 from canary.core.obstacles import SUSPENDED, contested
 from canary.core.plan import Step
@@ -30,15 +33,17 @@ def progressing(view: View) -> Advance:
     if view.change is Change.REVERTED:
         return end_reverted(view)
     if view.change is Change.NEW and view.target is not None:
-        return start_run(view, restarted=True)
+        return begin(view, restarted=True)
     if fought := contested(view.status, "route", "selector"):
         return roll_back(view, view.status, fought.reason, fought.message)
+    if why := rollback_wanted(view):
+        return roll_back(view, view.status, "RollbackHook", why)
     if view.paused:
         return Advance(paused(view, view.status))
     if reason := canary_given_up(view):
         return roll_back(view, view.status, "CanaryNotReady", reason)
     exposed = view.place == 0 and foreign_service(view) is not None
-    if (step.passed_at is not None or view.taken_as_passed) and capacity_ready(view) and not exposed:
+    if step.passed_at is not None and capacity_ready(view) and not exposed:
         return take_step(view, view.status)
     if view.now < step.next_tick_at:
         return Advance(view.status)
@@ -67,8 +72,10 @@ def _tick(view: View, step: StepStatus) -> Advance:
     found = foreign_service(view) if view.place == 0 else None
     if found is not None:
         return hold(view, view.status, found.reason, found.message)
-    if view.taken_as_passed or (view.place == 0 and not capacity_ready(view)):
+    if view.place == 0 and not capacity_ready(view):
         return Advance(_waiting_for_capacity(view, view.status))
+    if view.taken_as_passed:
+        return _leave(view, Advance(view.status), step)
     verdict, advance = judge_tick(view)
     if ended := spent(view, verdict, advance):
         return ended
@@ -78,6 +85,18 @@ def _tick(view: View, step: StepStatus) -> Advance:
         return _await_resume(view, advance, step)
     if (over := _step_over_at(view, step)) is not None and view.now < over:
         return _stay(view, advance, step, over)
+    return _leave(view, advance, step)
+
+
+def _leave(view: View, advance: Advance, step: StepStatus) -> Advance:
+    """Take the next step, if its gate is open and its pods are there."""
+    if kind := gate_before(view):
+        answer = heard(view, kind)
+        if answer is None:
+            return Advance(view.status)
+        if isinstance(answer, Unavailable) or not answer.passed:
+            held = gate_closed(view, advance.status, kind, answer)
+            return Advance(held.status, advance.events + held.events)
     if capacity_ready(view):
         taken = take_step(view, advance.status)
         return Advance(taken.status, advance.events + taken.events)
@@ -149,7 +168,7 @@ def take_step(view: View, status: CanaryStatus) -> Advance:
         started_at=view.now,
         next_tick_at=(due if on_grid else view.now) + _first_wait(view, following),
     )
-    candidate = status.revisions.candidate
+    candidate, status = status.revisions.candidate, without_condition(status, "Held")
     if following is None:
         message = f"Revision {candidate} {_passed(view)}, promoting it"
         status = row(view, status, Phase.PROMOTING, 0, message, step=step, progress=None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from canary.api.status import CanaryStatus, Phase
-from canary.core.view import View
+from canary.api.status import CanaryStatus
+from canary.core.view import STEPPING, View
 
 
 def remember_cookies(view: View, status: CanaryStatus) -> CanaryStatus:
     """Return the status with the cookies in use; they have an effect while both sides have a share."""
     routing = view.with_status(status).routing
-    sessions = routing.sessions if status.phase is Phase.PROGRESSING and routing.sticky else None
+    sessions = routing.sessions if status.phase in STEPPING and routing.sticky else None
     canary = sessions.canary_cookie if sessions is not None else None
     primary = sessions.primary_cookie if sessions is not None else None
     known = status.session_affinity_cookie

@@ -8,9 +8,11 @@ from enum import Enum
 from canary.api.metric import Metric
 from canary.api.status import CanaryStatus, Check
 from canary.core.actions import Event
+from canary.core.advance.gates import CLOSED, UNANSWERED
 from canary.core.advance.outcome import Advance, saying, with_condition, without_condition
+from canary.core.hooks import heard, hooks_of, judging_hook, said
 from canary.core.judge import judge, missing_labels
-from canary.core.measurement import CheckQuery, LabelsQuery, Measurement, SeriesAnswer, Unavailable
+from canary.core.measurement import CheckQuery, HookAnswer, LabelsQuery, Measurement, SeriesAnswer, Unavailable
 from canary.core.view import GRID_SLACK, View
 
 REPEAT_AFTER = timedelta(minutes=10)
@@ -19,6 +21,8 @@ REPEAT_AFTER = timedelta(minutes=10)
 
 PAUSED = "Paused"
 """Reason of a hold that a command ends."""
+_LASTING = (PAUSED, CLOSED, UNANSWERED)
+"""Holds that outlast a tick that passed."""
 _ABOUT_METRICS = ("MetricsMissing", "LabelsMissing")
 
 
@@ -32,6 +36,24 @@ class Verdict(Enum):
 
 def judge_tick(view: View) -> tuple[Verdict, Advance]:
     """Judge the present step; anything failed fails it, else anything unknown holds it."""
+    verdict, advance = _judge_metrics(view)
+    return _judge_hooks(view, verdict, advance) if hooks_of(view, judging_hook(view)) else (verdict, advance)
+
+
+def _judge_hooks(view: View, verdict: Verdict, advance: Advance) -> tuple[Verdict, Advance]:
+    """Add what the hooks of this step say to the verdict of its checks."""
+    kind = judging_hook(view)
+    answer = heard(view, kind)
+    if verdict is Verdict.FAILED or answer is None:
+        return (verdict if verdict is Verdict.FAILED else Verdict.HELD), advance
+    if isinstance(answer, HookAnswer) and not answer.passed:
+        return Verdict.FAILED, _failed(view, advance.status, said(kind, answer))
+    if verdict is Verdict.PASSED and isinstance(answer, Unavailable):
+        return Verdict.HELD, hold(view, advance.status, "HookUnanswered", said(kind, answer))
+    return verdict, advance
+
+
+def _judge_metrics(view: View) -> tuple[Verdict, Advance]:
     status = view.status
     if view.place == 0:
         return _judge_labels(view)
@@ -81,9 +103,9 @@ def judge_checks(view: View) -> tuple[Verdict, Advance]:
 
 
 def _released(status: CanaryStatus) -> CanaryStatus:
-    """Return the status of a run that nothing holds any more but a pause of its plan."""
+    """Return the status of a run that nothing holds any more but a pause of its plan or a gate."""
     held = status.condition("Held")
-    return status if held is not None and held.reason == PAUSED else without_condition(status, "Held")
+    return status if held is not None and held.reason in _LASTING else without_condition(status, "Held")
 
 
 def _asked(view: View, metric: Metric) -> Metric:

@@ -11,7 +11,7 @@ from canary.core.names import Role
 from canary.core.plan import capacity
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, TO_CANARY, TO_PRIMARY, Routing
-from canary.core.view import IDLE, View
+from canary.core.view import IDLE, STEPPING, View
 from canary.core.workload import enough
 
 
@@ -20,7 +20,7 @@ def wanted_routing(view: View) -> Routing | None:
     phase = view.status.phase
     if phase is Phase.INITIALIZING:
         return TO_PRIMARY if ready_to_hand_over(view) else None
-    if phase is Phase.PROGRESSING:
+    if phase in STEPPING:
         return _shared(view, view.routing)
     if phase is Phase.PROMOTING:
         return _promoting(view)
@@ -122,7 +122,7 @@ def wanted_apex_role(view: View, routing: Routing | None) -> Role | None:
     going_back = phase is Phase.FINALISING and routing is not None and routing != TO_PRIMARY
     if routing == TO_CANARY or (going_back and not view.in_place):
         return "canary"
-    shares = phase is Phase.PROGRESSING or (view.in_place and phase in (Phase.PROMOTING, Phase.FINALISING))
+    shares = phase in STEPPING or (view.in_place and phase in (Phase.PROMOTING, Phase.FINALISING))
     if routing == TO_PRIMARY or (shares and _ready(view, "primary") > 0):
         return "primary"
     return None
@@ -150,7 +150,7 @@ def wanted_canary_size(view: View) -> int | None:
     """Return how many pods the canary should have; None leaves it as it is."""
     status, candidate = view.status, view.candidate
     present = candidate.replicas if candidate is not None else 0
-    if status.phase is Phase.PROGRESSING:
+    if status.phase in STEPPING:
         stays = present if candidate is not None and candidate.revision == status.revisions.candidate else 0
         return max(stays, view.need_next)
     if status.phase is Phase.PROMOTING:

@@ -1,0 +1,65 @@
+"""Phase Waiting: a new revision stays outside until its `confirm-rollout` gate is open."""
+
+from __future__ import annotations
+
+from canary.api.status import Phase
+from canary.core.actions import Event
+from canary.core.advance.gates import GATE, gate_closed, wait_for_gate
+from canary.core.advance.idle import end_reverted, start_run
+from canary.core.advance.outcome import Advance, revisions, row, saying, without_condition
+from canary.core.advance.run import roll_back
+from canary.core.hooks import heard, rollback_wanted
+from canary.core.measurement import HookAnswer
+from canary.core.moment import Change
+from canary.core.obstacle import find_obstacle
+from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
+from canary.core.routes.routing import PRIMARY_ONLY
+from canary.core.view import View
+
+
+def waiting(view: View) -> Advance:
+    """Begin the run once the gate is open; answer a target that moves meanwhile."""
+    status, step = view.status, view.status.step
+    if view.change is Change.UNKNOWN or view.target is None:
+        return Advance(status)
+    if view.change is not Change.NEW:
+        return _turned_back(view)
+    if step is None or view.shown != status.revisions.pending:
+        return wait_for_gate(view)
+    if why := rollback_wanted(view):
+        return turn_away(view, "RollbackHook", why)
+    if why := _not_yet(view):
+        return Advance(saying(status, f"Revision {view.shown} is waiting: {why}"))
+    answer = heard(view, GATE)
+    if answer is None:
+        return Advance(status)
+    if isinstance(answer, HookAnswer) and answer.passed:
+        return start_run(view)
+    return gate_closed(view, status, GATE, answer)
+
+
+def turn_away(view: View, reason: str, why: str) -> Advance:
+    """Let what waits count as failed before it began."""
+    shown = {"revision": revisions(view.status, candidate=view.shown, pending=None), "last_applied_spec": view.shown}
+    return roll_back(view, view.status.model_copy(update=shown), reason, why)
+
+
+def _not_yet(view: View) -> str | None:
+    """Return what keeps a run from beginning whatever its gate says."""
+    if view.suspended:
+        return SUSPENDED
+    if obstacle := find_obstacle(view, BEFORE_A_RUN):
+        return obstacle.message
+    if view.weights is not None and view.weights != PRIMARY_ONLY:
+        return "not all traffic is back on the primary yet"
+    return None
+
+
+def _turned_back(view: View) -> Advance:
+    """Return to the phase before: the target shows what it did then, or what production runs."""
+    known = view.status.revisions
+    if view.change is Change.REVERTED or known.candidate in (None, known.primary):
+        return end_reverted(view)
+    message = f"Target is back at revision {known.candidate}, which failed before"
+    status = row(view, view.status, Phase.FAILED, 0, message, revision=revisions(view.status, pending=None), step=None)
+    return Advance(without_condition(status, "Held"), (Event("Reverted", message),))

@@ -1,0 +1,111 @@
+"""The hooks of a Canary: which are owed now, and what they answered."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from canary.api.duration import parse_duration
+from canary.api.hooks import Webhook
+from canary.api.status import Phase
+from canary.core.measurement import Answer, HookAnswer, HookCall, HookQuery, HookType, Unavailable
+from canary.core.view import STEPPING, View
+
+TIMEOUT = timedelta(seconds=10)
+"""What Flagger gives an attempt that says nothing else."""
+NONE_ASKED = HookAnswer(passed=True)
+"""What a release without hooks of a type is told."""
+
+
+def hooks_of(view: View, kind: HookType) -> tuple[Webhook, ...]:
+    """Return the hooks of one type in the order of the spec; one without a type is a `rollout` hook."""
+    spec = view.snapshot.spec
+    return tuple(one for one in spec.analysis.webhooks if (one.type or "rollout") == kind) if spec is not None else ()
+
+
+def ask_hooks(view: View, *kinds: HookType | None) -> tuple[HookQuery, ...]:
+    """Return the questions to the hooks of some types; those without hooks are not asked."""
+    asked = ((kind, hooks_of(view, kind)) for kind in kinds if kind is not None)
+    return tuple(HookQuery(kind, tuple(_call(view, one) for one in hooks)) for kind, hooks in asked if hooks)
+
+
+def heard(view: View, kind: HookType) -> HookAnswer | Unavailable | None:
+    """Return what the hooks of a type answered just now, None when they were not asked."""
+    if not hooks_of(view, kind):
+        return NONE_ASKED
+    for measured in view.measurements:
+        if isinstance(measured.query, HookQuery) and measured.query.type == kind:
+            return _decision(measured.answer)
+    return None
+
+
+def said(kind: HookType, answer: HookAnswer | Unavailable) -> str:
+    """Return in words what keeps a gate from being open."""
+    if isinstance(answer, Unavailable):
+        return f"{kind} is not answered: {answer.reason}"
+    return f"{kind} hook {answer.name} says no: {answer.message}"
+
+
+def gate_before(view: View) -> HookType | None:
+    """Return the type of the gate before what follows the present step; None when there is none."""
+    following = view.following
+    if view.undoes is not None:
+        return None
+    if following is None:
+        return "confirm-promotion"
+    return "confirm-traffic-increase" if following.routing.canary > view.routing.canary else None
+
+
+def judging_hook(view: View) -> HookType:
+    """Return the type of the hooks that judge the present step."""
+    return "pre-rollout" if view.place == 0 else "rollout"
+
+
+def rollback_asked_at(view: View) -> datetime | None:
+    """Return when the rollback hooks are to be asked next: each interval of a run that can be rolled back."""
+    run, phase = view.status.run, view.status.phase
+    runs = phase in STEPPING or (phase is Phase.PROMOTING and not view.primary_touched)
+    if run is None or not runs or not hooks_of(view, "rollback"):
+        return None
+    return (run.hooks_asked_at or run.started_at) + view.interval
+
+
+def rollback_wanted(view: View) -> str | None:
+    """Return which hook wants the run rolled back: the one whose type passes."""
+    if not hooks_of(view, "rollback"):
+        return None
+    answer = heard(view, "rollback")
+    passed = isinstance(answer, HookAnswer) and answer.passed
+    return f"rollback hook {hooks_of(view, 'rollback')[0].name} asks for it" if passed else None
+
+
+def _decision(answer: Answer) -> HookAnswer | Unavailable:
+    return answer if isinstance(answer, (HookAnswer, Unavailable)) else Unavailable("it cannot be read")
+
+
+def _call(view: View, hook: Webhook) -> HookCall:
+    return HookCall(
+        name=hook.name,
+        url=hook.url,
+        payload=_payload(view, hook),
+        timeout=parse_duration(hook.timeout) if hook.timeout else TIMEOUT,
+        retries=hook.retries,
+        verify=not hook.disable_tls,
+    )
+
+
+def _payload(view: View, hook: Webhook) -> dict[str, object]:
+    """Return Flagger's fields, and where the run stands."""
+    status, key = view.status, view.snapshot.key
+    waits = status.phase is Phase.WAITING
+    revision = (view.shown if waits else status.revisions.candidate) or ""
+    return {
+        "name": key.name,
+        "namespace": key.namespace,
+        "phase": str(status.phase),
+        "checksum": revision,
+        "metadata": dict(hook.metadata or {}),
+        "revision": revision,
+        "weight": status.canary_weight,
+        "step": status.step.index if status.step is not None else 0,
+        "failedChecks": status.failed_checks,
+    }
