@@ -1,0 +1,243 @@
+"""Hooks of Canaries over HTTP: what is a decision of theirs, and what decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from uuid import uuid4
+
+import aiohttp
+import orjson
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_exponential
+from tenacity.wait import WaitBaseT
+from yarl import URL
+
+from canary.adapters.resolver import Lookup, PooledResolver
+from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
+
+REDIRECTS = 5
+BODY_BYTES = 4096
+WORDS = 200
+WAIT = wait_exponential(multiplier=1, max=30)
+"""Flagger's pauses between attempts: 1 s, doubling to 30 s."""
+
+UNDECIDED = {401, 407, 429, 502, 503, 504}
+"""Answers of what stands before a hook, or of a hook that cannot decide now."""
+
+PROXIES = {"envoy", "istio-envoy"}
+RBAC_DENIAL = "RBAC: access denied"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of one attempt: a decision, or None, and whether another attempt may end otherwise."""
+
+    decision: bool | None
+    words: str = ""
+    again: bool = False
+
+
+class WebhookCaller:
+    """Call hooks over connections of their own, so that no answer depends on what was called before."""
+
+    def __init__(self, user_agent: str, *, wait: WaitBaseT = WAIT, lookup: Lookup = socket.getaddrinfo) -> None:
+        """Prepare to call; ``wait`` is the pause between attempts, ``lookup`` resolves names."""
+        self._user_agent = user_agent
+        self._wait = wait
+        self._resolver = PooledResolver(lookup)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def ask(self, query: HookQuery) -> HookAnswer | Unavailable:
+        """Call the hooks in order until one does not pass; what is no decision of a hook is ``Unavailable``."""
+        for call in query.calls:
+            answer = await self._answer(call)
+            if isinstance(answer, Unavailable) or not answer.passed:
+                return answer
+        return HookAnswer(passed=True)
+
+    async def close(self) -> None:
+        """Close all connections, for good."""
+        if self._session is not None:
+            await self._session.close()
+        await self._resolver.close()
+
+    async def _answer(self, call: HookCall) -> HookAnswer | Unavailable:
+        attempts = AsyncRetrying(
+            retry=retry_if_result(_may_end_otherwise),
+            stop=stop_after_attempt(call.retries + 1),
+            wait=self._wait,
+            retry_error_callback=_last,
+        )
+        try:
+            url = _address(call.url)
+            outcome: _Outcome = await attempts(self._attempt, call, url, self._headers())
+        except ValueError:
+            # Some hosts and user names cannot be written into a request; that shows only when it is sent.
+            shown = _without_credentials(call.url)
+            return Unavailable(f"hook {call.name} has the url {shown!r}; name one such as http://gate.example/check")
+        if outcome.decision is None:
+            return Unavailable(f"hook {call.name} at {_shown(url)} {outcome.words}")
+        return HookAnswer(True) if outcome.decision else HookAnswer(False, call.name, outcome.words)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json", "User-Agent": self._user_agent, "X-Request-Id": str(uuid4())}
+
+    async def _attempt(self, call: HookCall, url: URL, headers: dict[str, str]) -> _Outcome:
+        """Call once; raise ValueError for a URL that HTTP cannot carry."""
+        seconds = call.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._post(call, url, headers)
+        except TimeoutError:
+            return _Outcome(None, f"timed out: no whole answer within {seconds:g} s", again=True)
+        except (aiohttp.ClientError, OSError) as fault:
+            # A certificate does not become valid within seconds.
+            passing = not isinstance(fault, aiohttp.ClientConnectorCertificateError)
+            return _Outcome(None, _fault(fault, url), again=passing)
+
+    async def _post(self, call: HookCall, url: URL, headers: dict[str, str]) -> _Outcome:
+        body = orjson.dumps(call.payload)
+        for _ in range(REDIRECTS + 1):
+            async with self._open().post(
+                url, data=body, headers=headers, ssl=call.verify, allow_redirects=False
+            ) as response:
+                target = _target(response, url)
+                if target is None or not _same_place(url, target):
+                    return await _outcome(response, target)
+            url = url.join(target.relative())
+        return _Outcome(None, f"redirects to itself more than {REDIRECTS} times; name the address that answers itself")
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # A kept connection may be cut just as it is used again, and a POST is not sent twice.
+            # Calls that hang hold their connection, so their number has no limit.
+            connector = aiohttp.TCPConnector(limit=0, force_close=True, resolver=self._resolver)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+def _may_end_otherwise(outcome: _Outcome) -> bool:
+    return outcome.again
+
+
+def _last(state: RetryCallState) -> _Outcome:
+    assert state.outcome is not None
+    last: _Outcome = state.outcome.result()
+    return last
+
+
+def _address(text: str) -> URL:
+    url = URL(text)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError(text)
+    return url
+
+
+def _target(response: aiohttp.ClientResponse, url: URL) -> URL | None:
+    location = response.headers.get("Location")
+    if location is None or not 300 <= response.status < 400:
+        return None
+    try:
+        return url.join(URL(location))
+    except ValueError:
+        return None
+
+
+def _same_place(url: URL, target: URL) -> bool:
+    """Return whether a redirect only spells the path with other slashes.
+
+    Any other path may be a page to log in at, which is glad to answer 200.
+    """
+    return target.host is not None and url.origin() == target.origin() and _parts(url) == _parts(target)
+
+
+def _parts(url: URL) -> list[str]:
+    return [part for part in url.path.split("/") if part]
+
+
+async def _outcome(response: aiohttp.ClientResponse, target: URL | None) -> _Outcome:
+    status = response.status
+    if 200 <= status < 300:
+        return _Outcome(True)
+    if target is not None:
+        return _Outcome(None, f"redirects to {_shown(target)}; name the address that answers itself")
+    text = await _text(response)
+    said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
+    again = status == 429 or (status >= 500 and status != 501)
+    if status >= 400 and (_is_of_proxy(response) or (status, text) == (403, RBAC_DENIAL)):
+        return _Outcome(None, f"{_refusal(status)} ({said})", again)
+    if status < 400 or status in UNDECIDED:
+        return _Outcome(None, f"decided nothing: it answered {said}", again)
+    return _Outcome(False, said, again)
+
+
+def _is_of_proxy(response: aiohttp.ClientResponse) -> bool:
+    """Return whether Envoy made the answer itself; to what it passes on it adds how long that took."""
+    server = response.headers.get("Server", "").lower()
+    return server in PROXIES and "X-Envoy-Upstream-Service-Time" not in response.headers
+
+
+def _refusal(status: int) -> str:
+    if status == 404 or status >= 500:
+        return "was not asked: the mesh's proxy could not reach it"
+    if status == 403:
+        return "was not asked: the mesh's proxy refused the call; an AuthorizationPolicy must admit the controller"
+    return "was not asked: the mesh's proxy refused the call"
+
+
+async def _text(response: aiohttp.ClientResponse) -> str:
+    """Return the beginning of a body as one printable line."""
+    body = b""
+    while len(body) < BODY_BYTES and (piece := await response.content.read(BODY_BYTES - len(body))):
+        body += piece
+    text = body.decode(errors="replace")
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:WORDS]
+
+
+def _fault(fault: aiohttp.ClientError | OSError, url: URL) -> str:
+    """Say why no answer came."""
+    root = fault.os_error if isinstance(fault, aiohttp.ClientConnectorError) else fault
+    match root:
+        case ssl.SSLCertVerificationError():
+            return f"cannot be trusted: TLS failed: {root.verify_message}"
+        case ssl.SSLError():
+            return f"cannot be reached: TLS failed: {(root.reason or 'no reason given').replace('_', ' ').lower()}"
+        case aiohttp.ServerDisconnectedError() | ConnectionResetError() | aiohttp.ClientOSError():
+            return f"broke the connection: {_words(root)}{_hint(url)}"
+        case OSError():
+            return f"cannot be reached: {_words(root)}"
+        case aiohttp.ClientPayloadError():
+            return "broke off its answer"
+        case _:
+            return "gave an answer that is not HTTP"
+
+
+def _words(fault: Exception) -> str:
+    """Return the operating system's words for a fault, where it has any."""
+    number, text = getattr(fault, "errno", None), getattr(fault, "strerror", None)
+    if number and number > 0 and not str(text).startswith("[SSL"):
+        return os.strerror(number)
+    return text or "closed without an answer"
+
+
+def _hint(url: URL) -> str:
+    if url.scheme == "https":
+        return ""
+    return " (mTLS? a STRICT PeerAuthentication admits only callers that have a sidecar)"
+
+
+def _shown(url: URL) -> str:
+    plain = url.with_query(None).with_fragment(None)
+    return str(plain.with_user(None) if plain.absolute else plain)[:WORDS]
+
+
+def _without_credentials(text: str) -> str:
+    """Return what may be shown of a text that is no URL."""
+    return text.partition("?")[0].partition("#")[0].rpartition("@")[2][:WORDS]
