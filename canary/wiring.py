@@ -17,6 +17,7 @@ from canary.adapters.kube.client import KubeClient
 from canary.adapters.kube.cluster import KubeCluster
 from canary.adapters.kube.events import KubeNotifier
 from canary.adapters.prometheus import PrometheusMeasurer
+from canary.adapters.webhooks import WebhookCaller
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Object, Resource
 from canary.engine.controller import Controller
 from canary.engine.observe import PINNED, affected
@@ -48,6 +49,7 @@ async def run(settings: Settings) -> int:
     listening = _listen(settings)
     client = await _connect(settings, telemetry)
     measurer = PrometheusMeasurer(settings.metrics_server, on_error=lambda _: telemetry.query_failed())
+    hooks = WebhookCaller(f"canary-controller/{version()}")
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
     queue: WorkQueue[CanaryKey] = WorkQueue()
@@ -55,7 +57,9 @@ async def run(settings: Settings) -> int:
     clock = SystemClock()
     notifier = KubeNotifier(client, clock)
     pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED
-    reconciler = Reconciler(cluster, measurer, notifier, clock, groups, queue.wait_dirty, telemetry.left_alone, pinned)
+    reconciler = Reconciler(
+        cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry.left_alone, pinned
+    )
     controller = Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
     try:
@@ -69,6 +73,7 @@ async def run(settings: Settings) -> int:
         _log.info("stopped")
     finally:
         measurer.close()
+        await hooks.close()
         await client.close()
         if listening is not None:
             listening.close()

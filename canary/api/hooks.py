@@ -29,12 +29,16 @@ _CookieDomain = Annotated[Word, AfterValidator(COOKIE_DOMAIN.checked), WithJsonS
 _CookiePath = Annotated[Word, AfterValidator(COOKIE_PATH.checked), WithJsonSchema(COOKIE_PATH.schema(253))]
 
 
+ADDRESS = Form("^https?://[^ ]+$", "an address that begins with http:// or https://")
+_Url = Annotated[Text, AfterValidator(ADDRESS.checked), WithJsonSchema(ADDRESS.schema(8192, 1))]
+
+
 class Webhook(WireModel):
     """One HTTP call at a point of the release."""
 
     name: Name = Field(description="Name of the hook.")
     type: WebhookType = Field("", description="When it is called; empty is `rollout`.")
-    url: Text = Field(description="Address to call.")
+    url: _Url = Field(description="Address to POST to.")
     timeout: Duration | None = Field(None, description="Time-out of one attempt.")
     retries: Count = Field(0, description="Attempts after the first.")
     disable_tls: Bool = Field(False, alias="disableTLS", description="Do not check the server's certificate.")

@@ -12,6 +12,8 @@ from canary.core.view import STEPPING, View
 
 TIMEOUT = timedelta(seconds=10)
 """What Flagger gives an attempt that says nothing else."""
+APPROVED = "Approved"
+"""State of a gate that a command opened."""
 NONE_ASKED = HookAnswer(passed=True)
 """What a release without hooks of a type is told."""
 
@@ -24,18 +26,23 @@ def hooks_of(view: View, kind: HookType) -> tuple[Webhook, ...]:
 
 def ask_hooks(view: View, *kinds: HookType | None) -> tuple[HookQuery, ...]:
     """Return the questions to the hooks of some types; those without hooks are not asked."""
-    asked = ((kind, hooks_of(view, kind)) for kind in kinds if kind is not None)
+    asked = ((kind, hooks_of(view, kind)) for kind in kinds if kind is not None and not approved(view, kind))
     return tuple(HookQuery(kind, tuple(_call(view, one) for one in hooks)) for kind, hooks in asked if hooks)
 
 
 def heard(view: View, kind: HookType) -> HookAnswer | Unavailable | None:
     """Return what the hooks of a type answered just now, None when they were not asked."""
-    if not hooks_of(view, kind):
+    if not hooks_of(view, kind) or approved(view, kind):
         return NONE_ASKED
     for measured in view.measurements:
         if isinstance(measured.query, HookQuery) and measured.query.type == kind:
             return _decision(measured.answer)
     return None
+
+
+def approved(view: View, kind: HookType) -> bool:
+    """Return whether a person has opened the gate of a type, where the release stands now."""
+    return any(gate.type == kind and gate.state == APPROVED for gate in view.status.gates)
 
 
 def said(kind: HookType, answer: HookAnswer | Unavailable) -> str:

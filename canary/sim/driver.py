@@ -61,8 +61,7 @@ class Simulation:
         self.autoscalers = Autoscalers(self.loop, self.world, self.pods)
         Collector(self.loop, self.world)
         self.measurer = SimMeasurer(self.dataplane, self.faults)
-        self.hooks = SimHooks()
-        self.user = User(self.world)
+        self.hooks, self.user = SimHooks(), User(self.world)
         self.process: Process | None = None
         self._running: list[Process] = []
         self.back_after: float | None = None

@@ -329,7 +329,12 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 # As above: what a later version does.
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
-    ({f"{A}.webhooks": [WEBHOOK]}, f"{A}.webhooks", f"{A}.webhooks is not supported yet"),
+    (
+        {f"{A}.webhooks": [WEBHOOK, {**WEBHOOK, "type": "event"}]},
+        f"{A}.webhooks[1].type",
+        f'{A}.webhooks[].type is "event", which is not supported yet; remove it (hooks that are told come later)',
+    ),
+    ({f"{A}.webhooks": [{**WEBHOOK, "type": "post-rollout"}]}, f"{A}.webhooks[0].type", f"{A}.webhooks[].type is"),
     ({f"{A}.alerts": [ALERT]}, f"{A}.alerts", f"{A}.alerts is not supported yet"),
     ({f"{M}.0.query": "vector(1)"}, f"{M}[0].query", f"{M}[].query is not supported yet"),
     ({f"{M}.0.templateRef": {"name": "x"}}, f"{M}[0].templateRef", f"{M}[].templateRef is not"),

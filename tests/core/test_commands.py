@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from canary.api.command import ANNOTATION, Verb
-from canary.api.status import CanaryStatus, LastCommand, Phase, Revisions
+from canary.api.status import CanaryStatus, LastCommand, Phase, Revisions, StepStatus
 from canary.core.actions import Decision
 from canary.core.advance import TRANSITIONS
 from canary.core.advance.commands import LEGAL
@@ -26,6 +26,7 @@ from tests.builders import (
     idle,
     kept,
     new_status,
+    new_target,
     promoting,
     promotion_failed,
     rolled,
@@ -64,11 +65,18 @@ def result(status: CanaryStatus) -> str:
     return status.last_command.result
 
 
+GATED = {"spec.analysis.webhooks": [{"name": "ok", "type": "confirm-rollout", "url": "http://gate/"}]}
 WORLDS: dict[Phase, Snapshot] = {
     Phase.NONE: untouched(),
     Phase.INITIALIZING: with_status(untouched(), phase=Phase.INITIALIZING),
     Phase.INITIALIZED: idle(),
     Phase.PROGRESSING: running(10),
+    Phase.WAITING: with_status(
+        idle(Phase.WAITING, changes=GATED, target=new_target()),
+        step=StepStatus(index=0, count=5, next_tick_at=at(45)),
+        revision=Revisions(primary=A, candidate=A, pending=B),
+    ),
+    Phase.WAITING_PROMOTION: running(50, Phase.WAITING_PROMOTION, pods=2, status={"canary_weight": 50}),
     Phase.PROMOTING: promoting(),
     Phase.FINALISING: finalising(),
     Phase.SUCCEEDED: with_status(
@@ -81,6 +89,11 @@ OBEYED = {
     (Phase.PROGRESSING, "promote"),
     (Phase.PROGRESSING, "skip"),
     (Phase.PROGRESSING, "abort"),
+    (Phase.WAITING, "abort"),
+    (Phase.WAITING_PROMOTION, "pause"),
+    (Phase.WAITING_PROMOTION, "promote"),
+    (Phase.WAITING_PROMOTION, "skip"),
+    (Phase.WAITING_PROMOTION, "abort"),
     (Phase.PROMOTING, "pause"),
     (Phase.PROMOTING, "abort"),
     (Phase.SUCCEEDED, "rollback"),

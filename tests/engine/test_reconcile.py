@@ -13,6 +13,7 @@ from canary.core.objects import CanaryKey
 from canary.core.snapshot import Snapshot, Surroundings
 from canary.engine.reconcile import Reconciler
 from canary.ports import ClusterError, Conflict, Retryable
+from canary.sim.hooks import SimHooks
 from tests.builders import (
     KEY,
     NAMES,
@@ -55,6 +56,7 @@ class Bench:
     def __init__(self, world: Snapshot, seconds: float, errors: float = 0) -> None:
         self.cluster = FakeCluster.of(world)
         self.measurer = FakeMeasurer(errors)
+        self.hooks = SimHooks()
         self.notifier = FakeNotifier(self.cluster.calls)
         self.woken = asyncio.Event()
         self.clock = Now(seconds)
@@ -66,7 +68,9 @@ class Bench:
 
     async def run(self, key: CanaryKey = KEY) -> timedelta | None:
         """Reconcile once."""
-        made = Reconciler(self.cluster, self.measurer, self.notifier, self.clock, self.groups, self.interrupted)
+        made = Reconciler(
+            self.cluster, self.measurer, self.hooks, self.notifier, self.clock, self.groups, self.interrupted
+        )
         return await made.reconcile(key)
 
     def wrote(self) -> list[str]:

@@ -321,3 +321,47 @@ def test_restart_does_not_ask_for_the_rollout_again() -> None:
         await sim.until_phase("Succeeded")
 
     simulate(story)
+
+
+@pytest.mark.parametrize("kind", ["confirm-rollout", "confirm-traffic-increase", "confirm-promotion"])
+@pytest.mark.parametrize("state", ["closed", "down"])
+def test_person_opens_a_gate(kind: str, state: str) -> None:
+    """The command `approve` counts as the hook's yes for the place where the release stands, and for no other."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await begun(sim, hook(kind), state=state)
+        await sim.until(lambda: condition(sim, "Held"), 120, "held")
+        sim.user.command(scenario.ref, "approve", gate="another")
+        await sim.rest(1)
+        answer = sim.status()["lastCommand"]["result"]
+        assert answer.startswith("Refused: gate another is not closed; ")
+        since = sim.now
+        sim.user.command(scenario.ref, "approve", gate=kind)
+        await sim.rest(3)
+        assert len(steps(sim, since)) == 1
+        if kind == "confirm-traffic-increase":
+            await sim.until(lambda: condition(sim, "Held"), 120, "held again")
+            sim.user.command(scenario.ref, "approve")
+        await sim.until_phase("Succeeded")
+        assert harmed(sim) == 0
+
+    simulate(story)
+
+
+@pytest.mark.parametrize("kind", ["confirm-rollout", "confirm-promotion"])
+@pytest.mark.parametrize("verb", ["reject", "abort"])
+def test_person_turns_a_revision_away(kind: str, verb: str) -> None:
+    """What waited counts as failed, and is not asked for again."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await begun(sim, hook(kind), state="closed")
+        await sim.until(lambda: condition(sim, "Held"), 120, "held")
+        sim.user.command(scenario.ref, verb)
+        await sim.rest(60)
+        assert condition(sim, "Progressing")["reason"] == {"reject": "Rejected", "abort": "Aborted"}[verb]
+        assert (sim.state(), wrong_at_rest(sim, scenario)) == (("Failed", 0), None)
+        sim.user.annotate(scenario.target, "example.com/note", "one")
+        await sim.rest(60)
+        assert sim.state() == ("Failed", 0)
+
+    simulate(story)

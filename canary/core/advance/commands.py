@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from canary.api.command import ANNOTATION, Command, Verb, WrongCommand, read_command
-from canary.api.status import CanaryStatus, LastCommand, Phase, Progress
+from canary.api.status import CanaryStatus, Gate, LastCommand, Phase, Progress
 from canary.core.actions import Event
 from canary.core.advance import undo
 from canary.core.advance.outcome import Advance, pending, without_condition
 from canary.core.advance.recover import fall_back, going_back, promotion_failed
 from canary.core.advance.run import roll_back
+from canary.core.advance.waiting import turn_away
+from canary.core.hooks import APPROVED
 from canary.core.objects import annotations_of
 from canary.core.obstacles import SUSPENDED
 from canary.core.view import STEPPING, View
@@ -69,9 +71,42 @@ def _refusal(view: View, command: Command) -> str | None:
     if command.revision and command.revision != present:
         return f"it is meant for revision {command.revision}, the present one is {present}"
     if phase not in LEGAL[command.verb]:
-        phases = ", ".join(LEGAL[command.verb]) or "no phase: this Canary has no gates"
-        return f"nothing to {command.verb} in phase {phase}; it is for {phases}"
+        return f"nothing to {command.verb} in phase {phase}; it is for {', '.join(LEGAL[command.verb])}"
+    return _no_such_gate(view, command) if command.verb in ("approve", "reject") else None
+
+
+def _no_such_gate(view: View, command: Command) -> str | None:
+    gate = _closed_gate(view)
+    if gate is None:
+        return "no gate is closed"
+    if command.gate not in ("", gate.name, gate.type):
+        return f"gate {command.gate} is not closed; {gate.name} of type {gate.type} is"
     return None
+
+
+def _closed_gate(view: View) -> Gate | None:
+    return next((gate for gate in view.status.gates if gate.state != APPROVED), None)
+
+
+def _approve(view: View, by: str) -> Outcome:
+    gate, step = _closed_gate(view), view.status.step
+    if gate is None or step is None:
+        return "no gate is closed"
+    gate = gate.model_copy(update={"state": APPROVED, "by": by, "message": f"opened by {by}"})
+    # Judged once more, now: what is let on may be worse than when it was held.
+    changed = {"gates": (gate,), "step": step.model_copy(update={"next_tick_at": view.now})}
+    return Advance(_going_on(view).model_copy(update=changed)), f"gate {gate.name} is open"
+
+
+def _reject(view: View, by: str) -> Outcome:
+    gate = _closed_gate(view)
+    why = f"gate {gate.name if gate else ''} was rejected by {by}"
+    return _given_up(view, "Rejected", why), "the run is rolled back"
+
+
+def _given_up(view: View, reason: str, why: str) -> Advance:
+    ends = turn_away(view, reason, why) if view.status.phase is Phase.WAITING else None
+    return ends or roll_back(view, view.status, reason, why)
 
 
 def _pause(view: View, by: str) -> Outcome:
@@ -153,7 +188,7 @@ def _may_end_settling(view: View) -> bool:
 
 def _abort(view: View, by: str) -> Outcome:
     if not view.primary_touched:
-        return roll_back(view, view.status, "Aborted", f"aborted by {by}"), "the run is rolled back"
+        return _given_up(view, "Aborted", f"aborted by {by}"), "the run is rolled back"
     former = view.status.revisions.primary
     return fall_back(view, f"was aborted by {by}"), f"the primary goes back to revision {former}"
 
@@ -200,10 +235,10 @@ LEGAL: Mapping[Verb, Mapping[Phase, Obey]] = {
         Phase.PROMOTING: _end_bake,
         **dict.fromkeys((Phase.INITIALIZING, Phase.FINALISING, *_IDLE), _end_settling),
     },
-    "abort": dict.fromkeys(_RUN, _abort),
+    "abort": dict.fromkeys((Phase.WAITING, *_RUN), _abort),
     "retry": {Phase.FAILED: _retry},
     "rollback": dict.fromkeys(_IDLE, _rollback),
-    "approve": {},
-    "reject": {},
+    "approve": dict.fromkeys((Phase.WAITING, *STEPPING), _approve),
+    "reject": dict.fromkeys((Phase.WAITING, *STEPPING), _reject),
 }
 """Per verb the phases it has a meaning in, with what it does there."""
