@@ -28,7 +28,12 @@ UNDECIDED = {401, 407, 429, 502, 503, 504}
 """Answers of what stands before a hook, or of a hook that cannot decide now."""
 
 PROXIES = {"envoy", "istio-envoy"}
-RBAC_DENIAL = "RBAC: access denied"
+DENIALS = ("RBAC: access denied", "denied by ext_authz")
+"""How denials begin that look like the hook's own answer.
+
+The proxy on our side says of the one on the hook's side how long it took, and an authorizer that
+speaks HTTP has its headers passed on, that one among them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ async def _outcome(response: aiohttp.ClientResponse, target: URL | None) -> _Out
     text = await _text(response)
     said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     again = status == 429 or (status >= 500 and status != 501)
-    if status >= 400 and (_is_of_proxy(response) or (status, text) == (403, RBAC_DENIAL)):
+    if status >= 400 and (_is_of_proxy(response) or (status == 403 and text.startswith(DENIALS))):
         return _Outcome(None, f"{_refusal(status)} ({said})", again)
     if status < 400 or status in UNDECIDED:
         return _Outcome(None, f"decided nothing: it answered {said}", again)
