@@ -198,15 +198,17 @@ def test_every_decision_keeps_to_the_transitions(answers: Any) -> None:
 
 
 def test_transitions_are_the_designs() -> None:
-    """The table holds what section 4 says, save for phases that need hooks."""
+    """The table holds what section 4 says, where Waiting also ends in a refusal."""
     table = {phase.value: {p.value for p in targets} for phase, (_, targets) in TRANSITIONS.items()}
     assert table == {
         "": {"Initializing", "Initialized"},
         "Initializing": {"Initialized"},
-        "Initialized": {"Progressing"},
-        "Progressing": {"Promoting", "Failed", "Initialized"},
+        "Initialized": {"Waiting", "Progressing"},
+        "Waiting": {"Progressing", "Initialized", "Failed"},
+        "Progressing": {"WaitingPromotion", "Promoting", "Failed", "Waiting", "Initialized"},
+        "WaitingPromotion": {"Promoting", "Failed", "Progressing", "Waiting", "Initialized"},
         "Promoting": {"Finalising", "Failed", "Initialized"},
         "Finalising": {"Succeeded", "Failed"},
-        "Succeeded": {"Progressing"},
-        "Failed": {"Progressing", "Initialized", "Finalising"},
+        "Succeeded": {"Waiting", "Progressing"},
+        "Failed": {"Waiting", "Progressing", "Initialized", "Finalising"},
     }

@@ -72,7 +72,8 @@ WORLDS: dict[Phase, Snapshot] = {
     Phase.INITIALIZED: idle(),
     Phase.PROGRESSING: running(10),
     Phase.WAITING: with_status(
-        idle(Phase.WAITING, changes=GATED, target=new_target()),
+        idle(changes=GATED, target=new_target()),
+        phase=Phase.WAITING,
         step=StepStatus(index=0, count=5, next_tick_at=at(45)),
         revision=Revisions(primary=A, candidate=A, pending=B),
     ),
