@@ -14,6 +14,7 @@ from canary.ports import ClusterError
 from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import PROPAGATION, Proxies
 from canary.sim.faults import ApiFault, MetricsFault, WatchFault
+from canary.sim.hooks import address
 from canary.sim.pods import version_of
 from canary.sim.stage import Stage
 from canary.sim.user import User, ref_of_manifest
@@ -68,6 +69,13 @@ def selector(stage: Stage, role: str | None) -> None:
 def annotate(stage: Stage, what: str, key: str = "example.com/note", value: str = "hello") -> None:
     """Put a foreign annotation on an object."""
     User(stage.sim.world, "kubectl-annotate").annotate(stage.named(what), key, value)
+
+
+def hook(stage: Stage, kind: str, state: Any, lasts: float = 60.0) -> None:
+    """Let the hook of a type answer so for a time."""
+    states, url = stage.sim.hooks.states, address(kind)
+    states[url] = state
+    stage.sim.at(lasts, lambda: states.update({url: "closed" if kind == "rollback" else "open"}))
 
 
 def command(stage: Stage, verb: str, **fields: str) -> None:
@@ -249,6 +257,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         selector,
         annotate,
         command,
+        hook,
         delete,
         remake,
         delete_revisions,

@@ -13,6 +13,7 @@ from canary.core.advance.tick import PAUSED
 from canary.core.objects import SERVICE, Ref
 from canary.sim.actions import ACTIONS, act
 from canary.sim.driver import Simulation, simulate
+from canary.sim.hooks import every_hook
 from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
@@ -82,6 +83,8 @@ class Schedule:
     """Whether connections are shared out instead of requests."""
     daemons: bool = False
     """Whether the target is a DaemonSet, on as many nodes as there would be replicas."""
+    hooked: bool = False
+    """Whether the release asks a hook of each type."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -91,7 +94,8 @@ class Schedule:
     @property
     def scenario(self) -> Scenario:
         """Return the release the schedule disturbs."""
-        canary = listing_5_1(**self.analysis)
+        hooks = {"webhooks": every_hook()} if self.hooked else {}
+        canary = listing_5_1(**self.analysis, **hooks)
         canary["spec"] |= self.spec
         canary = of_connections(canary) if self.connections else canary
         if self.daemons:
@@ -173,6 +177,7 @@ async def come_to_rest(sim: Simulation, scenario: Scenario) -> None:
     await sim.rest(max(0.0, sim.faults.over_at() - sim.now))
     sim.dataplane.settle()
     sim.behaviours.heal()
+    sim.hooks.heal()
     if sim.process is None:
         sim.start_controller()
     deadline = sim.now + PATIENCE

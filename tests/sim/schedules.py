@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from canary.sim.hooks import TYPES
 from canary.sim.replay import Entry, Schedule
 
 FAILURES = Path(__file__).parents[2] / "build" / "schedules"
@@ -153,6 +154,11 @@ COMMANDS = action(
     "command", verb=st.sampled_from(("pause", "resume", "promote", "skip", "abort", "retry", "rollback", "approve"))
 )
 """What people ask of the controller; nothing of it may cost a request."""
+
+HOOKS = action(
+    "hook", kind=st.sampled_from(TYPES), state=st.sampled_from(("open", "closed", "down", "slow")), lasts=seconds(1, 90)
+)
+"""Hooks that say yes, no or nothing for a time."""
 
 CONFIGURATION = action("configure", mode=st.sampled_from(("one", "two", "three")))
 CONFIGURATION_EDITS = st.one_of(

@@ -10,6 +10,8 @@ step back and forth, so that the route is written more than once in a step (I12)
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from canary.sim.replay import Schedule, play, watch
@@ -18,6 +20,7 @@ from tests.sim.schedules import (
     COMMANDS,
     CONFIGURATION_EDITS,
     EDITS,
+    HOOKS,
     NODES,
     PAUSED,
     SCALER_EDITS,
@@ -215,6 +218,34 @@ def test_commands_harm_nobody_on_a_bad_way(part: int) -> None:
 
     @drawn(strategies(st.one_of(COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 40)
     def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(2)
+def test_hooks_end_in_a_serving_system(part: int) -> None:
+    """Whatever hooks say, among commands and everything else, by any strategy: no rule breaks."""
+    name = f"hooks-{part}"
+
+    @drawn(strategies(st.one_of(HOOKS, HOOKS, COMMANDS, ANYTHING), PAUSED, until=240.0, most=6), name, 40)
+    def holds(schedule: Schedule) -> None:
+        schedule = replace(schedule, hooked=True)
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_hooks_harm_nobody_on_a_bad_way(part: int) -> None:
+    """Whatever hooks say under faults of the way and users' changes: no request fails."""
+    name = f"hooks-way-{part}"
+
+    @drawn(strategies(st.one_of(HOOKS, COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 40)
+    def holds(schedule: Schedule) -> None:
+        schedule = replace(schedule, hooked=True)
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
 
