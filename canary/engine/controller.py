@@ -16,7 +16,8 @@ Reconcile = Callable[[CanaryKey], Awaitable[timedelta | None]]
 Observer = Callable[[str, float], None]
 """Called after every reconcile with its result and how many seconds it took."""
 
-CONCURRENCY = 64
+CONCURRENCY = 1000
+"""Most reconciles at once: one waits for nothing but answers, and a hook that hangs must not keep others waiting."""
 STALE_PAUSE = timedelta(seconds=1)
 """The longest pause after a conflict: the caches are about to tell what changed."""
 REFUSED_PAUSE = timedelta(seconds=30)

@@ -162,6 +162,24 @@ async def test_concurrency_is_bounded() -> None:
     assert most == 3
 
 
+async def test_hanging_reconciles_delay_no_other() -> None:
+    """Hundreds of Canaries whose hooks hang leave room for the one that is well."""
+    queue: WorkQueue[CanaryKey] = WorkQueue()
+    done = asyncio.Event()
+
+    async def reconcile(key: CanaryKey) -> timedelta | None:
+        if key != KEY:
+            await asyncio.sleep(60)
+        done.set()
+        return None
+
+    for number in range(300):
+        queue.add(CanaryKey("canary.delivery", "shop", f"hangs{number}"))
+    queue.add(KEY)
+    async with running(Controller(queue, reconcile)):
+        await asyncio.wait_for(done.wait(), 5)
+
+
 async def test_stop_reaches_running_reconciles() -> None:
     """Cancel running reconciles when told to stop, and end."""
     queue: WorkQueue[CanaryKey] = WorkQueue()
