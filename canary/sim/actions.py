@@ -75,7 +75,7 @@ def hook(stage: Stage, kind: str, state: Any, lasts: float = 60.0) -> None:
     """Let the hook of a type answer so for a time."""
     states, url = stage.sim.hooks.states, address(kind)
     states[url] = state
-    stage.sim.at(lasts, lambda: states.update({url: "closed" if kind == "rollback" else "open"}))
+    stage.sim.at(lasts, lambda: states.pop(url, None))
 
 
 def command(stage: Stage, verb: str, **fields: str) -> None:

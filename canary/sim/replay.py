@@ -177,7 +177,7 @@ async def come_to_rest(sim: Simulation, scenario: Scenario) -> None:
     await sim.rest(max(0.0, sim.faults.over_at() - sim.now))
     sim.dataplane.settle()
     sim.behaviours.heal()
-    sim.hooks.heal()
+    sim.hooks.states.clear()
     if sim.process is None:
         sim.start_controller()
     deadline = sim.now + PATIENCE

@@ -54,7 +54,6 @@ def test_open_hooks_of_every_type_change_nothing() -> None:
 
     async def story(sim: Simulation) -> None:
         kinds = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion")
-        sim.hooks.states["http://back.test/"] = "closed"
         since = sim.now
         await begun(sim, *map(hook, kinds), hook("rollback", "http://back.test/"))
         await sim.until_phase("Succeeded")
@@ -265,7 +264,6 @@ def test_rollback_hook_acts_wherever_the_run_stands(place: str) -> None:
     async def story(sim: Simulation) -> None:
         gates = {"Waiting": "confirm-rollout", "WaitingPromotion": "confirm-promotion"}
         back = hook("rollback", "http://back.test/")
-        sim.hooks.states["http://back.test/"] = "closed"
         if place == "starting":
             sim.behaviours.put(Behaviour(ready_after=None), image=V2)
         kinds = [hook(gates[place])] if place in gates else []
