@@ -30,7 +30,9 @@ def join_all(route: Sequence[Condition], cohort: Cohort) -> list[dict[str, Any]]
 def join(left: Condition, right: Condition) -> dict[str, Any] | None:
     """Return the condition that asks for both; None when no request can meet both."""
     joined: dict[str, Any] = {**left, **right}
-    for field in left.keys() & right.keys():
+    for field in right:
+        if field not in left:
+            continue
         value = _join_field(field, left[field], right[field])
         if value is None:
             return None
@@ -56,10 +58,12 @@ def _join_field(field: str, left: Any, right: Any) -> Any:
 
 
 def _join_maps(field: str, left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any] | None:
-    shared = [key for key in left.keys() & right.keys() if left[key] != right[key]]
-    if field == "sourceLabels":
-        return None if shared else {**left, **right}
+    shared = [key for key in right if key in left and left[key] != right[key]]
     joined = {**left, **right}
+    if not shared:
+        return joined
+    if field == "sourceLabels":
+        return None
     for key in sorted(shared):
         if field == "withoutHeaders":
             raise CannotJoinError(f"{field}.{key} is {left[key]} in one condition and {right[key]} in the other")

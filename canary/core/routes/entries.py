@@ -15,7 +15,7 @@ from canary.core.routes.hosts import read_host
 from canary.core.routes.routing import Routing
 from canary.core.routes.session_routes import is_session, session_conflict, with_sessions
 from canary.core.routes.sessions import without_cookie
-from canary.core.routes.split import Destination, join, leads_to_us, read_parts, sides_of, split, to_side
+from canary.core.routes.split import Destination, Part, join, leads_to_us, read_parts, sides_of, split, to_side
 
 Entry = dict[str, Any]
 Memory = tuple[list[Destination] | None, ...]
@@ -60,7 +60,7 @@ def rewrite(
     """
     found: list[Entry] = []
     kept: list[list[Destination] | None] = []
-    known = memory if len(memory) == len(touched(entries, names)) else ()
+    known = memory if memory and len(memory) == len(touched(entries, names)) else ()
     for entry in entries:
         if is_added(entry):
             continue
@@ -69,9 +69,9 @@ def rewrite(
             continue
         number = len(kept)
         given = list(entry.get("route") or [])
-        before = _bare(given) if routing.sessions else given
+        before = read_parts(_bare(given) if routing.sessions else given, names)
         after = split(before, names, routing.canary)
-        if is_split(entry, names):
+        if all(part.split for part in before if part.host is not None):
             kept.append(known[number] if known else None)
         else:
             kept.append(None if _bare(join(after, names)) == given else given)
@@ -96,7 +96,7 @@ def undo(entries: Sequence[Mapping[str, Any]], names: Names, memory: Memory) -> 
         written = memory[number] if number < len(memory) else None
         number += 1
         plain = {k: v for k, v in entry.items() if not (k in MIRROR_FIELDS and _mirrors_canary(entry, names))}
-        fits = written is not None and _same_but_weights(_bare(split(written, names, 0)), _bare(split(route, names, 0)))
+        fits = written is not None and _on_primary(written, names) == _on_primary(route, names)
         found.append({**plain, "route": written if fits else join(route, names)})
     return found
 
@@ -115,9 +115,7 @@ def cohorts_on_canary(entries: Sequence[Mapping[str, Any]]) -> int:
     return len(numbers)
 
 
-def _cohort_entries(
-    plain: Entry, before: list[Destination], names: Names, routing: Routing, number: int
-) -> list[Entry]:
+def _cohort_entries(plain: Entry, before: tuple[Part, ...], names: Names, routing: Routing, number: int) -> list[Entry]:
     label = str(plain.get("name") or number + 1)
     found = []
     for index, cohort in enumerate(routing.cohorts, 1):
@@ -164,5 +162,6 @@ def _bare(route: list[Destination]) -> list[Destination]:
     return [without_cookie(one) for one in route]
 
 
-def _same_but_weights(left: list[Destination], right: list[Destination]) -> bool:
-    return [{**d, "weight": 0} for d in left] == [{**d, "weight": 0} for d in right]
+def _on_primary(route: list[Destination], names: Names) -> list[Destination]:
+    """Return destinations as they are with all at the primary, whatever their weights."""
+    return [{**one, "weight": 0} for one in _bare(split(read_parts(route, names), names, 0))]

@@ -29,13 +29,15 @@ class Host:
 
 def read_host(host: object, names: Names) -> Host | None:
     """Return which of the three Services a destination's host names; None for any other host."""
-    return _hosts(names).get(host) if isinstance(host, str) else None
+    return _hosts(names.apex, names.namespace).get(host) if isinstance(host, str) else None
 
 
 @lru_cache(maxsize=4096)
-def _hosts(names: Names) -> dict[str, Host]:
+def _hosts(apex: str, namespace: str) -> dict[str, Host]:
+    # Asked for at every destination: by two strings it is found in half the time that the names take.
+    names = Names(namespace, apex, apex)
     sides: tuple[Side, ...] = ("apex", "primary", "canary")
-    known = (Host(side, suffix) for side in sides for suffix in suffixes(names.namespace))
+    known = (Host(side, suffix) for side in sides for suffix in suffixes(namespace))
     return {one.spelled(names, one.side): one for one in known}
 
 

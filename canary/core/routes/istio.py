@@ -147,7 +147,8 @@ def read_weights(route: Object, names: Names) -> Weights | None:
     """Return what a VirtualService gives the two sides; None when traffic to the apex is not shared out."""
     sections = shared_sections(route)
     entries = entries_of(route, *((sections.made,) if is_ours(route) else sections.names))
-    ours = [_find_generated(entries, names)] if is_ours(route) else touched(entries, names)
+    led = touched(entries, names)
+    ours = [_find_generated(entries, names)] if is_ours(route) else led
     found = [one for one in ours if one is not None]
     if not found or not all(is_split(one, names) for one in found):
         return None
@@ -156,7 +157,7 @@ def read_weights(route: Object, names: Names) -> Weights | None:
     mirrors = {mirrored(one, names) for one in found}
     foreign = is_ours(route) and not max(mirrors) and any(k in found[0] for k in MIRROR_FIELDS)
     primary, canary, even = _shares(found, names, _recalled_share(annotations_of(route)))
-    sticky, alike = read_sessions(entries, touched(entries, names), names)
+    sticky, alike = read_sessions(entries, led, names)
     even = even and len(mirrors) == 1 and not foreign and alike
     return Weights(primary, canary, max(mirrors), cohorts_on_canary(entries), even, sticky)
 

@@ -6,7 +6,8 @@ whose destinations give the cookies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from canary.core.names import Names, Role
@@ -20,7 +21,7 @@ from canary.core.routes.sessions import (
     on_primary,
     sets_cookie,
 )
-from canary.core.routes.split import draw, sides_of, to_side
+from canary.core.routes.split import draw, read_parts, sides_of, to_side
 
 Entry = dict[str, Any]
 
@@ -40,20 +41,23 @@ def is_session(entry: Mapping[str, Any]) -> bool:
 def with_sessions(shared: Entry, names: Names, routing: Routing, number: int) -> list[Entry]:
     """Return a route shared out, after those for callers with a cookie; it draws the side of all others."""
     sessions, weight = routing.sessions, routing.canary
-    if sessions is None or not weight or session_conflict(shared, sessions):
+    if sessions is None or not weight or find_other_cookie(shared):
         return [shared]
     label = str(shared.get("name") or number + 1)
-    route, match = shared["route"], shared.get("match") or ()
-    found = [
-        {
-            **shared,
-            "name": f"{PREFIX}{kind}-{label}",
-            "match": join_all(match, (condition,)),
-            "route": to_side(route, names, side, header),
-        }
-        for kind, condition, side, header in _kinds(sessions, weight)
-    ]
-    last = {**shared, "route": draw(route, names, sessions, weight)} if routing.sticky else shared
+    parts, match = read_parts(shared["route"], names), shared.get("match") or ()
+    try:
+        found = [
+            {
+                **shared,
+                "name": f"{PREFIX}{kind}-{label}",
+                "match": join_all(match, (condition,)),
+                "route": to_side(parts, names, side, header),
+            }
+            for kind, condition, side, header in _kinds(sessions, weight)
+        ]
+    except CannotJoinError:
+        return [shared]
+    last = {**shared, "route": draw(parts, names, sessions, weight)} if routing.sticky else shared
     return [*found, last]
 
 
@@ -80,17 +84,21 @@ def read_sessions(
     return shown, not shown or (whole and right)
 
 
-def _kinds(sessions: Sessions, weight: int) -> Iterator[tuple[str, Condition, Role, str]]:
-    """Yield per route for callers with a cookie its kind, its condition, its side and the cookie it gives."""
+@lru_cache(maxsize=256)
+def _kinds(sessions: Sessions, weight: int) -> tuple[tuple[str, Condition, Role, str], ...]:
+    """Return per route for callers with a cookie its kind, its condition, its side and the cookie it gives."""
     if weight == 100:
         cookies = ((on_canary(sessions), sessions.canary), (on_primary(sessions), sessions.primary))
-        for kind, (condition, name) in zip(ENDING, cookies, strict=True):
-            yield kind, condition, "canary", sessions.ending(name)
-        return
+        return tuple(
+            (kind, condition, "canary", sessions.ending(name))
+            for kind, (condition, name) in zip(ENDING, cookies, strict=True)
+        )
     joined = sessions.setting(sessions.canary_cookie)
     conditions = (on_canary(sessions), joining(sessions, weight), on_primary(sessions))
-    for (kind, side), condition, header in zip(STICKY.items(), conditions, ("", joined, ""), strict=True):
-        yield kind, condition, side, header
+    return tuple(
+        (kind, condition, side, header)
+        for (kind, side), condition, header in zip(STICKY.items(), conditions, ("", joined, ""), strict=True)
+    )
 
 
 def _kind(entry: Mapping[str, Any]) -> str:

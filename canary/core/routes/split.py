@@ -48,19 +48,24 @@ def weight_of(destination: Destination, alone: bool = False) -> int:
 
 def read_parts(route: Sequence[Destination], names: Names) -> tuple[Part, ...]:
     """Return the destinations of an entry, with each weighted pair as one."""
-    return tuple(_parts(gathered(route, names), names))
+    return tuple(_parts(_gathered(route, names)))
 
 
 def gathered(route: Sequence[Destination], names: Names) -> list[Destination]:
     """Return an entry's destinations with those of one side in a row as one, without the cookies they give."""
-    found: list[Destination] = []
+    return [one for one, _ in _gathered(route, names)]
+
+
+def _gathered(route: Sequence[Destination], names: Names) -> list[tuple[Destination, Host | None]]:
+    found: list[tuple[Destination, Host | None]] = []
     before: Host | None = None
     for one in route:
         host = _host(one, names)
         if host is None or host.side == "apex" or host != before:
-            found.append(without_cookie(one) if sets_cookie(one) else one)
+            found.append((without_cookie(one) if sets_cookie(one) else one, host))
         else:
-            found[-1] = {**found[-1], "weight": weight_of(found[-1]) + weight_of(one)}
+            first, _ = found[-1]
+            found[-1] = ({**first, "weight": weight_of(first) + weight_of(one)}, host)
         before = host
     return found
 
@@ -69,11 +74,10 @@ def _host(destination: Destination, names: Names) -> Host | None:
     return read_host((destination.get("destination") or {}).get("host"), names)
 
 
-def _parts(route: list[Destination], names: Names) -> Iterator[Part]:
+def _parts(route: list[tuple[Destination, Host | None]]) -> Iterator[Part]:
     alone = len(route) == 1
-    hosts = [_host(one, names) for one in route]
     taken: set[int] = set()
-    for index, (one, host) in enumerate(zip(route, hosts, strict=True)):
+    for index, (one, host) in enumerate(route):
         if index in taken:
             continue
         if host is None or host.side == "apex":
@@ -81,9 +85,9 @@ def _parts(route: list[Destination], names: Names) -> Iterator[Part]:
             continue
         sides: dict[str, Destination] = {host.side: one}
         wanted = Host("canary" if host.side == "primary" else "primary", host.suffix)
-        later = next((i for i, h in enumerate(hosts) if i > index and h == wanted and i not in taken), None)
+        later = next((i for i in range(index + 1, len(route)) if route[i][1] == wanted and i not in taken), None)
         if later is not None:
-            sides[wanted.side] = route[later]
+            sides[wanted.side], _ = route[later]
             taken.add(later)
         yield Part(host, sides, sum(weight_of(d, alone) for d in sides.values()))
 
@@ -106,9 +110,8 @@ def share_of(total: int, canary: int) -> int:
     return (total * canary + 50) // 100
 
 
-def split(route: Sequence[Destination], names: Names, canary: int) -> list[Destination]:
+def split(parts: Sequence[Part], names: Names, canary: int) -> list[Destination]:
     """Return an entry's destinations with this share for the canary; the weights sum to 100."""
-    parts = read_parts(route, names)
     totals = _scaled([part.total for part in parts])
     found: list[Destination] = []
     for part, total in zip(parts, totals, strict=True):
@@ -121,13 +124,13 @@ def split(route: Sequence[Destination], names: Names, canary: int) -> list[Desti
     return found
 
 
-def draw(route: Sequence[Destination], names: Names, sessions: Sessions, canary: int) -> list[Destination]:
+def draw(parts: Sequence[Part], names: Names, sessions: Sessions, canary: int) -> list[Destination]:
     """Return an entry's shared out destinations with a cookie in each answer that tells the caller's side.
 
     The primary's share is drawn among those who follow at each later weight of the plan.
     """
     found: list[Destination] = []
-    for part in read_parts(route, names):
+    for part in parts:
         if part.host is None:
             found.append(part.sides["apex"])
             continue
@@ -142,9 +145,8 @@ def draw(route: Sequence[Destination], names: Names, sessions: Sessions, canary:
     return found
 
 
-def to_side(route: Sequence[Destination], names: Names, side: Role, header: str = "") -> list[Destination]:
+def to_side(parts: Sequence[Part], names: Names, side: Role, header: str = "") -> list[Destination]:
     """Return an entry's destinations with all that is ours at one side, giving a cookie if there is one."""
-    parts = read_parts(route, names)
     totals = _scaled([part.total for part in parts])
     found: list[Destination] = []
     for part, total in zip(parts, totals, strict=True):
