@@ -15,9 +15,9 @@ HEEDED = ("deployments", "services", "virtualservices", "destinationrules")
 ROLL_OUT = "deployment.kubernetes.io/revision"
 
 
-def findings(release: Release) -> list[Object]:
-    """Return the findings about the service and what we made for it, as a person would get them."""
-    return _told(release.testbed, "-n", release.namespace)
+def findings(release: Release, namespace: str = "") -> list[Object]:
+    """Return the findings about the service and what we made for it, as a person would get them in a namespace."""
+    return _told(release.testbed, "-n", namespace or release.namespace)
 
 
 def _told(testbed: Testbed, *scope: str) -> list[Object]:

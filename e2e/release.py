@@ -178,13 +178,14 @@ class Release:
 
 
 def weights_of(route: Object) -> tuple[int, int]:
-    """Return the weights of a VirtualService's first route that is not for a cohort or a cookie, primary and canary."""
-    entries = route["spec"].get("http") or route["spec"]["tcp"]
-    shared = next(one for one in entries if not is_added(one))
-    by_host: Counter[str] = Counter()
-    for one in shared["route"]:
-        by_host[one["destination"]["host"]] += one.get("weight", 0)
-    return by_host["catalog-primary"], by_host["catalog-canary"]
+    """Return the weights of a VirtualService's first route to the two sides that is not for a cohort or a cookie."""
+    for entry in route["spec"].get("http") or route["spec"]["tcp"]:
+        by_host: Counter[str] = Counter()
+        for one in entry.get("route") or ():
+            by_host[one["destination"]["host"].partition(".")[0]] += one.get("weight", 0)
+        if not is_added(entry) and {"catalog-primary", "catalog-canary"} & by_host.keys():
+            return by_host["catalog-primary"], by_host["catalog-canary"]
+    return 0, 0
 
 
 def summary(status: Object) -> str:

@@ -7,9 +7,11 @@ from itertools import pairwise
 
 import pytest
 
+from canary.core.names import PREFIX
+from e2e.controller import Controller
 from e2e.findings import findings
 from e2e.orphans import apply
-from e2e.recorder import Seen
+from e2e.recorder import Recorder, Seen
 from e2e.release import CANARY, MANIFESTS, Release, manifests, weights_of
 from e2e.test_green_release import bounds
 from e2e.testbed.ingress import NAMESPACE, Ingress, start_ingress
@@ -160,6 +162,45 @@ def test_release_behind_routes_that_delegate_splits_by_weight_and_leaves_them_se
     left = release.get("virtualservice", "catalog")
     assert left["spec"] == {"http": [{"name": "weighted", "route": [{"destination": {"host": "catalog"}}]}]}
     assert not [key for kind in ("labels", "annotations") for key in left["metadata"].get(kind) or {}]
+
+
+def test_release_on_a_route_beside_the_gateway_splits_by_weight_and_leaves_it_as_it_was(
+    edge: Ingress, release: Release, controller: Controller
+) -> None:
+    """The VirtualService stays in the gateway's namespace; the Canary names it."""
+    full = f"catalog.{release.namespace}.svc.cluster.local"
+    http = [{"match": [{"uri": {"prefix": "/items"}}], "timeout": "5s", "route": [{"destination": {"host": full}}]}]
+    spec = {"hosts": [HOST], "gateways": [GATEWAY], "http": http}
+    metadata = {"name": "shop", "namespace": NAMESPACE}
+    route = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata, "spec": spec}
+    release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
+    controller.stop()
+    with (
+        Controller(release.testbed, [release.namespace, NAMESPACE]),
+        Recorder(release.testbed, NAMESPACE) as routes,
+    ):
+        apply(release.testbed, route)
+        release.apply(
+            release.canary(service={"virtualService": metadata, "gateways": [], "hosts": []}, interval=INTERVAL)
+        )
+        release.wait_for("Initialized", within=LONG)
+        with edge.load("https", "/items", RATE) as secure:
+            release.apply(release.deployment("v2"))
+            release.wait_for("Progressing", 10, within=LONG)
+            about_routes = [one for one in findings(release, NAMESPACE) if "Gateway" not in one["origin"]]
+            assert findings(release) == about_routes == []
+            release.wait_for("Succeeded", within=LONG)
+            secure.next_window(A_WHILE)
+            steps = routes.seen("virtualservices", "shop")[1:]
+            release.kubectl("delete", "canaries.flagger.app", CANARY)
+            wait_until(lambda: release.find("service", "catalog-primary") is None, LONG, lambda: "ours to be gone")
+            secure.next_window(A_WHILE)
+        left = routes.seen("virtualservices", "shop")[-1].object
+    assert set(secure.summary().by_status) == {200}, str(secure.summary())
+    assert [weights_of(step.object)[1] for step in steps] == [*WEIGHTS, 0]
+    expect_split(secure, steps)
+    assert left["spec"] == spec
+    assert not [key for key in left["metadata"].get("annotations") or {} if key.startswith(PREFIX)]
 
 
 def expect_split(load: Load, steps: list[Seen]) -> None:

@@ -21,8 +21,8 @@ from canary.api.status import Phase
 from canary.api.unsupported import UNSUPPORTED
 from canary.api.warnings import WARNINGS
 from canary.core.advance import TRANSITIONS
-from canary.core.names import Names
-from canary.core.objects import Object
+from canary.core.names import OWNER, Names
+from canary.core.objects import VIRTUAL_SERVICE, Object, Ref
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_INITIALISATION
 from canary.core.routes.istio import make_route, plain_route, rewrite_route
@@ -271,7 +271,24 @@ def unadoptable() -> list[Snapshot]:
         world(cookie, match=[{"headers": {"cookie": {"regex": "beta=.*"}}}]),
         world(cookie, headers={"response": {"set": {"Set-Cookie": "shop=1"}}}),
         replace(world(), neighbours=Neighbours(routes=(second,))),
+        *_unnameable(),
         replace(world(), rules={"catalog-canary": taken}),
+    ]
+
+
+def _unnameable() -> list[Snapshot]:
+    """Return worlds in which a VirtualService of another namespace is named in vain."""
+    named = Ref(VIRTUAL_SERVICE, "edge", "shop-routes")
+    mark = replace(OWNER_MARK, route=named, namespace="web")
+    metadata = {"name": named.name, "namespace": named.namespace, "annotations": {OWNER: mark.to_text()}}
+    world = untouched(
+        {"spec.service.virtualService": {"name": named.name, "namespace": named.namespace}},
+        names=replace(NAMES, named=named),
+    )
+    return [
+        world,
+        replace(world, route_seen=False),
+        replace(world, route={"kind": "VirtualService", "metadata": metadata, "spec": {}}),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, Strict
 
 from canary.api.connections import is_tcp
-from canary.api.wire import Bool, Labels, Opaque, Port, PortRef, Text, WireModel, Word
+from canary.api.wire import Bool, Labels, Name, Opaque, Port, PortRef, Text, WireModel, Word
 
 
 class Metadata(WireModel):
@@ -38,6 +38,13 @@ class Retries(WireModel):
     )
     per_try_timeout: Word | None = Field(None, description="Time-out of one attempt, as Istio writes it.")
     retry_on: Text | None = Field(None, description="Conditions of a retry, separated by commas.")
+
+
+class VirtualServiceRef(WireModel):
+    """A VirtualService of the user's, whose routes to the apex are shared out where it is."""
+
+    name: Name = Field(description="Name of the VirtualService.")
+    namespace: Word | None = Field(None, description="Its namespace; default is the Canary's.")
 
 
 class Service(WireModel):
@@ -75,6 +82,11 @@ class Service(WireModel):
     delegation: Bool = Field(
         False,
         description="Make a VirtualService without hosts and gateways, to which one of yours delegates.",
+    )
+    virtual_service: VirtualServiceRef | None = Field(
+        None,
+        description="The VirtualService to share out, of any namespace; default is one of the Canary's namespace for "
+        "the apex, or one that is made. Immutable.",
     )
     traffic_policy: Opaque | None = Field(
         None, description="Istio TrafficPolicy of both DestinationRules, before the policy of a rule for the apex."

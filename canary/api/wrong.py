@@ -267,4 +267,13 @@ WRONG: tuple[Rule, ...] = (
         "spec.service.name cannot change; delete this Canary and make another",
         f"!has(oldSelf.service) || {_APEX} == {_OLD_APEX}",
     ),
+    Rule(
+        "spec",
+        "service.virtualService",
+        nothing_at_once,
+        "spec.service.virtualService cannot change; delete this Canary, which leaves the route as it was, and make "
+        "another",
+        "!has(oldSelf.service) || (has(self.service.virtualService) == has(oldSelf.service.virtualService) && "
+        "(!has(self.service.virtualService) || self.service.virtualService == oldSelf.service.virtualService))",
+    ),
 )

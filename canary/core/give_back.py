@@ -35,6 +35,7 @@ from canary.core.objects import (
     merge_patch,
     ref_of,
 )
+from canary.core.route_obstacles import out_of_sight
 from canary.core.routes.choice import is_marked
 from canary.core.routes.istio import plain_route, rewrite_route
 from canary.core.routes.routing import PRIMARY_ONLY, TO_PRIMARY
@@ -52,9 +53,11 @@ def give_back(view: View) -> Decision:
     """
     if not is_gone(view):
         return Decision(status=None, requeue_after=RETRY)
+    if not view.snapshot.route_seen:
+        # Its requests go to the clones, and nothing but another start of the controller shows it.
+        return Decision(status=None, notes=(out_of_sight(view.snapshot),))
     if view.target is None:
-        # What nobody may read is not gone.
-        seen = view.snapshot.target_seen
+        seen = view.snapshot.target_seen  # What nobody may read is not gone.
         return _clear_without_target(view) if seen else Decision(status=None, requeue_after=RETRY)
     for stage in _STAGES:
         actions, waits = stage(view, view.target)

@@ -7,7 +7,18 @@ from typing import Any
 
 from canary.api.canary import CanarySpec
 from canary.core.endpoints import service_host
-from canary.core.objects import DESTINATION_RULE, ENDPOINT_SLICE, SIDECAR, VIRTUAL_SERVICE, Object, Resource
+from canary.core.names import named_route
+from canary.core.objects import (
+    DESTINATION_RULE,
+    ENDPOINT_SLICE,
+    FLAGGER_CANARY,
+    NATIVE_CANARY,
+    SIDECAR,
+    VIRTUAL_SERVICE,
+    Object,
+    Ref,
+    Resource,
+)
 from canary.core.routes.hosts import qualified
 
 MESH = "mesh"
@@ -16,20 +27,32 @@ MESH = "mesh"
 DELEGATE = "delegate:"
 """What the name of a VirtualService is told by among hosts and Gateways."""
 
+NAMED = "named:"
+"""What the VirtualService that a Canary names is told by."""
+
 
 def mentions(resource: Resource, obj: Object) -> frozenset[str]:
     """Return the qualified hosts an object names, and the Gateways as ``namespace/name``.
 
     Of a VirtualService its hosts, gateways, destinations and delegates, of a DestinationRule its host, of a
-    Sidecar the hosts it lists, of an EndpointSlice its Service's; of other types nothing.
+    Sidecar the hosts it lists, of an EndpointSlice its Service's, of a Canary the VirtualService that it names; of
+    other types nothing.
     """
     if resource == VIRTUAL_SERVICE:
         return route_hosts(obj) | destinations(obj) | delegates(obj) | route_gateways(obj) - {MESH}
+    if resource in (NATIVE_CANARY, FLAGGER_CANARY):
+        named = named_route(obj)
+        return frozenset({named_by(named)} if named is not None else ())
     if resource == DESTINATION_RULE:
         return frozenset({rule_host(obj)})
     if resource == ENDPOINT_SLICE:
         return frozenset({service_host(obj)} - {""})
     return frozenset(listed_hosts(obj)) if resource == SIDECAR else frozenset()
+
+
+def named_by(route: Ref) -> str:
+    """Return how a VirtualService is mentioned by the Canaries that name it."""
+    return f"{NAMED}{route.namespace}/{route.name}"
 
 
 def rule_host(rule: Object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -59,6 +60,8 @@ class Names:
     apex: str
     workloads: Resource = DEPLOYMENT
     """What runs the pods: the type of the target and of its clones."""
+    named: Ref | None = None
+    """The VirtualService that the spec names, or the one elsewhere that was adopted."""
 
     @property
     def kind(self) -> str:
@@ -95,7 +98,12 @@ class Names:
     @property
     def route_ref(self) -> Ref:
         """Return the VirtualService of the apex."""
-        return Ref(VIRTUAL_SERVICE, self.namespace, self.apex)
+        return self.named or Ref(VIRTUAL_SERVICE, self.namespace, self.apex)
+
+    @property
+    def routed_from_elsewhere(self) -> bool:
+        """Return whether the VirtualService is in another namespace, where a bare name means another Service."""
+        return self.named is not None and self.named.namespace != self.namespace
 
     def revision(self, revision: str) -> Ref:
         """Return the ControllerRevision that keeps a revision."""
@@ -114,12 +122,18 @@ class Owner:
     drain_seconds: int
     primary_threshold: int = 100
     workloads: Resource = DEPLOYMENT
+    route: Ref | None = None
+    """The VirtualService that the spec named."""
+    namespace: str = ""
+    """Where the Canary is, told beside a route that was named; without it where the object is."""
 
     def to_text(self) -> str:
         """Return the annotation's value."""
         # What is as ever is left out: a new version of the controller writes no mark anew (I5).
         lowered = {"primaryReadyThreshold": self.primary_threshold} if self.primary_threshold != 100 else {}
         kind = {"kind": self.workloads.kind} if self.workloads != DEPLOYMENT else {}
+        named = {"route": f"{self.route.namespace}/{self.route.name}"} if self.route is not None else {}
+        place = {"namespace": self.namespace} if self.namespace else {}
         return json.dumps(
             {
                 "group": self.group,
@@ -130,18 +144,36 @@ class Owner:
                 "drainSeconds": self.drain_seconds,
                 **lowered,
                 **kind,
+                **named,
+                **place,
             },
             separators=(",", ":"),
         )
 
     def key(self, namespace: str) -> CanaryKey:
         """Return the Canary an object in this namespace belongs to."""
-        return CanaryKey(self.group, namespace, self.name)
+        return CanaryKey(self.group, self.namespace or namespace, self.name)
+
+
+def named_route(canary: Object) -> Ref | None:
+    """Return the VirtualService that a Canary names, whether its spec can be used or not."""
+    service = (canary.get("spec") or {}).get("service")
+    found = service.get("virtualService") if isinstance(service, Mapping) else None
+    if not isinstance(found, Mapping) or not found.get("name"):
+        return None
+    place = found.get("namespace") or canary["metadata"].get("namespace", "")
+    return Ref(VIRTUAL_SERVICE, str(place), str(found["name"]))
 
 
 def workloads_of(kind: object) -> Resource:
     """Return the type of a target by its kind; one that is not known is refused elsewhere."""
     return DAEMON_SET if kind == DAEMON_SET.kind else DEPLOYMENT
+
+
+def key_of(obj: Object) -> CanaryKey | None:
+    """Return the Canary whose mark an object bears."""
+    owner = owner_of(obj)
+    return owner.key(obj["metadata"].get("namespace", "")) if owner is not None else None
 
 
 def owner_of(obj: Object) -> Owner | None:
@@ -163,9 +195,16 @@ def _read_owner(text: str) -> Owner | None:
             drain_seconds=int(raw["drainSeconds"]),
             primary_threshold=int(raw.get("primaryReadyThreshold", 100)),
             workloads=workloads_of(raw.get("kind")),
+            route=_read_route(raw.get("route")),
+            namespace=str(raw.get("namespace", "")),
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _read_route(text: object) -> Ref | None:
+    namespace, slash, name = str(text or "").partition("/")
+    return Ref(VIRTUAL_SERVICE, namespace, name) if slash else None
 
 
 def owned_metadata(name: str, namespace: str, owner: Owner, **labels: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from canary.core.names import owner_of
 from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
 from canary.core.pinning import what_is_missing
-from canary.core.route_obstacles import delegation_unfit, host_taken, route_unfit
+from canary.core.route_obstacles import delegation_unfit, host_taken, route_unfit, serves_another, virtual_service_unfit
 from canary.core.service_obstacles import (
     apex_unusable,
     foreign_service,
@@ -181,9 +181,8 @@ def taken_names(snapshot: Snapshot) -> tuple[tuple[str, str], ...]:
     """Return kind and name of the objects of others that hold names we need; they are never written."""
     owned = [(found, owner_of(found)) for found in _needed_objects(snapshot)]
     taken = [found for found, owner in owned if owner is None or owner.name != snapshot.key.name]
-    route = snapshot.route
-    if route is not None and (owner := owner_of(route)) is not None and owner.name != snapshot.key.name:
-        taken.append(route)
+    if snapshot.route is not None and serves_another(snapshot):
+        taken.append(snapshot.route)
     return tuple((str(found.get("kind", "object")), str(found["metadata"]["name"])) for found in taken)
 
 
@@ -222,6 +221,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     spec_refused,
     suspended,
     target_taken,
+    virtual_service_unfit,
     name_taken,
     target_missing,
     configuration_missing,
@@ -246,6 +246,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
 BEFORE_A_RUN: tuple[Finder, ...] = (
     spec_refused,
     target_taken,
+    virtual_service_unfit,
     name_taken,
     target_missing,
     configuration_missing,

@@ -89,6 +89,8 @@ class Snapshot:
     """Whether there are no others: all namespaces are watched."""
     cautions: tuple[Caution, ...] = ()
     """What the spec asks for in vain."""
+    route_seen: bool = True
+    """Whether a named VirtualService that is not there does not exist: its namespace is watched."""
     target_seen: bool = True
     """Whether a target that is not there does not exist: somebody may read its type."""
 
@@ -107,6 +109,12 @@ class Snapshot:
     def route_ref(self) -> Ref:
         """Return where the VirtualService is, or will be made."""
         return self.names.route_ref if self.route is None else ref_of(VIRTUAL_SERVICE, self.route)
+
+    @property
+    def route_label(self) -> str:
+        """Return the name of the VirtualService for messages, with its namespace where that is another one."""
+        ref = self.route_ref
+        return ref.name if ref.namespace == self.names.namespace else f"{ref.namespace}/{ref.name}"
 
     def rule(self, role: Role) -> Object | None:
         """Return the DestinationRule that has the name of one side's."""

@@ -17,7 +17,17 @@ from canary.api.warnings import Caution, warnings
 from canary.core.configuration import copies_of, look, tracking_key
 from canary.core.endpoints import count_ready
 from canary.core.mentions import delegate_name
-from canary.core.names import CANARY_LABEL, Names, Owner, Role, is_ours, owner_of, workloads_of
+from canary.core.names import (
+    CANARY_LABEL,
+    Names,
+    Owner,
+    Role,
+    is_ours,
+    key_of,
+    named_route,
+    owner_of,
+    workloads_of,
+)
 from canary.core.objects import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -38,27 +48,15 @@ from canary.core.objects import (
     ref_of,
 )
 from canary.core.revisions import from_object
-from canary.core.routes.choice import choose_route
 from canary.core.routes.hosts import qualified
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
 from canary.engine.differences import held, scaling, selection
+from canary.engine.owned import SCALERS, find_owner, find_route
 from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
 
-SCALERS = tuple(one.resource for one in FIELDS.values())
-OWNED = (
-    DAEMON_SET,
-    DEPLOYMENT,
-    SERVICE,
-    VIRTUAL_SERVICE,
-    DESTINATION_RULE,
-    CONTROLLER_REVISION,
-    CONFIG_MAP,
-    SECRET,
-    *SCALERS,
-)
 PINNED = (CONFIG_MAP,)
 """The kinds of configuration that revisions pin unless told otherwise."""
 _GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
@@ -70,7 +68,7 @@ def observe(cluster: Cluster, key: CanaryKey, pinned: tuple[Resource, ...] = PIN
     raw = cluster.get(key.ref)
     if raw is not None:
         return _configured(cluster, _observe_present(cluster, key, raw), pinned)
-    owner = _left_behind(cluster, key)
+    owner = find_owner(cluster, key)
     if owner is None:
         return None
     return _configured(cluster, _assemble(cluster, key, None, None, (), owner), pinned)
@@ -98,7 +96,8 @@ def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
     drain = spec.analysis.drain_seconds if spec else _DEFAULT_DRAIN
     threshold = spec.analysis.primary_ready_threshold if spec else 100
     workloads = workloads_of(((raw.get("spec") or {}).get("targetRef") or {}).get("kind"))
-    owner = Owner(key.group, key.name, raw["metadata"]["uid"], target, apex, drain, threshold, workloads)
+    uid, named = raw["metadata"]["uid"], named_route(raw)
+    owner = Owner(key.group, key.name, uid, target, apex, drain, threshold, workloads, named)
     return replace(_assemble(cluster, key, raw, spec, refused, owner), cautions=cautions)
 
 
@@ -117,16 +116,6 @@ def _read(text: str) -> tuple[CanarySpec | None, tuple[str, ...], tuple[Caution,
         return None, tuple(f"spec.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()), ()
 
 
-def _left_behind(cluster: Cluster, key: CanaryKey) -> Owner | None:
-    """Return the owner mark that objects bear which name this Canary; of several the longest settle time counts.
-
-    An object that was not written since the Canary was edited still bears the mark of before.
-    """
-    marks = (owner_of(obj) for resource in OWNED for obj in cluster.list(resource, key.namespace))
-    found = [mark for mark in marks if mark is not None and mark.key(key.namespace) == key]
-    return max(found, key=lambda mark: mark.drain_seconds, default=None)
-
-
 def _assemble(
     cluster: Cluster,
     key: CanaryKey,
@@ -135,8 +124,7 @@ def _assemble(
     refused: tuple[str, ...],
     owner: Owner,
 ) -> Snapshot:
-    names = Names(key.namespace, owner.target, owner.apex, owner.workloads)
-    route = choose_route(cluster.list(VIRTUAL_SERVICE, key.namespace), names, owner)
+    names, owner, route = _routed(cluster, key, raw, owner)
     at = names.route_ref if route is None else ref_of(VIRTUAL_SERVICE, route)
     target = cluster.get(names.target_ref)
     return Snapshot(
@@ -160,10 +148,26 @@ def _assemble(
         scalers=_scalers(cluster, key, owner),
         neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
         roots=tuple(cluster.mentioning(VIRTUAL_SERVICE, delegate_name(at.namespace, at.name))),
+        route_seen=names.named is None or cluster.sees(VIRTUAL_SERVICE, at.namespace),
         target_seen=owner.workloads != DAEMON_SET or cluster.sees(DAEMON_SET, key.namespace),
         all_roots_seen=cluster.sees(VIRTUAL_SERVICE, ""),
         surroundings=surroundings_of(cluster, names, spec, route) if raw is not None else Surroundings(),
     )
+
+
+def _routed(cluster: Cluster, key: CanaryKey, raw: Object | None, owner: Owner) -> tuple[Names, Owner, Object | None]:
+    """Return the route of a Canary, and names and mark that tell where it is unless that goes without saying."""
+    names = Names(key.namespace, owner.target, owner.apex, owner.workloads, owner.route)
+    route = find_route(cluster, key, names, owner)
+    if raw is None and route is not None and names.named is not None and key_of(route) not in (None, key):
+        # Given back, and another's by now.
+        names = replace(names, named=None)
+        route = find_route(cluster, key, names, owner)
+    at = names.route_ref if route is None else ref_of(VIRTUAL_SERVICE, route)
+    if names.named is not None or at.namespace != key.namespace:
+        names = replace(names, named=at)
+        owner = replace(owner, route=at, namespace=key.namespace)
+    return names, owner, route
 
 
 def _clone(cluster: Cluster, names: Names, role: Role) -> Workload | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from canary.api.canary import CanarySpec
-from canary.core.mentions import DELEGATE, MESH, mentions, wanted_gateways, wanted_hosts
+from canary.core.mentions import DELEGATE, MESH, NAMED, mentions, named_by, wanted_gateways, wanted_hosts
 from canary.core.names import ROOT_NAMESPACE, Names, owner_of
 from canary.core.objects import (
     DESTINATION_RULE,
@@ -65,8 +65,10 @@ def concerned(cluster: Cluster, resource: Resource, before: Object | None, after
     if resource == GATEWAY:
         yield from _owners(cluster, f"{namespace}/{obj['metadata']['name']}")
     named = frozenset().union(*(mentions(resource, one) for one in (before, after) if one is not None))
-    for host in sorted(named):
+    for host in sorted(one for one in named if not one.startswith(NAMED)):
         yield from _served(cluster, resource, host)
+    if resource == VIRTUAL_SERVICE:
+        yield from _naming_route(cluster, ref_of(resource, obj))
 
 
 def _notable(resource: Resource, before: Object | None, after: Object | None) -> bool:
@@ -85,6 +87,7 @@ def _served(cluster: Cluster, resource: Resource, host: str) -> Iterator[CanaryK
     if host.startswith(DELEGATE):
         namespace, _, name = host.removeprefix(DELEGATE).partition("/")
         yield from _canaries(cluster, namespace, lambda apex: name == apex)
+        yield from _naming_route(cluster, Ref(VIRTUAL_SERVICE, namespace, name))
         route = cluster.get(Ref(VIRTUAL_SERVICE, namespace, name))
         if route is not None and (owner := owner_of(route)) is not None:
             yield owner.key(namespace)
@@ -105,6 +108,13 @@ def _owners(cluster: Cluster, name: str) -> Iterator[CanaryKey]:
     for route in cluster.mentioning(VIRTUAL_SERVICE, name):
         if (owner := owner_of(route)) is not None:
             yield owner.key(route["metadata"]["namespace"])
+
+
+def _naming_route(cluster: Cluster, route: Ref) -> Iterator[CanaryKey]:
+    """Yield the Canaries that name a VirtualService."""
+    for group in (NATIVE_CANARY, FLAGGER_CANARY):
+        for canary in cluster.mentioning(group, named_by(route)):
+            yield CanaryKey(group.group, canary["metadata"]["namespace"], canary["metadata"]["name"])
 
 
 def _canaries(cluster: Cluster, namespace: str, wanted: Callable[[str], bool] | None = None) -> Iterator[CanaryKey]:

@@ -14,6 +14,7 @@ import structlog
 import yaml
 
 from canary.api.admission import refusals
+from canary.core.objects import VIRTUAL_SERVICE
 from canary.sim import options
 from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import Requests
@@ -22,6 +23,7 @@ from canary.sim.faults import MetricsFault
 from canary.sim.manifests import configuration_of
 from canary.sim.report import Report, report_of
 from canary.sim.scenario import CANARY_API, Scenario, initialise, release
+from canary.sim.user import ref_of_manifest
 
 BACK_AFTER = 5.0
 """Seconds a restarted controller is away."""
@@ -90,8 +92,19 @@ def _read(files: Sequence[str]) -> Scenario:
         raise WrongInput("; ".join(str(one) for one in found))
     given = [obj for obj in objects if obj.get("kind") in ("DaemonSet", "Deployment", "Service")]
     scenario = Scenario(canary=canaries[0], given=given)
+    scenario.routes = _routes(scenario, objects)
+    if scenario.named is not None and not scenario.routes:
+        at = f"{scenario.named.namespace}/{scenario.named.name}"
+        raise WrongInput(f"{where}: VirtualService {at}, named in spec.service.virtualService, is not there; add it")
     scenario.configuration = configuration_of(scenario.workload, (one for one in objects if "metadata" in one))
     return scenario
+
+
+def _routes(scenario: Scenario, objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the VirtualService that the Canary names, of whatever version of its API."""
+    routes = (one for one in objects if one.get("kind") == VIRTUAL_SERVICE.kind)
+    known = ({**one, "apiVersion": VIRTUAL_SERVICE.api_version} for one in routes)
+    return [one for one in known if ref_of_manifest(one) == scenario.named]
 
 
 def _load(name: str) -> list[dict[str, Any]]:

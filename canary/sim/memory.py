@@ -14,7 +14,6 @@ from canary.sim.autoscaler import SCALER
 from canary.sim.cluster import Call
 from canary.sim.history import state_of
 from canary.sim.pods import version_of
-from canary.sim.routing import reach_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
 
@@ -37,7 +36,7 @@ def lets_in(scene: Scene, ref: Ref, obj: Object | None) -> str:
     if obj is None or ref not in (scene.names.route_ref, scene.names.apex_ref):
         return ""
     if ref == scene.names.route_ref:
-        return str(reach_of(obj).get(scene.host("canary"), 0) or "")
+        return str(scene.reach_in(obj).get(scene.host("canary"), 0) or "")
     role = (obj["spec"].get("selector") or {}).get(ROLE_LABEL, "any")
     return "" if role == "primary" else role
 

@@ -89,7 +89,7 @@ def left_behind(sim: Simulation, scenario: Scenario) -> str | None:
         marks = [key for key in (*labels_of(obj), *noted) if key.startswith(PREFIX)]
         selector = (obj.get("spec") or {}).get("selector") or {}
         marks += [key for key in selector if key.startswith(PREFIX)]
-        if marks and ref.namespace == scenario.ref.namespace:
+        if marks and ref.namespace in (scenario.ref.namespace, scenario.route.namespace):
             return f"{ref} still carries {marks[0]} though the Canary is gone"
     return None
 

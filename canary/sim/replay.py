@@ -21,8 +21,11 @@ from canary.sim.scenario import (
     STAFF,
     Scenario,
     delegating,
+    elsewhere,
     initialise,
     listing_5_1,
+    namesake,
+    naming,
     of_connections,
     on_each_node,
     own_route,
@@ -79,6 +82,8 @@ class Schedule:
     """Bounds of an autoscaler on the target."""
     delegated: bool = False
     """Whether another VirtualService of the user's, for the host, delegates to the Canary's."""
+    named: bool = False
+    """Whether the user's own VirtualService is in another namespace, and the Canary names it."""
     connections: bool = False
     """Whether connections are shared out instead of requests."""
     daemons: bool = False
@@ -100,7 +105,9 @@ class Schedule:
         canary = of_connections(canary) if self.connections else canary
         if self.daemons:
             canary = on_each_node(canary)
+        canary = naming(canary, "edge") if self.named else canary
         routes = [own_route(canary)] if self.adopted else []
+        routes = [namesake(canary), elsewhere(canary)] if self.named else routes
         roots = [root_route(canary)] if self.delegated else []
         if self.delegated:
             canary = delegating(canary)

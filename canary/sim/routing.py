@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.core.objects import SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.core.routes.hosts import qualified
 from canary.sim.endpoints import Endpoints
 from canary.sim.matching import delegated, entries, takes
 from canary.sim.pods import Pod
@@ -87,15 +88,22 @@ def _weights(legs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
 
 
 def _route_for(world: World, caller: Caller) -> tuple[str, Mapping[str, Any]] | None:
-    for ref, found in world.items(VIRTUAL_SERVICE, caller.namespace):
+    asked = qualified(caller.host, caller.namespace)
+    for ref, found in world.items(VIRTUAL_SERVICE):
         spec = found.get("spec") or {}
-        hosts = {_short(host) for host in spec.get("hosts") or ()}
-        if caller.host not in hosts or "mesh" not in (spec.get("gateways") or ["mesh"]):
+        hosts = {qualified(host, ref.namespace) for host in spec.get("hosts") or ()}
+        if asked not in hosts or "mesh" not in (spec.get("gateways") or ["mesh"]) or not _shown(ref, found, caller):
             continue
         handed_on = delegated(found, ref.namespace, lambda place, name: world.find(Ref(VIRTUAL_SERVICE, place, name)))
         takes = ((place, one) for place, one in handed_on if takes_caller(one, caller))
         return next(takes, (ref.namespace, {}))
     return None
+
+
+def _shown(ref: Ref, route: Object, caller: Caller) -> bool:
+    """Return whether proxies of a caller's namespace are told of a VirtualService."""
+    exported = (route.get("spec") or {}).get("exportTo") or ["*"]
+    return not {"*", caller.namespace}.isdisjoint(ref.namespace if one == "." else one for one in exported)
 
 
 def takes_caller(entry: Mapping[str, Any], caller: Caller) -> bool:
@@ -112,13 +120,14 @@ def _shares(entry: Mapping[str, Any]) -> list[tuple[str, float]]:
     return [(host, weight / total) for host, weight in weights if weight]
 
 
-def _short(host: str) -> str:
-    return host.partition(".")[0]
+def service_at(host: str, namespace: str) -> Ref:
+    """Return the Service that a host means in a VirtualService of a namespace."""
+    parts = host.split(".")
+    return Ref(SERVICE, parts[1] if len(parts) > 1 else namespace, parts[0])
 
 
 def _leg(world: World, endpoints: Endpoints, namespace: str, host: str, share: float) -> Leg:
-    parts = host.split(".")
-    where = Ref(SERVICE, parts[1] if len(parts) > 1 else namespace, parts[0])
+    where = service_at(host, namespace)
     service = world.find(where)
     if service is None:
         return Leg(share, where.name, problem="NC")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import chain
 
-from canary.core.objects import SERVICE, Ref
+from canary.core.objects import SERVICE
 from canary.sim.copies import clone_without_copy, used_copy_deleted
 from canary.sim.evidence import (
     STALE,
@@ -23,7 +23,7 @@ from canary.sim.history import state_of
 from canary.sim.matching import sections
 from canary.sim.memory import IDLE, NEVER, PROPAGATED, ROLES, RUNNING, Memory, code_of
 from canary.sim.rollout import size_of
-from canary.sim.routing import reach_of, weights_of
+from canary.sim.routing import reach_of, service_at, weights_of
 from canary.sim.scene import Scene
 from canary.sim.world import Change
 
@@ -40,7 +40,7 @@ def missing_host(scene: Scene, memory: Memory, change: Change) -> str | None:
     """Find a route to a Service that does not exist."""
     before = reach_of(change.before) if change.before and legs_written(change) else {}
     for host, weight in legs_written(change):
-        service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
+        service = service_at(host, change.ref.namespace)
         # Its traffic is taken away: that waits for no Service that somebody deleted (I22).
         if weight == 0 and host in before:
             continue
@@ -62,7 +62,7 @@ def weight_without_ready_pods(scene: Scene, memory: Memory, change: Change) -> s
     """Find a weight raised on a side without ready pods."""
     before = reach_of(change.before) if change.before and legs_written(change) else {}
     for host, weight in legs_written(change):
-        service = Ref(SERVICE, change.ref.namespace, host.partition(".")[0])
+        service = service_at(host, change.ref.namespace)
         # A new route beside a set that does not serve either changes nothing for anyone.
         if change.before is None and not anyone_ready(scene):
             continue
@@ -206,7 +206,7 @@ def route_written_twice(scene: Scene, memory: Memory, change: Change) -> str | N
     if change.ref != scene.names.route_ref or scene.canary is None or change.before is None:
         return None
     host = scene.host("canary")
-    before = reach_of(change.before).get(host, 0)
+    before = scene.reach_in(change.before).get(host, 0)
     # A second controller that has not yet seen the status takes a step back, which harms nobody.
     if change.at < memory.crowded_until:
         return None

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import yaml
 
+from canary.core.names import named_route
 from canary.core.objects import (
     AUTOSCALER,
     DAEMON_SET,
@@ -20,8 +22,10 @@ from canary.core.objects import (
     Object,
     Ref,
 )
+from canary.core.routes.hosts import qualified
 from canary.sim.driver import Simulation
 from canary.sim.manifests import LISTING_5_1, completed, with_image
+from canary.sim.matching import sections
 from canary.sim.pods import version_of
 from canary.sim.routing import Caller, Headers
 from canary.sim.user import ref_of_manifest
@@ -77,6 +81,36 @@ def own_route(canary: Object) -> dict[str, Any]:
     }
 
 
+def naming(canary: Object, namespace: str) -> dict[str, Any]:
+    """Return a Canary that names a VirtualService of another namespace."""
+    named = {"name": "shop-routes", "namespace": namespace}
+    service = {**canary["spec"]["service"], "virtualService": named}
+    return {**canary, "spec": {**canary["spec"], "service": service}}
+
+
+def namesake(canary: Object) -> dict[str, Any]:
+    """Return the Service that the apex's bare name means where the VirtualService is that a Canary names."""
+    service, place = canary["spec"]["service"], canary["spec"]["service"]["virtualService"]["namespace"]
+    spec = {"selector": {"app": "of-another-team"}, "ports": [{"name": "http", "port": 80}]}
+    metadata = {"name": service["name"], "namespace": place}
+    return {"apiVersion": SERVICE.api_version, "kind": SERVICE.kind, "metadata": metadata, "spec": spec}
+
+
+def elsewhere(canary: Object) -> dict[str, Any]:
+    """Return the VirtualService that a Canary names, in which hosts are written in full; a bare one is another's."""
+    route, named = own_route(canary), canary["spec"]["service"]["virtualService"]
+    full = qualified(canary["spec"]["service"]["name"], canary["metadata"]["namespace"])
+    for entry in chain(*sections(route).values()):
+        for leg in entry.get("route") or ():
+            leg["destination"] = {**leg["destination"], "host": full}
+    bare = {"destination": {"host": canary["spec"]["service"]["name"]}}
+    other = {"name": "other", "match": [{"uri": {"prefix": "/other"}}], "route": [bare]}
+    spec = {**route["spec"], "hosts": [full]}
+    if "http" in spec:
+        spec["http"] = [other, *spec["http"]]
+    return {**route, "metadata": dict(named), "spec": spec}
+
+
 def of_connections(canary: Object) -> dict[str, Any]:
     """Return a Canary that shares out connections, judged by readiness alone."""
     service = {**canary["spec"]["service"], "appProtocol": "tcp"}
@@ -127,7 +161,7 @@ class Scenario:
     rps: float = 50.0
     replicas: int | None = None
     routes: Sequence[Object] = ()
-    """VirtualServices that stood there before."""
+    """VirtualServices that stood there before, and Services that they name."""
     configuration: Sequence[Object] = ()
     """ConfigMaps that the Deployment reads."""
     scaler: Object | None = None
@@ -169,8 +203,14 @@ class Scenario:
 
     @property
     def route(self) -> Ref:
-        """Return the VirtualService of the apex."""
-        return Ref(VIRTUAL_SERVICE, self.ref.namespace, self.apex)
+        """Return the VirtualService that is shared out: the one that the Canary names, else the apex's own."""
+        return self.named or Ref(VIRTUAL_SERVICE, self.ref.namespace, self.apex)
+
+    @property
+    def named(self) -> Ref | None:
+        """Return the VirtualService that the Canary names."""
+        metadata = {**self.canary["metadata"], "namespace": self.ref.namespace}
+        return named_route({**self.canary, "metadata": metadata})
 
     @property
     def apex(self) -> str:

@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 
 from canary.api.duration import parse_duration
-from canary.core.names import ROLE_LABEL, Names, Role, workloads_of
+from canary.core.names import ROLE_LABEL, Names, Role, named_route, workloads_of
 from canary.core.objects import AUTOSCALER, CONFIG_MAP, DAEMON_SET, DEPLOYMENT, SECRET, SERVICE, Object, Ref
 from canary.sim.dataplane import DataPlane
 from canary.sim.faults import Faults
@@ -38,6 +38,7 @@ class Scene:
             target,
             (spec.get("service") or {}).get("name") or target,
             workloads_of(spec["targetRef"].get("kind")),
+            named_route(canary),
         )
         self.scaler: Ref | None = None
         self.own_scaler = Ref(AUTOSCALER, ref.namespace, self.names.workload("canary").name)
@@ -99,7 +100,11 @@ class Scene:
     def reach(self) -> dict[str, int]:
         """Return the largest share or mirrored share that any route gives, by Service."""
         found = self.world.find(self.names.route_ref)
-        return {host.partition(".")[0]: share for host, share in reach_of(found).items()} if found else {}
+        return self.reach_in(found) if found else {}
+
+    def reach_in(self, route: Object) -> dict[str, int]:
+        """Return the same of a route as it once was."""
+        return {host.partition(".")[0]: share for host, share in reach_of(route).items()}
 
     def host(self, role: Role) -> str:
         """Return the host of one side."""
@@ -172,7 +177,9 @@ class Scene:
 
     def concerns(self, ref: Ref) -> bool:
         """Return whether an object belongs to this Canary by its name."""
-        return ref.namespace == self.ref.namespace and (
+        if ref.namespace != self.ref.namespace:
+            return ref == self.names.route_ref
+        return (
             ref.resource in (CONFIG_MAP, SECRET)
             or ref in (self.ref, self.names.apex_ref, self.names.route_ref, self.scaler, self.own_scaler)
             or ref in (self.names.service("primary"), self.names.service("canary"))

@@ -54,7 +54,7 @@ class Stage:
         selector = ((world.find(self.named("apex")) or {}).get("spec") or {}).get("selector") or {}
         route = world.find(self.scenario.route)
         clones = {f"{self.scenario.apex}-primary", f"{self.scenario.apex}-canary"}
-        held = route is not None and clones & reach_of(route).keys()
+        held = route is not None and clones & {host.partition(".")[0] for host in reach_of(route)}
         canary = world.find(self.scenario.ref)
         taken = canary is not None and state_of(canary)[0] not in ("", "Initializing")
         return not taken and not held and ROLE_LABEL not in selector

@@ -135,7 +135,7 @@ class User:
         edited = {name: [dict(route) for route in routes] for name, routes in sections(found).items()}
         for route in chain(*edited.values()):
             route["route"] = [
-                {**leg, "weight": weights.get(leg["destination"]["host"], leg.get("weight", 0))}
+                {**leg, "weight": weights.get(leg["destination"]["host"].partition(".")[0], leg.get("weight", 0))}
                 for leg in route.get("route") or ()
             ]
         self.edit(ref, {"spec": edited})

@@ -384,6 +384,8 @@ COOKIES = {
 
 # What is accepted: values that mean nothing, and everything this version does.
 ACCEPTED: list[dict[str, Any]] = [
+    {f"{S}.virtualService": {"name": "shop-routes"}},
+    {f"{S}.virtualService": {"name": "shop-routes", "namespace": "edge"}},
     {"spec.targetRef.kind": "DaemonSet"},
     {"spec.autoscalerRef": {**SCALER, "primaryScalerReplicas": {"minReplicas": 2, "maxReplicas": 2}}},
     {"spec.autoscalerRef": {**SCALER, "kind": "ScaledObject", "primaryScalerQueries": {"rps": "vector(1)"}}},

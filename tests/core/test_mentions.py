@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from canary.core.mentions import gateways_of, mentions
-from canary.core.objects import DEPLOYMENT, DESTINATION_RULE, SIDECAR, VIRTUAL_SERVICE, Resource
+from canary.core.objects import (
+    DEPLOYMENT,
+    DESTINATION_RULE,
+    FLAGGER_CANARY,
+    NATIVE_CANARY,
+    SIDECAR,
+    VIRTUAL_SERVICE,
+    Resource,
+)
 from canary.core.routes.hosts import covering, qualified, service_of
 
 CART = "cart.web.svc.cluster.local"
@@ -28,6 +36,9 @@ CART = "cart.web.svc.cluster.local"
         (DESTINATION_RULE, {"host": "*.local"}, {"*.local"}),
         (SIDECAR, {"egress": [{"hosts": [f"./{CART}", "istio-system/*"]}]}, {CART, "*"}),
         (SIDECAR, {}, set()),
+        (NATIVE_CANARY, {"service": {"virtualService": {"name": "shop", "namespace": "edge"}}}, {"named:edge/shop"}),
+        (FLAGGER_CANARY, {"service": {"virtualService": {"name": "shop"}}}, {"named:web/shop"}),
+        (NATIVE_CANARY, {"service": {"name": "shop"}}, set()),
         (DEPLOYMENT, {"hosts": ["cart"]}, set()),
     ],
 )

@@ -12,7 +12,7 @@ from canary.api.warnings import Caution
 from canary.core.advance.readiness import IN_PLACE
 from canary.core.decide import decide
 from canary.core.names import OWNER, ROOT_NAMESPACE
-from canary.core.objects import Object
+from canary.core.objects import VIRTUAL_SERVICE, Object, Ref
 from canary.core.routes.istio import make_route
 from canary.core.routes.routing import TO_PRIMARY
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
@@ -71,6 +71,17 @@ def adopted(changes: dict[str, Any] | None = None, **fields: Any) -> Snapshot:
     spec = {"hosts": ["catalog"], "gateways": ["mesh"], "http": http}
     metadata = {"name": "shop", "namespace": NS, "resourceVersion": "50", "annotations": {OWNER: OWNER_MARK.to_text()}}
     return replace(idle(changes=changes), route={"kind": "VirtualService", "metadata": metadata, "spec": spec})
+
+
+def elsewhere(*exported: str, changes: dict[str, Any] | None = None, **spec: Any) -> Snapshot:
+    """Return a world whose route is the user's in another namespace, exported to some."""
+    named = Ref(VIRTUAL_SERVICE, "edge", "shop")
+    mark = replace(OWNER_MARK, route=named, namespace=NS)
+    world = idle(changes={f"{S}.virtualService": {"name": "shop", "namespace": "edge"}, **(changes or {})})
+    route = istio("shop", "edge", hosts=[FQDN], exportTo=[*exported], http=going_to(FQDN), **spec)
+    metadata = {**route["metadata"], "resourceVersion": "50", "annotations": {OWNER: mark.to_text()}}
+    names = replace(NAMES, named=named)
+    return replace(world, names=names, owner=mark, route={**route, "metadata": metadata})
 
 
 DELEGATION = {f"{S}.delegation": True, f"{S}.hosts": [], f"{S}.gateways": []}
@@ -168,6 +179,12 @@ FOUND: list[tuple[Snapshot, str, str]] = [
         around(routes=[istio(f"r{n}", hosts=["x.io"], http=going_to(FQDN)) for n in range(5)]),
         "RouteBypassed",
         "VirtualServices web/r0, web/r1, web/r2 and 2 more at gateway mesh send requests",
+    ),
+    (
+        elsewhere("."),
+        "RouteHidden",
+        f"VirtualService edge/shop is exported to . alone: requests of pods in namespace {NS} pass it and are not "
+        f"split; add {NS} to its exportTo",
     ),
     (
         around(sidecars=[istio("default", NS, egress=[{"hosts": ["istio-system/*", "other/*"]}])]),
@@ -300,6 +317,9 @@ EARLY = [istio("default", NS, "2024", mtls={"mode": "PERMISSIVE"}), strict()]
 
 NOT_FOUND: list[Snapshot] = [
     idle(),
+    elsewhere(".", NS),
+    elsewhere("*"),
+    elsewhere(".", gateways=["public"], changes={f"{S}.gateways": ["edge/public"]}),
     around(namespace=namespace(istio_injection="enabled")),
     around(namespace=namespace(**{"istio.io/rev": "1-31"})),
     pods({"labels": {"app": "catalog", "sidecar.istio.io/inject": "true"}}, {"namespace": namespace()}),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from canary.core.names import ROOT_NAMESPACE
+from canary.core.names import OWNER, ROOT_NAMESPACE
 from canary.core.objects import (
     DESTINATION_RULE,
     GATEWAY,
@@ -23,7 +24,7 @@ from canary.core.objects import (
     ref_of,
 )
 from canary.engine.observe import affected, observe
-from tests.builders import KEY, NS, canary_object, idle
+from tests.builders import KEY, NAMES, NS, OWNER_MARK, canary_object, idle
 from tests.engine.cluster import FakeCluster
 
 FQDN = f"catalog.{NS}.svc.cluster.local"
@@ -113,6 +114,54 @@ def test_route_for_a_host_of_the_route_wakes_its_canary() -> None:
     route = dict(found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")])
     found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")] = {**route, "spec": {**route["spec"], "hosts": ["shop.io"]}}
     assert {key.name for key in affected(found, VIRTUAL_SERVICE, None, to("cart"))} == MINE
+
+
+def test_change_of_a_named_route_wakes_the_canary_that_names_it() -> None:
+    """Also before it is there, and by its mark the Canary whose it is and no namesake of its namespace."""
+    named = made("shop", hosts=["shop.io"])
+    found = cluster(**{"spec.service.virtualService": {"name": "shop", "namespace": "web"}})
+    assert set(affected(found, VIRTUAL_SERVICE, None, named)) == {KEY}
+    assert set(affected(found, VIRTUAL_SERVICE, None, made("shop", "elsewhere", hosts=["shop.io"]))) == set()
+    root = made("root", http=[{"delegate": {"name": "shop"}}])
+    assert set(affected(found, VIRTUAL_SERVICE, None, root)) == {KEY}
+    mark = replace(OWNER_MARK, route=Ref(VIRTUAL_SERVICE, "web", "shop"), namespace=NS).to_text()
+    marked = {**named, "metadata": {**named["metadata"], "annotations": {OWNER: mark}}}
+    assert set(affected(cluster(), VIRTUAL_SERVICE, marked, None)) == {KEY}
+
+
+def test_named_route_is_observed_with_what_is_told_of_it_in_marks() -> None:
+    """Names and mark say where it is; a route of the namespace is not looked at, and nothing is seen unwatched."""
+    named = made("shop", hosts=["shop.io"])
+    ref = Ref(VIRTUAL_SERVICE, "web", "shop")
+    found = cluster((VIRTUAL_SERVICE, named), **{"spec.service.virtualService": {"name": "shop", "namespace": "web"}})
+    del found.objects[Ref(VIRTUAL_SERVICE, NS, "catalog")]
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert (seen.route, seen.names.named, seen.owner.route, seen.owner.namespace) == (named, ref, ref, NS)
+    assert seen.route_seen
+    found.unseen.add("web")
+    unseen = observe(found, KEY)
+    assert unseen is not None
+    assert not unseen.route_seen
+
+
+def test_mark_on_a_route_elsewhere_is_believed_when_something_here_says_so_too() -> None:
+    """Whoever writes in another namespace moves nothing here, neither a Canary's route nor one that is gone."""
+    ref = Ref(VIRTUAL_SERVICE, "web", "shop")
+    mark = replace(OWNER_MARK, route=ref, namespace=NS)
+    marked = {**made("shop"), "metadata": {"name": "shop", "namespace": "web", "annotations": {OWNER: mark.to_text()}}}
+    found = cluster((VIRTUAL_SERVICE, marked))
+    seen = observe(found, KEY)
+    assert seen is not None
+    assert (seen.route, seen.owner) == (found.objects[NAMES.route_ref], OWNER_MARK)
+    assert observe(FakeCluster((ref, marked)), KEY) is None
+    ours = NAMES.service("primary")
+    metadata = {**found.objects[ours]["metadata"], "annotations": {OWNER: mark.to_text()}}
+    found.objects[ours] = {**found.objects[ours], "metadata": metadata}
+    del found.objects[NAMES.route_ref]
+    again = observe(found, KEY)
+    assert again is not None
+    assert (again.route, again.owner) == (marked, mark)
 
 
 def test_surroundings_are_found_wherever_they_are() -> None:

@@ -292,6 +292,16 @@ def strategies(
 
 
 @st.composite
+def named(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]]) -> Schedule:
+    """Draw a release by any strategy on a route of another namespace, which the Canary names, and what happens in it.
+
+    Nobody deletes that route: nothing could be released any more.
+    """
+    kept = actions.filter(lambda one: one != ("delete", {"what": "route"}))
+    return replace(draw(strategies(kept)), adopted=False, delegated=False, named=True)
+
+
+@st.composite
 def configurations(draw: st.DrawFn, *actions: st.SearchStrategy[tuple[str, dict[str, Any]]], **how: Any) -> Schedule:
     """Draw a release of an application that reads a ConfigMap, which is edited in it."""
     return replace(draw(schedules(st.one_of(CONFIGURATION, *actions), **how)), configured=True)

@@ -13,7 +13,7 @@ import yaml
 
 from canary.cli import main
 from canary.sim.manifests import LISTING_5_1, config_map, deployment, reading
-from canary.sim.scenario import listing_5_1
+from canary.sim.scenario import elsewhere, listing_5_1, naming
 from tests.sim.test_release import TIMELINE
 
 COHORT_STEPS = [
@@ -59,6 +59,19 @@ def test_deployment_reads_configuration_given_or_invented(
     path = tmp_path / "configured.yaml"
     path.write_text(yaml.safe_dump_all([reading(deployment(), "catalog-config"), *maps]))
     assert rows(result(capsys, listing, str(path))) == TIMELINE
+
+
+def test_named_route_is_shared_out_when_the_files_hold_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The rows are those of a route of ours; without the VirtualService one line says what is missing."""
+    canary = naming(listing_5_1(), "edge")
+    path = tmp_path / "named.yaml"
+    path.write_text(yaml.safe_dump(canary))
+    assert main(["simulate", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert "VirtualService edge/shop-routes, named in spec.service.virtualService, is not there; add it" in told
+    route = {**elsewhere(canary), "apiVersion": "networking.istio.io/v1"}
+    path.write_text(yaml.safe_dump_all([canary, route]))
+    assert rows(result(capsys, str(path))) == TIMELINE
 
 
 def test_bad_canary_fails(listing: str, capsys: pytest.CaptureFixture[str]) -> None:

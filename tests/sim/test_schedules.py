@@ -32,6 +32,7 @@ from tests.sim.schedules import (
     daemons,
     drawn,
     kept,
+    named,
     parts,
     schedules,
     strategies,
@@ -99,6 +100,32 @@ def test_any_strategy_harms_nobody_on_a_bad_way(part: int) -> None:
     name = f"strategies-way-{part}"
 
     @drawn(strategies(QUIET_CHANGES), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(2)
+def test_named_route_ends_in_a_serving_system(part: int) -> None:
+    """A VirtualService of another namespace by any strategy, and everything else: no rule breaks."""
+    name = f"named-{part}"
+
+    @drawn(named(ANYTHING), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_named_route_harms_nobody_on_a_bad_way(part: int) -> None:
+    """The same under faults of the way and users' changes: no request fails."""
+    name = f"named-way-{part}"
+
+    @drawn(named(QUIET_CHANGES), name, 25)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0

@@ -72,7 +72,7 @@ def _found_drift(view: View) -> list[tuple[str, str, str]]:
     names, found = view.snapshot.names, []
     if manager := _moves_route(view):
         shown = view.weights.label if view.weights else "no weighted route"
-        route = view.snapshot.route_ref.name
+        route = view.snapshot.route_label
         found.append(("route", f"VirtualService {route} was changed to {shown} by {manager}", manager))
     if manager := _moves_selector(view):
         found.append(("selector", f"selector of Service {names.apex} was changed by {manager}", manager))

@@ -67,7 +67,7 @@ def _route_actions(view: View, routing: Routing | None) -> tuple[Action, ...]:
         # The write that moves everybody to the canary ends their cookies too.
         routing = replace(routing, sessions=view.sessions)
     if snapshot.route is None:
-        if snapshot.spec is None:
+        if snapshot.spec is None or names.named is not None:
             return ()
         body = make_route(snapshot.spec, names, snapshot.owner, routing)
         return (Create(names.route_ref, body, f"route {routing.weights.label}"),)

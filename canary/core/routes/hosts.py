@@ -28,22 +28,33 @@ class Host:
 
 
 def read_host(host: object, names: Names) -> Host | None:
-    """Return which of the three Services a destination's host names; None for any other host."""
-    return _hosts(names.apex, names.namespace).get(host) if isinstance(host, str) else None
+    """Return which of the three Services a destination's host names; None for any other host.
+
+    From another namespace only the full host means one of them.
+    """
+    if not isinstance(host, str):
+        return None
+    return _hosts(names.apex, names.namespace, names.routed_from_elsewhere).get(host)
 
 
 @lru_cache(maxsize=4096)
-def _hosts(apex: str, namespace: str) -> dict[str, Host]:
-    # Asked for at every destination: by two strings it is found in half the time that the names take.
+def _hosts(apex: str, namespace: str, from_elsewhere: bool) -> dict[str, Host]:
+    # Asked for at every destination: by these it is found in half the time that the names take.
     names = Names(namespace, apex, apex)
     sides: tuple[Side, ...] = ("apex", "primary", "canary")
-    known = (Host(side, suffix) for side in sides for suffix in suffixes(namespace))
+    seen = suffixes(namespace)[-1:] if from_elsewhere else suffixes(namespace)
+    known = (Host(side, suffix) for side in sides for suffix in seen)
     return {one.spelled(names, one.side): one for one in known}
 
 
 def suffixes(namespace: str) -> tuple[str, ...]:
     """Return what may follow a Service's name in its host, seen from its own namespace."""
     return ("", f".{namespace}", f".{namespace}.svc", f".{namespace}{SERVICES}")
+
+
+def apex_host(names: Names) -> str:
+    """Return the apex's host as its route names it: where the VirtualService is elsewhere in full."""
+    return qualified(names.apex, names.namespace) if names.routed_from_elsewhere else names.apex
 
 
 def spellings(name: str, namespace: str) -> frozenset[str]:

@@ -15,6 +15,7 @@ from canary.core.warnings.routes import (
     host_routed_twice,
     not_delegated_to,
     route_bypassed,
+    route_hidden,
     sidecar_hides_host,
 )
 
@@ -28,6 +29,7 @@ WARNINGS: tuple[Finder, ...] = (
     not_delegated_to,
     host_routed_twice,
     route_bypassed,
+    route_hidden,
     sidecar_hides_host,
     tls_disabled,
     port_unprefixed,

@@ -68,7 +68,7 @@ def route_fields_unused(view: View) -> Caution | None:
         unused.append("delegation")
     if not unused:
         return None
-    name = route["metadata"]["name"]
+    name = view.snapshot.route_label
     fields = listed([f"spec.service.{field}" for field in unused])
     are = "are" if len(unused) > 1 else "is"
     return Caution(
@@ -85,7 +85,7 @@ def _retried(view: View) -> Iterator[tuple[str, Any]]:
             yield "spec.service", route_fields(spec)
         return
     for number, entry in enumerate(touched((route.get("spec") or {}).get("http") or (), names), 1):
-        yield f"VirtualService {route['metadata']['name']}, http route {entry.get('name') or number}", entry
+        yield f"VirtualService {view.snapshot.route_label}, http route {entry.get('name') or number}", entry
 
 
 def _seconds(text: object) -> float:

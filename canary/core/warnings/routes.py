@@ -45,7 +45,7 @@ def host_routed_twice(view: View) -> Caution | None:
     return Caution(
         "HostRoutedTwice",
         f"{named(found, kind)} {'route' if len(found) > 1 else 'routes'} host {listed(shared)} too: requests that "
-        f"follow it are not split; move its routes into {kind} {view.snapshot.route_ref.name} and delete it",
+        f"follow it are not split; move its routes into {kind} {view.snapshot.route_label} and delete it",
     )
 
 
@@ -73,14 +73,29 @@ def _instead(view: View) -> str:
     return f"give {gateways} and {hosts} its gateway and hosts, and take the route out of it"
 
 
+def route_hidden(view: View) -> Caution | None:
+    """Find a route of another namespace that callers of the Canary's are not told of."""
+    route, here = view.snapshot.route, view.snapshot.names.namespace
+    if route is None or not view.snapshot.names.routed_from_elsewhere or _is_delegate(view):
+        return None
+    shown = (route.get("spec") or {}).get("exportTo") or ["*"]
+    if MESH not in route_gateways(route) or {"*", here} & set(shown):
+        return None
+    return Caution(
+        "RouteHidden",
+        f"VirtualService {view.snapshot.route_label} is exported to {listed(shown)} alone: requests of pods in "
+        f"namespace {here} pass it and are not split; add {here} to its exportTo",
+    )
+
+
 def not_delegated_to(view: View) -> Caution | None:
     """Find a route without hosts that nobody delegates to, so that no request follows it."""
-    snapshot, ref = view.snapshot, view.snapshot.route_ref
+    snapshot, ref, label = view.snapshot, view.snapshot.route_ref, view.snapshot.route_label
     if not _is_delegate(view) or snapshot.roots or not snapshot.all_roots_seen:
         return None
     return Caution(
         "NotDelegatedTo",
-        f"VirtualService {ref.name} has no hosts and no other one delegates to it: no request is split or reaches the "
+        f"VirtualService {label} has no hosts and no other one delegates to it: no request is split or reaches the "
         f"canary; delegate to name {ref.name}, namespace {ref.namespace}, in an http route of the VirtualService that "
         "has the hosts",
     )
@@ -125,7 +140,7 @@ def _place(view: View, field: str) -> str:
     route = view.snapshot.route
     if route is None or is_ours(route):
         return f"spec.service.{field}"
-    return f"{field} of VirtualService {view.snapshot.route_ref.name}"
+    return f"{field} of VirtualService {view.snapshot.route_label}"
 
 
 def _others(view: View) -> list[Object]:
