@@ -63,6 +63,9 @@ class Names:
     named: Ref | None = None
     """The VirtualService that the spec names, or the one elsewhere that was adopted."""
 
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.target, self.apex))
+
     @property
     def kind(self) -> str:
         """Return the kind of the target and of its clones."""

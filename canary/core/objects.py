@@ -20,6 +20,10 @@ class Resource:
     plural: str
     kind: str
 
+    def __hash__(self) -> int:
+        # Of one text, which keeps its hash: every look into a cache takes it.
+        return hash(self.plural)
+
     @property
     def api_version(self) -> str:
         """Return the ``apiVersion`` string objects of this type carry."""
@@ -54,6 +58,9 @@ class Ref:
     resource: Resource
     namespace: str
     name: str
+
+    def __hash__(self) -> int:
+        return hash((self.resource.plural, self.namespace, self.name))
 
     def __str__(self) -> str:
         return f"{self.resource.kind} {self.namespace}/{self.name}"

@@ -44,12 +44,12 @@ class Workload:
     @property
     def resource(self) -> Resource:
         """Return its type."""
-        return DAEMON_SET if self.raw.get("kind") == DAEMON_SET.kind else DEPLOYMENT
+        return DAEMON_SET if self.is_daemon else DEPLOYMENT
 
     @property
     def is_daemon(self) -> bool:
         """Return whether it has a pod on each node it fits on, and no number of its own."""
-        return self.resource == DAEMON_SET
+        return bool(self.raw.get("kind") == DAEMON_SET.kind)
 
     @property
     def ref(self) -> Ref:
