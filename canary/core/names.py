@@ -132,26 +132,7 @@ class Owner:
 
     def to_text(self) -> str:
         """Return the annotation's value."""
-        # What is as ever is left out: a new version of the controller writes no mark anew (I5).
-        lowered = {"primaryReadyThreshold": self.primary_threshold} if self.primary_threshold != 100 else {}
-        kind = {"kind": self.workloads.kind} if self.workloads != DEPLOYMENT else {}
-        named = {"route": f"{self.route.namespace}/{self.route.name}"} if self.route is not None else {}
-        place = {"namespace": self.namespace} if self.namespace else {}
-        return json.dumps(
-            {
-                "group": self.group,
-                "name": self.name,
-                "uid": self.uid,
-                "target": self.target,
-                "apex": self.apex,
-                "drainSeconds": self.drain_seconds,
-                **lowered,
-                **kind,
-                **named,
-                **place,
-            },
-            separators=(",", ":"),
-        )
+        return _written(self)
 
     def key(self, namespace: str) -> CanaryKey:
         """Return the Canary an object in this namespace belongs to."""
@@ -166,6 +147,30 @@ def named_route(canary: Object) -> Ref | None:
         return None
     place = found.get("namespace") or canary["metadata"].get("namespace", "")
     return Ref(VIRTUAL_SERVICE, str(place), str(found["name"]))
+
+
+@lru_cache(maxsize=1024)
+def _written(owner: Owner) -> str:
+    # What is as ever is left out: a new version of the controller writes no mark anew (I5).
+    lowered = {"primaryReadyThreshold": owner.primary_threshold} if owner.primary_threshold != 100 else {}
+    kind = {"kind": owner.workloads.kind} if owner.workloads != DEPLOYMENT else {}
+    named = {"route": f"{owner.route.namespace}/{owner.route.name}"} if owner.route is not None else {}
+    place = {"namespace": owner.namespace} if owner.namespace else {}
+    return json.dumps(
+        {
+            "group": owner.group,
+            "name": owner.name,
+            "uid": owner.uid,
+            "target": owner.target,
+            "apex": owner.apex,
+            "drainSeconds": owner.drain_seconds,
+            **lowered,
+            **kind,
+            **named,
+            **place,
+        },
+        separators=(",", ":"),
+    )
 
 
 def workloads_of(kind: object) -> Resource:

@@ -86,10 +86,10 @@ def route_unfit(view: View) -> Obstacle | None:
 
 def delegation_unfit(view: View) -> Obstacle | None:
     """Find what would be lost between the VirtualServices that delegate and the routes they delegate to."""
-    snapshot, ref, plan = view.snapshot, view.snapshot.route_ref, _planned(view)
-    label = snapshot.route_label
+    snapshot = view.snapshot
     if not is_delegate(snapshot.route, snapshot.spec):
         return None
+    ref, plan, label = snapshot.route_ref, _planned(view), snapshot.route_label
     entries = [
         in_full(one, ref.namespace) for one in planned_entries(snapshot.route, snapshot.spec, snapshot.names, plan)
     ]

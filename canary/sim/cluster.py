@@ -80,12 +80,13 @@ class SimCluster:
     def list(self, resource: Resource, namespace: str) -> Sequence[Object]:
         """Return the objects of a type in a namespace (all: "") from the cache, sorted by name."""
         found = self._cache.get(resource, {})
-        return tuple(found[ref] for ref in sorted(found) if namespace in ("", ref.namespace))
+        return tuple(found[ref] for ref in sorted(ref for ref in found if namespace in ("", ref.namespace)))
 
     def mentioning(self, resource: Resource, name: str) -> Sequence[Object]:
         """Return the objects of a type in any namespace that mention a host or Gateway."""
         found = self._cache.get(resource, {})
-        return tuple(found[ref] for ref in sorted(found) if name in mentions(resource, found[ref]))
+        named = sorted(ref for ref, obj in found.items() if name in mentions(resource, obj))
+        return tuple(found[ref] for ref in named)
 
     def sees(self, resource: Resource, namespace: str) -> bool:
         """Return whether what the cache does not hold of a type in a namespace does not exist."""
