@@ -22,6 +22,8 @@ STEPPING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION)
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
 GRID_SLACK = timedelta(seconds=2)
 """A weight read back later than this after its tick moves the grid of ticks (release.md section 4)."""
+WITHOUT_STATUS = ("weights", "apex_role", "shown", "plan")
+"""The facts that are the same whatever the status is."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ class View(Drains):
         return self.snapshot.spec.analysis.iterations if self.snapshot.spec else 0
 
     def with_status(self, status: CanaryStatus) -> View:
-        """Return the same moment seen with another status."""
-        return replace(self, snapshot=replace(self.snapshot, status=status))
+        """Return the same moment seen with another status; what rests on no status is not read again."""
+        later = View(replace(self.snapshot, status=status), self.measurements, self.now)
+        vars(later).update({name: vars(self)[name] for name in WITHOUT_STATUS if name in vars(self)})
+        return later
 
     @property
     def label(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from canary.api.status import CanaryStatus, Drain, Phase, Progress, Replicas, TargetSeen, Traffic
 from canary.core.actions import Event
 from canary.core.advance.drift import count_drift, moved_since
@@ -161,7 +159,7 @@ def _promotes(view: View, status: CanaryStatus) -> bool:
 
 
 def _falls_back(view: View, status: CanaryStatus) -> bool:
-    later = replace(view, snapshot=replace(view.snapshot, status=status))
+    later = view.with_status(status)
     return going_back(later) and promotion_failed(later)
 
 
