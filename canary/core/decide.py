@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from canary.api.status import CanaryStatus, Phase, Replicas, TargetSeen
@@ -10,7 +9,7 @@ from canary.core.actions import Decision
 from canary.core.advance import advance
 from canary.core.advance.drift import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
-from canary.core.converge import converge
+from canary.core.converge import converge, protections
 from canary.core.converge.keeper import keeper_ends
 from canary.core.drains import UNANSWERED_DRAINS
 from canary.core.due import due, images_awaited
@@ -43,7 +42,7 @@ def decide(snapshot: Snapshot, measurements: tuple[Measurement, ...], now: datet
     if snapshot.canary is None:
         return give_back(view)
     advanced = advance(view)
-    settled = View(replace(snapshot, status=advanced.status), measurements, now)
+    settled = view.with_status(advanced.status)
     gap = converge(settled)
     return Decision(
         status=advanced.status if _worth_writing(settled, snapshot.status) else None,
@@ -52,6 +51,14 @@ def decide(snapshot: Snapshot, measurements: tuple[Measurement, ...], now: datet
         events=advanced.events,
         requeue_after=_wait(settled),
     )
+
+
+def needs_protection(snapshot: Snapshot, now: datetime) -> bool:
+    """Return whether a decision without measurements does anything urgent (I22)."""
+    if snapshot.canary is None or is_foreign(snapshot):
+        return bool(decide(snapshot, (), now).urgent)
+    view = View(snapshot, (), now)
+    return bool(protections(view.with_status(advance(view).status)))
 
 
 def is_foreign(snapshot: Snapshot) -> bool:

@@ -13,7 +13,7 @@ import structlog
 from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.advance.drift import DRIFTED
-from canary.core.decide import decide, is_foreign, questions
+from canary.core.decide import decide, is_foreign, needs_protection, questions
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.snapshot import Snapshot
@@ -110,6 +110,8 @@ class Reconciler:
 
         What is put back here is as it should be at the next look: drift is recorded now or never.
         """
+        if not needs_protection(snapshot, now):
+            return
         decision = decide(snapshot, (), now)
         for action in decision.urgent:
             try:

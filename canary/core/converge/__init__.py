@@ -31,12 +31,9 @@ class Gap:
 
 def converge(view: View) -> Gap:
     """Return what separates the world from what the status asks for."""
+    if _stands_still(view):
+        return Gap()
     phase = view.status.phase
-    blind = view.primary is None and not view.snapshot.target_seen
-    if phase is Phase.NONE or view.status.revisions.primary is None or blind:
-        return Gap()
-    if phase is Phase.INITIALIZING and find_obstacle(view, BEFORE_INITIALISATION) is not None:
-        return Gap()
     traffic = traffic_actions(view)
     urgent = urgent_actions(view, traffic)
     rest = (
@@ -56,6 +53,20 @@ def converge(view: View) -> Gap:
         # Services follow once the primary exists; a target that moves meanwhile leaves no trace of them.
         rest = tuple(a for a in rest if not isinstance(a, Create) or a.ref.resource not in (SERVICE, DESTINATION_RULE))
     return Gap(urgent=_ours(view, urgent), actions=_ours(view, rest))
+
+
+def protections(view: View) -> tuple[Action, ...]:
+    """Return the urgent actions alone."""
+    return () if _stands_still(view) else _ours(view, urgent_actions(view, traffic_actions(view)))
+
+
+def _stands_still(view: View) -> bool:
+    """Return whether nothing is to be done before an obstacle is gone or production is known."""
+    phase = view.status.phase
+    blind = view.primary is None and not view.snapshot.target_seen
+    if phase is Phase.NONE or view.status.revisions.primary is None or blind:
+        return True
+    return phase is Phase.INITIALIZING and find_obstacle(view, BEFORE_INITIALISATION) is not None
 
 
 def _ours(view: View, actions: tuple[Action, ...]) -> tuple[Action, ...]:
