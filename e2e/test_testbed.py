@@ -5,6 +5,7 @@ import json
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -245,9 +246,9 @@ def test_recorder_misses_nothing_and_leaves_nothing_behind(testbed: Testbed, nam
 def test_audit_log_counts_requests_by_user(testbed: Testbed, namespace: str) -> None:
     """Every request of the controller's user is found, and nobody else's."""
     since = datetime.now(UTC)
-    controller = KubeClient(testbed.layout.authority, credentials.CONTROLLER)
-    for _ in range(3):
-        controller.get(f"/api/v1/namespaces/{namespace}/services")
+    with closing(KubeClient(testbed.layout.authority, credentials.CONTROLLER)) as controller:
+        for _ in range(3):
+            controller.get(f"/api/v1/namespaces/{namespace}/services")
     testbed.kube.get(f"/api/v1/namespaces/{namespace}/services")
     assert testbed.audit.counts(user=credentials.CONTROLLER, since=since) == {("list", "services"): 3}
 

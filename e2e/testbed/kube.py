@@ -33,10 +33,33 @@ class KubeClient:
     def __init__(self, authority: Path, user: str = credentials.ADMIN) -> None:
         self._context = ssl.create_default_context(cafile=str(authority))
         self._token = credentials.token(user)
+        self._idle: list[http.client.HTTPSConnection] = []
+        """Open connections: who waits for something reads many times a second."""
+
+    def close(self) -> None:
+        """Close what is open."""
+        while self._idle:
+            self._idle.pop().close()
 
     def get(self, path: str) -> Object:
         """Read one object or list."""
-        return self.request("GET", path)
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._read(self._connect(), path)
+        # One that the server has ended, or that was open to a server before, is left for a new one.
+        with suppress(OSError, http.client.HTTPException):
+            return self._read(connection, path)
+        return self._read(self._connect(), path)
+
+    def _read(self, connection: http.client.HTTPSConnection, path: str) -> Object:
+        try:
+            status, content = self._ask(connection, "GET", path)
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return _said("GET", path, status, content)
 
     def find(self, path: str) -> Object | None:
         """Read one object, None when it does not exist."""
@@ -63,18 +86,31 @@ class KubeClient:
         self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
     ) -> Object:
         """Send one request; raise ApiError unless it succeeds."""
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
         payload = None if body is None else json.dumps(body)
-        connection = http.client.HTTPSConnection(
-            addresses.LOOPBACK, addresses.API_SERVER_PORT, context=self._context, timeout=30
-        )
+        connection = self._connect()
         try:
-            connection.request(method, path, payload, headers)
-            answer = connection.getresponse()
-            content = answer.read()
+            status, content = self._ask(connection, method, path, payload, content_type)
         finally:
             connection.close()
-        return _said(method, path, answer.status, content)
+        return _said(method, path, status, content)
+
+    def _connect(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            addresses.LOOPBACK, addresses.API_SERVER_PORT, context=self._context, timeout=30
+        )
+
+    def _ask(
+        self,
+        connection: http.client.HTTPSConnection,
+        method: str,
+        path: str,
+        payload: str | None = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
+        connection.request(method, path, payload, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 class AsyncKubeClient:

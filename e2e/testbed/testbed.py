@@ -146,6 +146,7 @@ class Testbed:
     def stop(self) -> None:
         """Stop what runs, in the reverse order; istiod and the rest have nothing to lose."""
         self.node.stop()
+        self.kube.close()
         for part in (*self._extra_parts, *reversed(self.parts)):
             part.kill()
 
