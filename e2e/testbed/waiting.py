@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-POLL_INTERVAL = timedelta(milliseconds=50)
+POLL_INTERVAL = timedelta(milliseconds=100)
 
 
 class DeadlineExceededError(AssertionError):
