@@ -25,6 +25,18 @@ BY_UPSTREAM = ("x-version:", "x-envoy-upstream-service-time:")
 """Heads of answers that a pod gave, or its own Envoy in its place, and not the caller's."""
 QUICK = {"interval": "3s", "drainSeconds": 1}
 """Analysis settings that make a release take half a minute on the testbed, whose Prometheus scrapes each second."""
+READ = {
+    "canaries.flagger.app": ("/apis/flagger.app/v1beta1", "canaries"),
+    "configmap": ("/api/v1", "configmaps"),
+    "daemonset": ("/apis/apps/v1", "daemonsets"),
+    "deployment": ("/apis/apps/v1", "deployments"),
+    "destinationrule": ("/apis/networking.istio.io/v1", "destinationrules"),
+    "horizontalpodautoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "scaledobject": ("/apis/keda.sh/v1alpha1", "scaledobjects"),
+    "service": ("/api/v1", "services"),
+    "virtualservice": ("/apis/networking.istio.io/v1", "virtualservices"),
+}
+"""Where objects of a kind are read; a kubectl for each look would cost more than what is looked at."""
 
 
 def manifests(name: str) -> list[Object]:
@@ -94,13 +106,15 @@ class Release:
 
     def get(self, kind: str, name: str) -> Object:
         """Read an object."""
-        found: Object = json.loads(self.kubectl("get", kind, name, "-o", "json"))
-        return found
+        return self.testbed.kube.get(self._path(kind, name))
 
     def find(self, kind: str, name: str) -> Object | None:
         """Read an object, None when it is not there."""
-        text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
+        return self.testbed.kube.find(self._path(kind, name))
+
+    def _path(self, kind: str, name: str) -> str:
+        api, plural = READ[kind]
+        return f"{api}/namespaces/{self.namespace}/{plural}/{name}"
 
     @property
     def path(self) -> str:
