@@ -7,7 +7,7 @@ from datetime import timedelta
 from canary.api.metric import SUCCESS_RATE, Metric
 from canary.api.status import Phase, StepStatus
 from canary.core.advance.recover import recovers
-from canary.core.advance.run import capacity_ready
+from canary.core.advance.run import awaited_pods_came, capacity_ready
 from canary.core.hooks import ask_hooks, gate_before, judging_hook, rollback_asked_at
 from canary.core.images import images_unknown, pods_query
 from canary.core.measurement import (
@@ -100,7 +100,11 @@ def _give_back_question(view: View) -> tuple[Query, ...]:
 def _tick_questions(view: View) -> tuple[Query, ...]:
     status = view.status
     step = status.step
-    if step is None or step.next_tick_at is None or view.paused or view.now < step.next_tick_at:
+    if step is None or step.next_tick_at is None or view.paused:
+        return ()
+    if status.phase in STEPPING and view.change is Change.SAME and awaited_pods_came(view):
+        return ask_hooks(view, gate_before(view))
+    if view.now < step.next_tick_at:
         return ()
     if status.phase is Phase.WAITING:
         return ask_hooks(view, "confirm-rollout", "rollback") if view.change is Change.NEW else ()

@@ -206,6 +206,29 @@ def test_closed_promotion_gate_waits_with_checks() -> None:
     simulate(story)
 
 
+@pytest.mark.parametrize("word", ["closed", "promote"])
+def test_gate_holds_what_waited_for_pods(word: str) -> None:
+    """A step that has passed asks its gate again once its pods are there: it may be another one, or shut by now."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await begun(sim, hook("confirm-promotion"), state="open" if word == "closed" else "closed")
+        await sim.until_weight(25)
+        sim.behaviours.put(Behaviour(ready_after=45.0), image=V2)
+        weight = 50 if word == "closed" else 25
+        if word == "promote":
+            sim.user.edit(scenario.ref, {"spec": {"analysis": {"stepWeight": None, "stepWeights": [25, 75]}}})
+        await sim.until(lambda: "passedAt" in sim.status()["step"], 30, "waiting for pods")
+        sim.hooks.states[URL] = "closed"
+        if word == "promote":
+            sim.user.command(scenario.ref, "promote")
+        await sim.rest(120)
+        assert sim.state() == ("WaitingPromotion", weight)
+        sim.hooks.states[URL] = "open"
+        await sim.until_phase("Succeeded")
+
+    simulate(story)
+
+
 def test_canary_that_turns_bad_while_its_promotion_waits_is_rolled_back() -> None:
     """The wait for a person is no time without checks."""
 

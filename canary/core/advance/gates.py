@@ -48,7 +48,8 @@ def gate_closed(view: View, status: CanaryStatus, kind: HookType, answer: HookAn
     gate = Gate(name=name, type=kind, state="Closed" if reason == CLOSED else "Unknown", since=since, message=message)
     step = status.step
     if step is not None:
-        step = step.model_copy(update={"next_tick_at": view.now + view.interval})
+        # What passed while pods were awaited is judged again: it does not open the gate.
+        step = step.model_copy(update={"next_tick_at": view.now + view.interval, "passed_at": None})
     if kind == "confirm-promotion" and status.phase is Phase.PROGRESSING:
         status = row(view, status, Phase.WAITING_PROMOTION, status.canary_weight, message)
     status = status.model_copy(update={"gates": (gate,), "step": step})

@@ -42,9 +42,8 @@ def progressing(view: View) -> Advance:
         return Advance(paused(view, view.status))
     if reason := canary_given_up(view):
         return roll_back(view, view.status, "CanaryNotReady", reason)
-    exposed = view.place == 0 and foreign_service(view) is not None
-    if step.passed_at is not None and capacity_ready(view) and not exposed:
-        return take_step(view, view.status)
+    if awaited_pods_came(view):
+        return _leave(view, Advance(view.status), step)
     if view.now < step.next_tick_at:
         return Advance(view.status)
     return _tick(view, step)
@@ -152,6 +151,13 @@ def _last_failure(status: CanaryStatus) -> str:
 def capacity_ready(view: View) -> bool:
     """Return whether the canary has the pods that the next step needs (I8)."""
     return view.canary_fresh >= view.enough_next
+
+
+def awaited_pods_came(view: View) -> bool:
+    """Return whether the step has passed, and the pods it waited for since are there: its gate is asked again."""
+    step = view.status.step
+    exposed = view.place == 0 and foreign_service(view) is not None
+    return step is not None and step.passed_at is not None and capacity_ready(view) and not exposed
 
 
 def take_step(view: View, status: CanaryStatus) -> Advance:
