@@ -386,3 +386,21 @@ def test_person_turns_a_revision_away(kind: str, verb: str) -> None:
         assert sim.state() == ("Failed", 0)
 
     simulate(story)
+
+
+@pytest.mark.parametrize(("verb", "phase"), [("approve", "Progressing"), ("reject", "Failed")])
+def test_command_names_the_revision_that_waits(verb: str, phase: str) -> None:
+    """In Waiting a command is meant for what waits, not for what ran before."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await begun(sim, hook("confirm-rollout"), state="closed")
+        await sim.until(lambda: condition(sim, "Held"), 120, "held")
+        revisions = sim.status()["revision"]
+        sim.user.command(scenario.ref, verb, revision=revisions["candidate"])
+        await sim.rest(3)
+        assert sim.state() == ("Waiting", 0)
+        sim.user.command(scenario.ref, verb, revision=revisions["pending"])
+        await sim.rest(3)
+        assert sim.state() == (phase, 0)
+
+    simulate(story)

@@ -67,7 +67,7 @@ def _refusal(view: View, command: Command) -> str | None:
     phase, known = view.status.phase, view.status.revisions
     if phase is Phase.NONE:
         return "it is older than the status of the Canary; send it again with another id"
-    present = known.candidate or known.primary
+    present = (known.pending if phase is Phase.WAITING else known.candidate) or known.primary
     if command.revision and command.revision != present:
         return f"it is meant for revision {command.revision}, the present one is {present}"
     if phase not in LEGAL[command.verb]:
