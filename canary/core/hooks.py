@@ -71,7 +71,8 @@ def rollback_asked_at(view: View) -> datetime | None:
     """Return when the rollback hooks are to be asked next: each interval of a run that can be rolled back."""
     run, phase = view.status.run, view.status.phase
     runs = phase in STEPPING or (phase is Phase.PROMOTING and not view.primary_touched)
-    if run is None or not runs or not hooks_of(view, "rollback"):
+    # A hook that asks for the way back is no reason to end one.
+    if run is None or not runs or view.undoes is not None or not hooks_of(view, "rollback"):
         return None
     return (run.hooks_asked_at or run.started_at) + view.interval
 

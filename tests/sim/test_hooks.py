@@ -317,6 +317,23 @@ def test_rollback_hook_acts_wherever_the_run_stands(place: str) -> None:
     simulate(story)
 
 
+def test_rollback_hook_does_not_end_a_way_back() -> None:
+    """In an emergency its yes means away from the newer revision: the command rollback goes on."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await begun(sim, hook("rollback"), state="closed")
+        await sim.until_phase("Succeeded")
+        await sim.rest(30)
+        sim.behaviours.put(Behaviour(ready_after=25.0), image=scenario.image)
+        sim.hooks.states[URL] = "open"
+        sim.user.command(scenario.ref, "rollback")
+        await sim.rest(150)
+        assert condition(sim, "Progressing")["reason"] == "RolledBack"
+        assert image(sim, PRIMARY) == scenario.image
+
+    simulate(story)
+
+
 def test_hooks_of_a_type_are_asked_in_order() -> None:
     """The first that says no ends the list."""
 
