@@ -234,6 +234,21 @@ def test_rollback_brings_the_revision_before_back() -> None:
     simulate(story)
 
 
+def test_rollback_waits_for_pods_alone() -> None:
+    """All traffic goes back as soon as the former revision is whole, however long the interval is."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = quick(interval="120s")
+        await initialise(sim, scenario)
+        await succeeded(sim, scenario)
+        command(sim, scenario, "rollback")
+        await sim.until_phase("Promoting", 20)
+        await sim.until_phase("Failed")
+        assert (harmed(sim), wrong_at_rest(sim, scenario)) == (0, None)
+
+    simulate(story)
+
+
 def test_rollback_is_not_undone_by_the_target() -> None:
     """The target still shows what was taken back: neither edits of its size nor a restart of ours releases it."""
 

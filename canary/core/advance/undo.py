@@ -41,7 +41,9 @@ def start(view: View, by: str) -> Advance:
     message = f"Going back from revision {undone} to {former}, asked by {by}"
     begun = start_run(view).status
     run = begun.run.model_copy(update={"promoted_by": by, "undoes": undone}) if begun.run else None
-    changed = {"revision": revisions(begun, candidate=former), "run": run, "message": message}
+    # There is nothing to judge: all traffic moves as soon as the pods are there.
+    step = begun.step.model_copy(update={"next_tick_at": view.now}) if begun.step else None
+    changed = {"revision": revisions(begun, candidate=former), "run": run, "step": step, "message": message}
     return Advance(begun.model_copy(update=changed), (Event("GoingBack", message),))
 
 
