@@ -379,6 +379,24 @@ def test_skip_ends_the_wait_for_callers_that_never_stop() -> None:
     simulate(story)
 
 
+def test_skip_ends_the_wait_of_what_was_superseded_while_the_newer_one_waits() -> None:
+    """A superseded canary with callers that never stop shrinks on a person's word in Waiting too."""
+
+    async def story(sim: Simulation) -> None:
+        gate = {"name": "gate", "type": "confirm-rollout", "url": "http://gate.test/"}
+        scenario = await at_weight(sim, 25, webhooks=[gate])
+        sim.dataplane.split(*stubborn())
+        sim.hooks.states[gate["url"]] = "closed"
+        await release(sim, scenario, V3)
+        await sim.rest(120)
+        assert (sim.state(), replicas(sim, CANARY) > 0) == (("Waiting", 0), True)
+        command(sim, scenario, "skip")
+        await sim.rest(30)
+        assert (sim.state(), replicas(sim, CANARY)) == (("Waiting", 0), 0)
+
+    simulate(story)
+
+
 def stubborn() -> tuple[Any, ...]:
     """Return proxies of which some learn of nothing."""
     from canary.sim.dataplane import Proxies

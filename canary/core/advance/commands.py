@@ -233,7 +233,7 @@ LEGAL: Mapping[Verb, Mapping[Phase, Obey]] = {
     "skip": {
         **dict.fromkeys(STEPPING, _skip_step),
         Phase.PROMOTING: _end_bake,
-        **dict.fromkeys((Phase.INITIALIZING, Phase.FINALISING, *_IDLE), _end_settling),
+        **dict.fromkeys((Phase.INITIALIZING, Phase.WAITING, Phase.FINALISING, *_IDLE), _end_settling),
     },
     "abort": dict.fromkeys((Phase.WAITING, *_RUN), _abort),
     "retry": {Phase.FAILED: _retry},
