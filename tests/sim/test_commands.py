@@ -330,6 +330,27 @@ def test_rollback_of_a_failed_promotion_needs_no_second_try() -> None:
     simulate(story)
 
 
+def test_retry_of_a_way_back_whose_promotion_failed_tries_the_primary_again() -> None:
+    """The primary gets the former revision once more, and traffic never goes back to what is taken back."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = quick()
+        await initialise(sim, scenario)
+        before = await succeeded(sim, scenario)
+        sim.behaviours.put(Behaviour(ready_after=None), image=before, deployment=PRIMARY.name)
+        command(sim, scenario, "rollback")
+        await sim.until(lambda: condition(sim, "Progressing").get("reason") == "PromotionFailed", 1200, "failed")
+        sim.behaviours.heal()
+        sim.kill_pods(scenario.ref.namespace, PRIMARY.name)
+        command(sim, scenario, "retry")
+        await sim.rest(120)
+        assert (image(sim, PRIMARY), weights(sim), sim.state()) == (before, (100, 0), ("Failed", 0))
+        assert condition(sim, "Progressing")["reason"] == "RolledBack"
+        assert (harmed(sim), wrong_at_rest(sim, scenario)) == (0, None)
+
+    simulate(story)
+
+
 def test_pause_of_the_plan_waits_for_resume() -> None:
     """A step `pause: {}` is judged at each interval and lasts until somebody resumes the run."""
 

@@ -194,11 +194,12 @@ def _abort(view: View, by: str) -> Outcome:
 
 
 def _retry(view: View, by: str) -> Outcome:
-    if view.undoes is not None:
+    if view.undoes is not None and not promotion_failed(view):
         return _rollback(view, by)
-    candidate = view.status.revisions.candidate
-    if view.shown != candidate:
-        return f"the target does not show revision {candidate} any more, but {view.shown}"
+    # Of a way back, the target shows what it takes back.
+    candidate, latest = view.status.revisions.candidate, view.undoes or view.status.revisions.candidate
+    if view.shown != latest:
+        return f"the target does not show revision {latest} any more, but {view.shown}"
     why = f"tried again, asked by {by}"
     return Advance(pending(view, view.shown, why)), f"revision {candidate} is {why}"
 
