@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from canary.api.command import ANNOTATION, Verb
-from canary.api.status import CanaryStatus, LastCommand, Phase, Revisions, StepStatus
+from canary.api.status import CanaryStatus, Gate, LastCommand, Phase, Revisions, StepStatus
 from canary.core.actions import Decision
 from canary.core.advance import TRANSITIONS
 from canary.core.advance.commands import LEGAL
@@ -17,6 +17,7 @@ from canary.core.decide import decide, questions
 from canary.core.snapshot import Snapshot
 from tests.answers import good
 from tests.builders import (
+    NOW,
     V1,
     V2,
     A,
@@ -116,6 +117,18 @@ def test_every_command_has_an_answer_in_every_phase(phase: Phase, verb: str) -> 
     assert len(result(status)) > len("Refused: ") + 10
     assert status.model_copy(update={"last_command": None}) == plain
     assert look(asked(world, verb), seconds).actions == look(world, seconds).actions
+
+
+@pytest.mark.parametrize(("seconds", "judged_at"), [(10, 45), (50, 50)])
+def test_approval_takes_no_step_before_its_weight_was_in_force(seconds: float, judged_at: float) -> None:
+    """What is let on is judged at once, but not on less than an interval: its traffic may just have come back (I18)."""
+    step = StepStatus(index=5, count=5, started_at=at(-100), in_force_at=NOW, next_tick_at=at(seconds + 45))
+    gate = Gate(name="ok", type="confirm-promotion", state="Closed")
+    held = running(50, Phase.WAITING_PROMOTION, pods=2, status={"canary_weight": 50, "step": step, "gates": (gate,)})
+    status = answered(asked(held, "approve"), seconds)
+    assert result(status).startswith("Obeyed: ")
+    assert status.step is not None
+    assert status.step.next_tick_at == at(judged_at)
 
 
 def test_table_of_commands_is_complete() -> None:

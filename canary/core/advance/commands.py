@@ -94,7 +94,8 @@ def _approve(view: View, by: str) -> Outcome:
         return "no gate is closed"
     gate = gate.model_copy(update={"state": APPROVED, "by": by, "message": f"opened by {by}"})
     # Judged once more, now: what is let on may be worse than when it was held.
-    changed = {"gates": (gate,), "step": step.model_copy(update={"next_tick_at": view.now})}
+    soon = {"next_tick_at": view.now} if view.place == 0 else _judged_soon(view)
+    changed = {"gates": (gate,), "step": step.model_copy(update=soon)}
     return Advance(_going_on(view).model_copy(update=changed)), f"gate {gate.name} is open"
 
 
