@@ -162,10 +162,16 @@ def _deadlines(view: View) -> list[datetime | None]:
 def _unanswered(view: View) -> list[datetime | None]:
     """Ask again what the API server did not answer, as no watch tells when it will, and at once what nobody asked."""
     unknown = view.change is Change.UNKNOWN or content_awaited(view) or images_awaited(view)
-    asked = any(isinstance(m.query, EVIDENCE) for m in view.measurements)
+    asked = {_subject(m.query) for m in view.measurements}
     # The tick came due while other questions were answered.
-    overtaken = not asked and any(isinstance(q, EVIDENCE) for q in due(view))
+    overtaken = any(isinstance(q, EVIDENCE) and _subject(q) not in asked for q in due(view))
     return [view.now if overtaken else view.now + ASK_AGAIN] if unknown or overtaken else []
+
+
+def _subject(query: Query) -> tuple[str, ...]:
+    """Return what a question is about, whenever it is asked."""
+    about = (query.check, query.canary) if isinstance(query, CheckQuery) else ()
+    return (type(query).__name__, *about, query.type if isinstance(query, HookQuery) else "")
 
 
 def _retries(view: View) -> list[datetime | None]:
