@@ -100,14 +100,16 @@ def _give_back_question(view: View) -> tuple[Query, ...]:
 def _tick_questions(view: View) -> tuple[Query, ...]:
     status = view.status
     step = status.step
-    if step is None or step.next_tick_at is None or view.paused:
+    if step is None or step.next_tick_at is None:
+        return ()
+    if status.phase is Phase.WAITING:
+        return _waiting_questions(view)
+    if view.paused:
         return ()
     if status.phase in STEPPING and view.change is Change.SAME and awaited_pods_came(view):
         return ask_hooks(view, gate_before(view))
     if view.now < step.next_tick_at:
         return ()
-    if status.phase is Phase.WAITING:
-        return ask_hooks(view, "confirm-rollout", "rollback") if view.change is Change.NEW else ()
     if status.phase is Phase.PROMOTING and view.bakes and view.weights == CANARY_ONLY and not view.canary_lost:
         return tuple(_check_question(view, metric) for metric in view.checks)
     if view.returning:
@@ -116,6 +118,12 @@ def _tick_questions(view: View) -> tuple[Query, ...]:
     if status.phase not in STEPPING or view.change is not Change.SAME:
         return ()
     return _step_questions(view, step)
+
+
+def _waiting_questions(view: View) -> tuple[Query, ...]:
+    if not view.tick_is_due or view.change is not Change.NEW:
+        return ()
+    return ask_hooks(view, None if view.suspended else "confirm-rollout", "rollback")
 
 
 def _step_questions(view: View, step: StepStatus) -> tuple[Query, ...]:

@@ -19,8 +19,13 @@ NONE_ASKED = HookAnswer(passed=True)
 
 
 def hooks_of(view: View, kind: HookType) -> tuple[Webhook, ...]:
-    """Return the hooks of one type in the order of the spec; one without a type is a `rollout` hook."""
+    """Return the hooks of one type in the order of the spec; one without a type is a `rollout` hook.
+
+    A release without analysis may be kept outside or taken back, and nothing else.
+    """
     spec = view.snapshot.spec
+    if view.skips_analysis and kind not in ("confirm-rollout", "rollback"):
+        return ()
     return tuple(one for one in spec.analysis.webhooks if (one.type or "rollout") == kind) if spec is not None else ()
 
 

@@ -147,7 +147,7 @@ class View(Drains):
         """Return whether a command ended the judgement of the present step, or of all that are left."""
         step, run = self.status.step, self.status.run
         rest = run is not None and run.promoted_by is not None
-        return self.status.phase in STEPPING and (rest or (step is not None and bool(step.skipped)))
+        return self.status.phase is Phase.PROGRESSING and (rest or (step is not None and bool(step.skipped)))
 
     @property
     def undoes(self) -> str | None:

@@ -20,8 +20,10 @@ from tests.builders import (
     NOW,
     V1,
     V2,
+    V3,
     A,
     B,
+    C,
     at,
     finalising,
     idle,
@@ -93,8 +95,6 @@ OBEYED = {
     (Phase.PROGRESSING, "abort"),
     (Phase.WAITING, "abort"),
     (Phase.WAITING_PROMOTION, "pause"),
-    (Phase.WAITING_PROMOTION, "promote"),
-    (Phase.WAITING_PROMOTION, "skip"),
     (Phase.WAITING_PROMOTION, "abort"),
     (Phase.PROMOTING, "pause"),
     (Phase.PROMOTING, "abort"),
@@ -233,3 +233,10 @@ def test_retry_after_a_failed_promotion_gives_the_primary_another_try() -> None:
     assert result(first) == f"Obeyed: revision {B} is tried again, asked by ann"
     second = look(with_status(world, first), 2)
     assert "Recovering" in [event.reason for event in second.events]
+
+
+@pytest.mark.parametrize("verb", ["abort", "approve", "reject"])
+def test_command_in_waiting_means_what_waits(verb: str) -> None:
+    """A target that has moved since is not turned away, nor let in, by what was said of the one before."""
+    moved = replace(WORLDS[Phase.WAITING], target=new_target(V3))
+    assert f"does not show revision {B} any more, but {C}" in result(answered(asked(moved, verb)))

@@ -421,3 +421,72 @@ def test_command_names_the_revision_that_waits(verb: str, phase: str) -> None:
         assert sim.state() == (phase, 0)
 
     simulate(story)
+
+
+def test_hold_by_the_spec_does_not_keep_the_rollback_hook_quiet() -> None:
+    """A suspended Canary begins nothing, and what waits can still be turned away."""
+
+    async def story(sim: Simulation) -> None:
+        back = "http://back.test/"
+        scenario = await begun(sim, hook("confirm-rollout"), hook("rollback", back), state="closed")
+        await sim.until_phase("Waiting")
+        sim.user.edit(scenario.ref, {"spec": {"suspend": True}})
+        sim.hooks.states[URL] = "open"
+        await sim.rest(60)
+        assert sim.state() == ("Waiting", 0)
+        sim.hooks.states[back] = "open"
+        await sim.until_phase("Failed", 12)
+        assert condition(sim, "Progressing")["reason"] == "RollbackHook"
+
+    simulate(story)
+
+
+def test_skip_at_a_closed_gate_does_not_end_the_checks() -> None:
+    """The step is judged on while its gate is closed, whoever took it as passed once."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await begun(sim, hook("confirm-traffic-increase"))
+        await sim.until_weight(25)
+        sim.hooks.states[URL] = "closed"
+        await sim.rest(30)
+        sim.user.command(scenario.ref, "skip")
+        await sim.rest(30)
+        assert sim.state() == ("Progressing", 25)
+        sim.behaviours.put(Behaviour(errors=50.0), image=V2)
+        await sim.until_phase("Failed", 120)
+        assert condition(sim, "Progressing")["reason"] == "ChecksFailed"
+
+    simulate(story)
+
+
+def test_promote_at_a_closed_gate_waits_with_checks() -> None:
+    """A person may leave out the plan, not the gate behind it; meanwhile the canary is judged."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await begun(sim, hook("confirm-promotion"), state="closed")
+        await sim.until_weight(25)
+        sim.user.command(scenario.ref, "promote")
+        await sim.until_phase("WaitingPromotion", 20)
+        await sim.rest(60)
+        assert (sim.state(), weights(sim)) == (("WaitingPromotion", 25), (75, 25))
+        sim.hooks.states[URL] = "open"
+        await sim.until_phase("Succeeded")
+        assert harmed(sim) == 0
+
+    simulate(story)
+
+
+def test_release_without_analysis_asks_nothing_but_whether_it_may_begin() -> None:
+    """With `skipAnalysis` no hook judges and none confirms the promotion, as in Flagger."""
+
+    async def story(sim: Simulation) -> None:
+        kinds = ("confirm-rollout", "pre-rollout", "confirm-promotion")
+        scenario = quick(webhooks=[hook(kind, f"http://{kind}.test/") for kind in kinds])
+        scenario.canary["spec"]["skipAnalysis"] = True
+        sim.hooks.states |= {f"http://{kind}.test/": "closed" for kind in kinds[1:]}
+        await initialise(sim, scenario)
+        sim.user.apply(scenario.revised(V2))
+        await sim.until_phase("Succeeded")
+        assert {query.type for query in sim.hooks.asked} == {"confirm-rollout"}
+
+    simulate(story)

@@ -72,6 +72,8 @@ def _refusal(view: View, command: Command) -> str | None:
         return f"it is meant for revision {command.revision}, the present one is {present}"
     if phase not in LEGAL[command.verb]:
         return f"nothing to {command.verb} in phase {phase}; it is for {', '.join(LEGAL[command.verb])}"
+    if phase is Phase.WAITING and view.shown != known.pending:
+        return f"the target does not show revision {known.pending} any more, but {view.shown or 'is gone'}"
     return _no_such_gate(view, command) if command.verb in ("approve", "reject") else None
 
 
@@ -231,11 +233,11 @@ _IDLE = (Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED)
 LEGAL: Mapping[Verb, Mapping[Phase, Obey]] = {
     "pause": dict.fromkeys(_RUN, _pause),
     "resume": dict.fromkeys(_RUN, _resume),
-    "promote": {**dict.fromkeys(STEPPING, _promote), Phase.PROMOTING: _end_bake},
+    "promote": {Phase.PROGRESSING: _promote, Phase.PROMOTING: _end_bake},
     "skip": {
-        **dict.fromkeys(STEPPING, _skip_step),
-        Phase.PROMOTING: _end_bake,
         **dict.fromkeys((Phase.INITIALIZING, Phase.WAITING, Phase.FINALISING, *_IDLE), _end_settling),
+        Phase.PROGRESSING: _skip_step,
+        Phase.PROMOTING: _end_bake,
     },
     "abort": dict.fromkeys((Phase.WAITING, *_RUN), _abort),
     "retry": {Phase.FAILED: _retry},

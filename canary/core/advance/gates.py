@@ -48,8 +48,9 @@ def gate_closed(view: View, status: CanaryStatus, kind: HookType, answer: HookAn
     gate = Gate(name=name, type=kind, state="Closed" if reason == CLOSED else "Unknown", since=since, message=message)
     step = status.step
     if step is not None:
-        # What passed while pods were awaited is judged again: it does not open the gate.
-        step = step.model_copy(update={"next_tick_at": view.now + view.interval, "passed_at": None})
+        # What passed while pods were awaited, or by a command, is judged again: it does not open the gate.
+        again = {"next_tick_at": view.now + view.interval, "passed_at": None, "skipped": None}
+        step = step.model_copy(update=again)
     if kind == "confirm-promotion" and status.phase is Phase.PROGRESSING:
         status = row(view, status, Phase.WAITING_PROMOTION, status.canary_weight, message)
     status = status.model_copy(update={"gates": (gate,), "step": step})

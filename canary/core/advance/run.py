@@ -11,7 +11,7 @@ from canary.core.advance.idle import begin, end_reverted
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import PAUSED, Verdict, hold, judge_tick
 from canary.core.advance.waits import unreached
-from canary.core.hooks import gate_before, heard, rollback_wanted
+from canary.core.hooks import APPROVED, gate_before, heard, rollback_wanted
 from canary.core.measurement import Unavailable
 from canary.core.moment import Change
 from canary.core.obstacles import SUSPENDED, contested
@@ -100,7 +100,9 @@ def _leave(view: View, advance: Advance, step: StepStatus) -> Advance:
         taken = take_step(view, advance.status)
         return Advance(taken.status, advance.events + taken.events)
     later = step.model_copy(update={"passed_at": view.now, "next_tick_at": view.now + view.interval})
-    return Advance(_waiting_for_capacity(view, advance.status.model_copy(update={"step": later})), advance.events)
+    open_ones = tuple(gate for gate in advance.status.gates if gate.state == APPROVED)
+    status = advance.status.model_copy(update={"step": later, "gates": open_ones})
+    return Advance(_waiting_for_capacity(view, status), advance.events)
 
 
 def spent(view: View, verdict: Verdict, advance: Advance) -> Advance | None:

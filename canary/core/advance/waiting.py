@@ -29,7 +29,10 @@ def waiting(view: View) -> Advance:
     if why := rollback_wanted(view):
         return turn_away(view, "RollbackHook", why)
     if why := _not_yet(view):
-        return Advance(saying(status, f"Revision {view.shown} is waiting: {why}"))
+        later = {"step": step.model_copy(update={"next_tick_at": view.now + view.interval})} if view.tick_is_due else {}
+        return Advance(saying(status.model_copy(update=later), f"Revision {view.shown} is waiting: {why}"))
+    if view.weights is not None and view.weights != PRIMARY_ONLY:
+        return Advance(status)
     answer = heard(view, GATE)
     if answer is None:
         return Advance(status)
@@ -48,11 +51,8 @@ def _not_yet(view: View) -> str | None:
     """Return what keeps a run from beginning whatever its gate says."""
     if view.suspended:
         return SUSPENDED
-    if obstacle := find_obstacle(view, BEFORE_A_RUN):
-        return obstacle.message
-    if view.weights is not None and view.weights != PRIMARY_ONLY:
-        return "not all traffic is back on the primary yet"
-    return None
+    obstacle = find_obstacle(view, BEFORE_A_RUN)
+    return obstacle.message if obstacle is not None else None
 
 
 def _turned_back(view: View) -> Advance:
