@@ -86,7 +86,8 @@ WRONG = {
     "weight above 100": changed(analysis__maxWeight=150),
     "duration without unit": changed(analysis__interval="45"),
     "target of another kind": changed(targetRef__kind="StatefulSet"),
-    "webhooks": changed(analysis__webhooks=[{"name": "gate", "type": "confirm-rollout", "url": "http://gate"}]),
+    "hook that is told": changed(analysis__webhooks=[{"name": "told", "type": "event", "url": "http://chat"}]),
+    "hook without an address": changed(analysis__webhooks=[{"name": "gate", "url": "gate:80"}]),
     "misspelt field": changed(analysis__stepWieght=10),
     "unknown metric": changed(analysis__metrics=[{"name": "error-rate", "thresholdRange": {"max": 1}}]),
 }
