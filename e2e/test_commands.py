@@ -12,6 +12,8 @@ from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, settled
 
 LONG = timedelta(seconds=120)
+INTERVAL = timedelta(seconds=6)
+"""Longer than a busy machine takes for a command by kubectl, which is meant for one weight."""
 PAGE = REPOSITORY / "docs/commands.md"
 _numbers = itertools.count(1)
 
@@ -37,14 +39,14 @@ def ask(release: Release, verb: str, **fields: str) -> str:
 
 def test_run_is_paused_resumed_promoted_early_and_taken_back(release: Release) -> None:
     """No request fails, the rest of the plan is left out, and production runs the former version in the end."""
-    release.set_up(interval="4s")
+    release.set_up(interval=f"{INTERVAL.seconds}s")
     with release.load() as (mesh, plain):
         since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 20)
         assert ask(release, "pause") == "Obeyed: the run holds at 20 %"
         release.wait_message("Holding at 20 %: paused by ann")
-        mesh.next_window(3 * timedelta(seconds=4))
+        mesh.next_window(2 * INTERVAL)
         assert (release.status["phase"], release.weights) == ("Progressing", (80, 20))
         assert ask(release, "resume") == "Obeyed: the run goes on from 20 %"
         release.wait_for("Progressing", 30)
