@@ -30,6 +30,8 @@ FOLLOWED = {
 }
 
 SOON = timedelta(seconds=30)
+LATE_NEWS = timedelta(seconds=1)
+"""How late the recorder may hear of a change, and proxies of a route, on a machine that testbeds share."""
 
 
 @dataclass(frozen=True, slots=True)

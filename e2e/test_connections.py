@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from e2e.findings import findings
-from e2e.recorder import Seen
+from e2e.recorder import LATE_NEWS, Seen
 from e2e.release import CANARY, Release, manifests, weights_of
 from e2e.test_adoption import as_the_user_sees_it
 from e2e.test_green_release import bounds
@@ -18,8 +18,6 @@ from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
 
 LONG = timedelta(seconds=90)
-LATE_NEWS = timedelta(seconds=1)
-"""By how much the recorder may hear of a route too late, and how long proxies take to be told."""
 ENOUGH = 60
 """Of 6 s two may pass before a weight is read back, and news may be late at both ends: 2 s of 40 calls are left."""
 CERTAINTY = 1 - 0.0001 / 2

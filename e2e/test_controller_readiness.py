@@ -18,8 +18,8 @@ from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 
 NATIVE = "canary.delivery"
-NOTICED = timedelta(seconds=2)
-"""A second for the definition, and one for the API server, which may ask to come again in a second."""
+NOTICED = timedelta(seconds=4)
+"""More than the API server takes, which may ask to come again in a second; less than the 5 s of asking again."""
 PATIENCE = timedelta(seconds=60)
 LATEST = timedelta(seconds=90)
 LOST_ONE_BY_ONE = timedelta(seconds=45)

@@ -11,7 +11,7 @@ from canary.core.names import PREFIX
 from e2e.controller import Controller
 from e2e.findings import findings
 from e2e.orphans import apply
-from e2e.recorder import Recorder, Seen
+from e2e.recorder import LATE_NEWS, Recorder, Seen
 from e2e.release import CANARY, MANIFESTS, Release, manifests, weights_of
 from e2e.test_green_release import bounds
 from e2e.testbed.ingress import NAMESPACE, Ingress, start_ingress
@@ -30,8 +30,6 @@ LONG = timedelta(seconds=120)
 A_WHILE = timedelta(seconds=2)
 INTERVAL = "7s"
 RATE = Rate(per_second=40)
-LATE_NEWS = timedelta(seconds=1)
-"""By how much the recorder may hear of a route too late, and how long proxies take to be told."""
 ENOUGH = 100
 """Of 7 s two may pass before a weight is read back, and news may be late at both ends: 3 s of load are left."""
 WEIGHTS = (0, 10, 20, 30, 40, 50, 100)

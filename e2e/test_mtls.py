@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from e2e.recorder import LATE_NEWS
 from e2e.release import Release, manifests
 from e2e.test_deletion import delete_canary, expect_given_back
 from e2e.testbed.kube import Object
@@ -17,8 +18,6 @@ STRANGER = "client"
 SOON = timedelta(seconds=60)
 LONG = timedelta(seconds=120)
 A_WHILE = timedelta(seconds=1)
-LATE_NEWS = timedelta(seconds=1)
-"""By how much the recorder may hear of a route after proxies were told."""
 RESET = "connection reset by peer"
 RUN = [
     ("Initialized", 0),

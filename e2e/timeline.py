@@ -1,19 +1,21 @@
 """What the recorder saw of a service under release, in the order of the API server's versions."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from canary.core.endpoints import SERVICE_NAME, count_ready
-from e2e.recorder import Recorder, Seen
+from e2e.recorder import Recorder, Row, Seen
 from e2e.release import Release, weights_of
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load
 
 ROLE = "canary.delivery/role"
 REVISION = "canary.delivery/revision"
+ROW_LATE = timedelta(seconds=2)
+"""How late a row may be."""
 FOLLOWED = ("deployments", "services", "virtualservices", "endpointslices")
 
 
@@ -112,6 +114,16 @@ def template_changes(history: list[Moment], name: str) -> list[Moment]:
     """Return the moments at which a Deployment was given another template."""
     present = [m for m in history if name in m.deployments]
     return [new for old, new in pairwise(present) if old.template(name) != new.template(name)]
+
+
+def assert_rhythm(rows: Sequence[Row], interval: timedelta) -> None:
+    """Check that one beat of this interval has a row for each of its strokes, none early and none over 2 s late.
+
+    When the beat began nobody knows, since the first row was told late as well: so the rows may be apart from
+    theirs by 2 s at most, over the whole run and not only from one row to the next.
+    """
+    off = {f"{row.phase} {row.weight}": row.at - rows[0].at - number * interval for number, row in enumerate(rows)}
+    assert max(off.values()) - min(off.values()) <= ROW_LATE, {row: by.total_seconds() for row, by in off.items()}
 
 
 def assert_none_failed(*loads: Load) -> None:
