@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from canary.core.actions import Event
-from canary.core.measurement import HookAnswer, HookQuery, Measurement, Query, Unavailable
+from canary.core.measurement import HookAnswer, HookCall, HookQuery, Measurement, Query, Unavailable
 from canary.core.objects import CanaryKey, Object, Ref, Resource
 
 
@@ -89,6 +89,9 @@ class Hooks(Protocol):
 
     async def ask(self, query: HookQuery) -> HookAnswer | Unavailable:
         """Call the hooks in order until one does not pass; what is no decision of a hook is ``Unavailable``."""
+
+    def tell(self, key: CanaryKey, calls: Sequence[HookCall]) -> None:
+        """Call hooks of a Canary that nobody waits for, in order and in the background; what fails is logged."""
 
 
 class Measurer(Protocol):

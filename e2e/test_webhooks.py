@@ -74,7 +74,7 @@ def test_gates_hold_a_release_until_they_open(release: Release, gates: Gates) ->
     """Outside in Waiting, at its last weight in WaitingPromotion; a person can open the last; no request fails."""
     kinds = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion")
     gates.open |= {"pre-rollout", "rollout", "confirm-traffic-increase"}
-    release.set_up(stepWeight=50, webhooks=[gates.hook(kind) for kind in kinds])
+    release.set_up(stepWeight=50, webhooks=[gates.hook(kind) for kind in (*kinds, "post-rollout", "event")])
     with release.load() as (mesh, plain):
         since = settled(release)
         release.apply(release.deployment("v2"))
@@ -92,7 +92,12 @@ def test_gates_hold_a_release_until_they_open(release: Release, gates: Gates) ->
             "Obeyed: gate the confirm-promotion is open"
         )
         release.wait_for("Succeeded", within=LONG)
+        # Nobody opens this one: a no is told, and asked for no more.
+        release.wait_told("PostRolloutRefused")
     assert_none_failed(mesh, plain)
+    assert [one["phase"] for one in gates.payloads("post-rollout")] == ["Succeeded"]
+    told = {one["metadata"]["eventMessage"] for one in gates.payloads("event")}
+    assert {*release.told("GateClosed"), *release.told("Promoted")} <= told
     assert release.shares(since) == [(50, 50), (0, 100), (100, 0)]
     assert len(release.told("GateClosed")) == 2
     candidate = release.status["lastPromotedSpec"]

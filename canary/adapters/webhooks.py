@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -15,8 +16,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 from tenacity.wait import WaitBaseT
 from yarl import URL
 
+from canary.adapters.outbox import Outbox
 from canary.adapters.resolver import Lookup, PooledResolver
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
+from canary.core.objects import CanaryKey
 
 REDIRECTS = 5
 BODY_BYTES = 4096
@@ -54,6 +57,7 @@ class WebhookCaller:
         self._wait = wait
         self._resolver = PooledResolver(lookup)
         self._session: aiohttp.ClientSession | None = None
+        self._outbox = Outbox(self._answer)
 
     async def ask(self, query: HookQuery) -> HookAnswer | Unavailable:
         """Call the hooks in order until one does not pass; what is no decision of a hook is ``Unavailable``."""
@@ -63,8 +67,13 @@ class WebhookCaller:
                 return answer
         return HookAnswer(passed=True)
 
+    def tell(self, key: CanaryKey, calls: Sequence[HookCall]) -> None:
+        """Call hooks of a Canary in the background, each after the one before; what fails is logged."""
+        self._outbox.put(key, calls)
+
     async def close(self) -> None:
         """Close all connections, for good."""
+        await self._outbox.close()
         if self._session is not None:
             await self._session.close()
         await self._resolver.close()

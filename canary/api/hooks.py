@@ -40,6 +40,13 @@ class Webhook(WireModel):
     type: WebhookType = Field("", description="When it is called; empty is `rollout`.")
     url: _Url = Field(description="Address to POST to.")
     timeout: Duration | None = Field(None, description="Time-out of one attempt.")
+    gate_timeout: Duration | None = Field(
+        None,
+        description="How long a `confirm-` hook may keep its gate shut before `onTimeout` is done.",
+    )
+    on_timeout: Literal["", "Hold", "Reject", "Approve"] = Field(
+        "", description="What is done with a gate shut for gateTimeout; empty is `Hold`: an event tells of it."
+    )
     retries: Count = Field(0, description="Attempts after the first.")
     disable_tls: Bool = Field(False, alias="disableTLS", description="Do not check the server's certificate.")
     mute_alert: Bool = Field(False, description="Send no alert while waiting for approval.")

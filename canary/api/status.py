@@ -110,6 +110,13 @@ class Run(WireModel):
     undoes: str | None = Field(None, description="The promoted revision that it takes back.")
 
 
+class PostRollout(WireModel):
+    """A call of the post-rollout hooks that is still owed."""
+
+    since: Time = Field(description="When the run ended.")
+    asked_at: Time | None = Field(None, description="When they were last called, without an answer.")
+
+
 class Replicas(WireModel):
     """Wished and ready pods."""
 
@@ -206,6 +213,7 @@ class CanaryStatus(WireModel):
     progress: Progress | None = Field(None, description="Last progress of a set towards readiness.")
     drift: tuple[Drift, ...] = Field((), description="Fields another manager keeps changing.")
     run: Run | None = Field(None, description="The present run.")
+    post_rollout: PostRollout | None = Field(None, description="A call of the post-rollout hooks that is still owed.")
 
     @property
     def revisions(self) -> Revisions:

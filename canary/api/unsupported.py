@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from canary.api.rules import NOTHING, Node, Rule, quoted
 
 SPEC, ANALYSIS, SERVICE = "spec", "spec.analysis", "spec.service"
-METRIC, WEBHOOK = "spec.analysis.metrics[]", "spec.analysis.webhooks[]"
+METRIC = "spec.analysis.metrics[]"
 
 LISTS = ((ANALYSIS, "alerts", "alerts come later"),)
 OBJECTS = ((METRIC, "templateRef", "use request-success-rate or request-duration"),)
@@ -59,20 +59,7 @@ def _unknown_check(node: Node) -> object:
     return NOTHING if known or node.get("templateRef") or node.get("query") else node.get("name")
 
 
-def _telling_hook(node: Node) -> object:
-    return node["type"] if node.get("type") in ("post-rollout", "event") else NOTHING
-
-
 SINGLE = (
-    Rule(
-        WEBHOOK,
-        "type",
-        _telling_hook,
-        f"{WEBHOOK}.type is {{value}}, which is not supported yet; remove it (hooks that are told come later)",
-        "!has(self.type) || !(self.type in ['post-rollout', 'event'])",
-        quoted("self.type"),
-        forbidden=True,
-    ),
     Rule(
         METRIC,
         "name",

@@ -4,6 +4,7 @@ import re
 
 from canary.api.connections import CONNECTION_RULES
 from canary.api.duration import PATTERN, parse_duration
+from canary.api.gates import GATE_RULES
 from canary.api.plans import PLAN_RULES
 from canary.api.rules import NOTHING, Node, Rule, Unquoted, quoted
 
@@ -128,6 +129,7 @@ WRONG: tuple[Rule, ...] = (
         create_only=True,
     ),
     *PLAN_RULES,
+    *GATE_RULES,
     *CONNECTION_RULES,
     Rule(
         "spec.promotion",

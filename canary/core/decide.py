@@ -14,7 +14,7 @@ from canary.core.converge.keeper import keeper_ends
 from canary.core.drains import UNANSWERED_DRAINS
 from canary.core.due import due, images_awaited
 from canary.core.give_back import give_back
-from canary.core.hooks import rollback_asked_at
+from canary.core.hooks import post_rollout_at, rollback_asked_at
 from canary.core.measurement import CheckQuery, HookQuery, LabelsQuery, Measurement, Query, TemplateQuery
 from canary.core.moment import Change
 from canary.core.names import MANAGER
@@ -135,8 +135,9 @@ def _ticks(view: View) -> list[datetime | None]:
 
 
 def _hooks(view: View) -> datetime | None:
-    asked_at = rollback_asked_at(view)
-    return asked_at if asked_at is not None and asked_at > view.now else None
+    times = [at for at in (rollback_asked_at(view), post_rollout_at(view)) if at is not None]
+    # A tick that is past is asked at once, or waits for the world.
+    return min((at for at in times if at > view.now), default=None)
 
 
 def _drains(view: View) -> list[datetime | None]:

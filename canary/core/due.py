@@ -8,7 +8,7 @@ from canary.api.metric import SUCCESS_RATE, Metric
 from canary.api.status import Phase, StepStatus
 from canary.core.advance.recover import recovers
 from canary.core.advance.run import awaited_pods_came, capacity_ready
-from canary.core.hooks import ask_hooks, gate_before, judging_hook, rollback_asked_at
+from canary.core.hooks import ask_hooks, gate_before, judging_hook, post_rollout_at, rollback_asked_at
 from canary.core.images import images_unknown, pods_query
 from canary.core.measurement import (
     CheckQuery,
@@ -36,7 +36,8 @@ def due(view: View) -> tuple[Query, ...]:
     if view.snapshot.canary is None:
         return (GoneQuery(view.snapshot.key), *_give_back_question(view))
     of_cluster = (*_template_questions(view), *content_questions(view), *_pods_question(view))
-    return (*of_cluster, *_drain_question(view), *_tick_questions(view), *_rollback_question(view))
+    of_run = (*_tick_questions(view), *_rollback_question(view), *_post_rollout_question(view))
+    return (*of_cluster, *_drain_question(view), *of_run)
 
 
 def _template_questions(view: View) -> tuple[Query, ...]:
@@ -144,6 +145,11 @@ def _step_questions(view: View, step: StepStatus) -> tuple[Query, ...]:
 def _rollback_question(view: View) -> tuple[Query, ...]:
     asked_at = rollback_asked_at(view)
     return ask_hooks(view, "rollback") if asked_at is not None and view.now >= asked_at else ()
+
+
+def _post_rollout_question(view: View) -> tuple[Query, ...]:
+    asked_at = post_rollout_at(view)
+    return ask_hooks(view, "post-rollout") if asked_at is not None and view.now >= asked_at else ()
 
 
 def _check_question(view: View, metric: Metric, judged: Role = "canary") -> CheckQuery:

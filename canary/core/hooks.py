@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from canary.api.duration import parse_duration
 from canary.api.hooks import Webhook
-from canary.api.status import Phase
+from canary.api.status import CanaryStatus, Phase
+from canary.core.actions import Event
 from canary.core.measurement import Answer, HookAnswer, HookCall, HookQuery, HookType, Unavailable
+from canary.core.snapshot import Snapshot
 from canary.core.view import STEPPING, View
 
+Calls = tuple[HookCall, ...]
 TIMEOUT = timedelta(seconds=10)
 """What Flagger gives an attempt that says nothing else."""
 APPROVED = "Approved"
@@ -21,10 +26,10 @@ NONE_ASKED = HookAnswer(passed=True)
 def hooks_of(view: View, kind: HookType) -> tuple[Webhook, ...]:
     """Return the hooks of one type in the order of the spec; one without a type is a `rollout` hook.
 
-    A release without analysis may be kept outside or taken back, and nothing else.
+    A release without analysis may be kept outside or taken back, its end is told, and nothing else.
     """
     spec = view.snapshot.spec
-    if view.skips_analysis and kind not in ("confirm-rollout", "rollback"):
+    if view.skips_analysis and kind not in ("confirm-rollout", "rollback", "post-rollout"):
         return ()
     return tuple(one for one in spec.analysis.webhooks if (one.type or "rollout") == kind) if spec is not None else ()
 
@@ -46,8 +51,17 @@ def heard(view: View, kind: HookType) -> HookAnswer | Unavailable | None:
 
 
 def approved(view: View, kind: HookType) -> bool:
-    """Return whether a person has opened the gate of a type, where the release stands now."""
+    """Return whether the gate of a type is opened for its hooks, where the release stands now."""
     return any(gate.type == kind and gate.state == APPROVED for gate in view.status.gates)
+
+
+def overdue(view: View, kind: HookType) -> Webhook | None:
+    """Return the hook by which the gate of a type has been shut for too long: the first that names a time."""
+    gate = next((one for one in view.status.gates if one.type == kind and one.state != APPROVED), None)
+    timed = next((one for one in hooks_of(view, kind) if one.gate_timeout), None)
+    if gate is None or timed is None or timed.gate_timeout is None or gate.since is None:
+        return None
+    return timed if view.now - gate.since >= parse_duration(timed.gate_timeout) else None
 
 
 def said(kind: HookType, answer: HookAnswer | Unavailable) -> str:
@@ -80,6 +94,26 @@ def rollback_asked_at(view: View) -> datetime | None:
     if run is None or not runs or view.undoes is not None or not hooks_of(view, "rollback"):
         return None
     return (run.hooks_asked_at or run.started_at) + view.interval
+
+
+def post_rollout_at(view: View) -> datetime | None:
+    """Return when the post-rollout hooks are to be called, again an interval after nobody answered."""
+    owed = view.status.post_rollout
+    if owed is None:
+        return None
+    return owed.since if owed.asked_at is None else owed.asked_at + view.interval
+
+
+def event_calls(snapshot: Snapshot, status: CanaryStatus, events: Sequence[Event], now: datetime) -> Calls:
+    """Return the calls that tell the events of a decision to the hooks that want to hear of all."""
+    view, spec = View(replace(snapshot, status=status), (), now), snapshot.spec
+    listening = [one for one in spec.analysis.webhooks if one.type == "event"] if spec is not None else []
+    return tuple(_telling(_call(view, hook), event, view.now) for event in events for hook in listening)
+
+
+def _telling(call: HookCall, event: Event, now: datetime) -> HookCall:
+    told = {"eventMessage": event.message, "eventType": event.type, "timestamp": str(int(now.timestamp() * 1000))}
+    return replace(call, payload={**call.payload, "metadata": {**call.payload["metadata"], **told}})
 
 
 def rollback_wanted(view: View) -> str | None:

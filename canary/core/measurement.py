@@ -110,9 +110,15 @@ class EndpointsQuery:
 
 
 HookType = Literal[
-    "confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback"
+    "confirm-rollout",
+    "pre-rollout",
+    "rollout",
+    "confirm-traffic-increase",
+    "confirm-promotion",
+    "post-rollout",
+    "rollback",
 ]
-"""The types of hooks whose answer decides something."""
+"""The types of hooks whose answer is awaited."""
 
 
 @dataclass(frozen=True, slots=True)

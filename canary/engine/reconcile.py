@@ -14,6 +14,7 @@ from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.advance.drift import DRIFTED
 from canary.core.decide import decide, is_foreign, needs_protection, questions
+from canary.core.hooks import event_calls
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.snapshot import Snapshot
@@ -162,6 +163,7 @@ class Reconciler:
             actions=[a.why for a in (*decision.urgent, *decision.actions)],
         )
         if decision.events:
+            self._hooks.tell(snapshot.key, event_calls(snapshot, status, decision.events, self._clock.now()))
             await self._notifier.notify(snapshot.key, snapshot.canary["metadata"]["uid"], decision.events)
 
     async def _apply(self, key: CanaryKey, action: Action) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from canary.core.measurement import HookAnswer, HookQuery, Unavailable
+from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
+from canary.core.objects import CanaryKey
 
 LATENCY = 0.02
 """Seconds a hook takes for an answer."""
@@ -13,7 +15,15 @@ LATENCY = 0.02
 State = Literal["open", "closed", "down", "slow"]
 
 
-TYPES = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback")
+TYPES = (
+    "confirm-rollout",
+    "pre-rollout",
+    "rollout",
+    "confirm-traffic-increase",
+    "confirm-promotion",
+    "post-rollout",
+    "rollback",
+)
 
 
 def every_hook() -> list[dict[str, Any]]:
@@ -32,6 +42,11 @@ class SimHooks:
     def __init__(self) -> None:
         self.states: dict[str, State] = {}
         self.asked: list[HookQuery] = []
+        self.told: list[HookCall] = []
+
+    def tell(self, key: CanaryKey, calls: Sequence[HookCall]) -> None:
+        """Remember what was told."""
+        self.told.extend(calls)
 
     async def ask(self, query: HookQuery) -> HookAnswer | Unavailable:
         """Call the hooks in order until one does not pass."""

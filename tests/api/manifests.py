@@ -258,6 +258,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     *_cookie_cases(),
     *_connection_cases(),
     (
+        {f"{A}.webhooks": [WEBHOOK, {**WEBHOOK, "gateTimeout": "30m"}]},
+        f"{A}.webhooks[1].gateTimeout",
+        f'{A}.webhooks[].gateTimeout is "30m" at a hook that keeps no gate; remove it, or use type confirm-rollout, '
+        "confirm-traffic-increase or confirm-promotion",
+    ),
+    (
+        {f"{A}.webhooks": [{**WEBHOOK, "type": "confirm-rollout", "onTimeout": "Reject"}]},
+        f"{A}.webhooks[0].onTimeout",
+        f'{A}.webhooks[].onTimeout is "Reject" without gateTimeout; say how long the gate may stay shut, such as 30m',
+    ),
+    (
         {f"{A}.match": COHORT},
         f"{A}.match",
         f"{A}.match needs iterations; for weights after a cohort use steps[].match",
@@ -329,12 +340,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 # As above: what a later version does.
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
-    (
-        {f"{A}.webhooks": [WEBHOOK, {**WEBHOOK, "type": "event"}]},
-        f"{A}.webhooks[1].type",
-        f'{A}.webhooks[].type is "event", which is not supported yet; remove it (hooks that are told come later)',
-    ),
-    ({f"{A}.webhooks": [{**WEBHOOK, "type": "post-rollout"}]}, f"{A}.webhooks[0].type", f"{A}.webhooks[].type is"),
     ({f"{A}.alerts": [ALERT]}, f"{A}.alerts", f"{A}.alerts is not supported yet"),
     ({f"{M}.0.query": "vector(1)"}, f"{M}[0].query", f"{M}[].query is not supported yet"),
     ({f"{M}.0.templateRef": {"name": "x"}}, f"{M}[0].templateRef", f"{M}[].templateRef is not"),

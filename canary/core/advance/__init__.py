@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from canary.api.status import Phase
+from canary.core.advance.afterwards import tell_end
 from canary.core.advance.bookkeeping import record
 from canary.core.advance.commands import answer_command
 from canary.core.advance.finalise import finalising
@@ -36,6 +37,5 @@ def advance(view: View) -> Advance:
     """Return the new status of a Canary and the events that tell of the change."""
     decide_phase, _ = TRANSITIONS.get(view.status.phase, (initializing, frozenset()))
     answer = answer_command(view)
-    if answer is None:
-        return record(view, decide_phase(view))
-    return record(view, answer.recorded(view, answer.obeyed or decide_phase(view)))
+    advanced = (answer and answer.obeyed) or decide_phase(view)
+    return record(view, tell_end(view, answer.recorded(view, advanced) if answer is not None else advanced))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from canary.api.status import CanaryStatus, Gate, Phase, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, revisions, row, saying, with_condition, without_condition
-from canary.core.hooks import said
+from canary.core.hooks import overdue, said
 from canary.core.measurement import HookAnswer, HookType, Unavailable
 from canary.core.view import View
 
-CLOSED, UNANSWERED = "GateClosed", "GateUnanswered"
+CLOSED, UNANSWERED, TIMED_OUT = "GateClosed", "GateUnanswered", "GateTimedOut"
 GATE: HookType = "confirm-rollout"
 
 
@@ -36,16 +36,37 @@ def wait_for_gate(view: View) -> Advance:
     return Advance(status, (Event("Waiting", message),))
 
 
+def opens(view: View, kind: HookType, answer: HookAnswer | Unavailable) -> tuple[Event, ...] | None:
+    """Return what to tell of a gate that lets the release go on, None while it does not."""
+    if isinstance(answer, HookAnswer) and answer.passed:
+        return ()
+    timed = overdue(view, kind)
+    if timed is None or timed.on_timeout != "Approve":
+        return None
+    message = f"{kind} hook {timed.name} left its gate shut for {timed.gate_timeout}, which counts as a yes"
+    return (Event(TIMED_OUT, message, "Warning"),)
+
+
+def shut_for_good(view: View, kind: HookType, answer: HookAnswer | Unavailable) -> str | None:
+    """Return why a gate that is still shut ends the release, None when it does not."""
+    timed = overdue(view, kind)
+    if timed is None or timed.on_timeout != "Reject":
+        return None
+    return f"its gate was shut for {timed.gate_timeout}: {said(kind, answer)}"
+
+
 def gate_closed(view: View, status: CanaryStatus, kind: HookType, answer: HookAnswer | Unavailable) -> Advance:
     """Hold at this weight and ask again an interval later; one event tells of it, not one each time."""
-    reason = UNANSWERED if isinstance(answer, Unavailable) else CLOSED
+    state, reason = ("Unknown", UNANSWERED) if isinstance(answer, Unavailable) else ("Closed", CLOSED)
     message = f"Holding at {view.label}: {said(kind, answer)}"
+    if overdue(view, kind):
+        reason = TIMED_OUT
     before = view.status.condition("Held")
     told = before is not None and before.reason == reason
     name = answer.name if isinstance(answer, HookAnswer) else kind
     old = next((one for one in view.status.gates if one.type == kind), None)
     since = old.since if old is not None else view.now
-    gate = Gate(name=name, type=kind, state="Closed" if reason == CLOSED else "Unknown", since=since, message=message)
+    gate = Gate(name=name, type=kind, state=state, since=since, message=message)
     step = status.step
     if step is not None:
         # What passed while pods were awaited, or by a command, is judged again: it does not open the gate.

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from canary.api.status import CanaryStatus, Phase, Progress, StepStatus
 from canary.core.actions import Event
-from canary.core.advance.gates import gate_closed
+from canary.core.advance.gates import TIMED_OUT, gate_closed, opens, shut_for_good
 from canary.core.advance.idle import begin, end_reverted
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import PAUSED, Verdict, hold, judge_tick
 from canary.core.advance.waits import unreached
 from canary.core.hooks import APPROVED, gate_before, heard, rollback_wanted
-from canary.core.measurement import Unavailable
+from canary.core.measurement import HookAnswer, HookType, Unavailable
 from canary.core.moment import Change
 from canary.core.obstacles import SUSPENDED, contested
 from canary.core.plan import Step
@@ -93,9 +93,10 @@ def _leave(view: View, advance: Advance, step: StepStatus) -> Advance:
         answer = heard(view, kind)
         if answer is None:
             return Advance(view.status)
-        if isinstance(answer, Unavailable) or not answer.passed:
-            held = gate_closed(view, advance.status, kind, answer)
-            return Advance(held.status, advance.events + held.events)
+        events = opens(view, kind, answer)
+        if events is None:
+            return _kept_back(view, advance, kind, answer)
+        advance = Advance(advance.status, advance.events + events)
     if capacity_ready(view):
         taken = take_step(view, advance.status)
         return Advance(taken.status, advance.events + taken.events)
@@ -103,6 +104,15 @@ def _leave(view: View, advance: Advance, step: StepStatus) -> Advance:
     open_ones = tuple(gate for gate in advance.status.gates if gate.state == APPROVED)
     status = advance.status.model_copy(update={"step": later, "gates": open_ones})
     return Advance(_waiting_for_capacity(view, status), advance.events)
+
+
+def _kept_back(view: View, advance: Advance, kind: HookType, answer: HookAnswer | Unavailable) -> Advance:
+    """Hold at a gate that is shut, or end the run when it was for too long."""
+    if why := shut_for_good(view, kind, answer):
+        kept = roll_back(view, advance.status, TIMED_OUT, why)
+    else:
+        kept = gate_closed(view, advance.status, kind, answer)
+    return Advance(kept.status, advance.events + kept.events)
 
 
 def spent(view: View, verdict: Verdict, advance: Advance) -> Advance | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from canary.api.status import Phase
 from canary.core.actions import Event
-from canary.core.advance.gates import GATE, gate_closed, wait_for_gate
+from canary.core.advance.gates import GATE, TIMED_OUT, gate_closed, opens, shut_for_good, wait_for_gate
 from canary.core.advance.idle import end_reverted, start_run
 from canary.core.advance.outcome import Advance, revisions, row, saying, without_condition
 from canary.core.advance.run import roll_back
 from canary.core.hooks import heard, rollback_wanted
-from canary.core.measurement import HookAnswer
 from canary.core.moment import Change
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
@@ -36,8 +35,11 @@ def waiting(view: View) -> Advance:
     answer = heard(view, GATE)
     if answer is None:
         return Advance(status)
-    if isinstance(answer, HookAnswer) and answer.passed:
-        return start_run(view)
+    if (events := opens(view, GATE, answer)) is not None:
+        run = start_run(view)
+        return Advance(run.status, events + run.events)
+    if why := shut_for_good(view, GATE, answer):
+        return turn_away(view, TIMED_OUT, why)
     return gate_closed(view, status, GATE, answer)
 
 
