@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from canary.api.status import CanaryStatus
 from canary.core.actions import Event
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Measurement, Query, Unavailable
 from canary.core.objects import CanaryKey, Object, Ref, Resource
@@ -99,6 +100,16 @@ class Measurer(Protocol):
 
     async def measure(self, query: Query) -> Measurement:
         """Answer one query about metrics; never raises for what the other side did."""
+
+
+class Observer(Protocol):
+    """Counts what comes of reconciles."""
+
+    def left_alone(self, key: CanaryKey, alone: bool) -> None:
+        """Hear whether another controller keeps a Canary."""
+
+    def recorded(self, key: CanaryKey, before: CanaryStatus, after: CanaryStatus, now: datetime) -> None:
+        """Hear of a status that has been written."""
 
 
 class Notifier(Protocol):

@@ -20,6 +20,7 @@ from canary.adapters.prometheus import PrometheusMeasurer
 from canary.adapters.webhooks import WebhookCaller
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Object, Resource
 from canary.engine.controller import Controller
+from canary.engine.exposition import statuses
 from canary.engine.observe import PINNED, affected
 from canary.engine.reconcile import Reconciler
 from canary.engine.telemetry import Telemetry, configure_logging
@@ -49,17 +50,16 @@ async def run(settings: Settings) -> int:
     listening = _listen(settings)
     client = await _connect(settings, telemetry)
     measurer = PrometheusMeasurer(settings.metrics_server, on_error=lambda _: telemetry.query_failed())
-    hooks = WebhookCaller(f"canary-controller/{version()}")
+    hooks = WebhookCaller(f"canary-controller/{version()}", on_answer=telemetry.hook_answered)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
     queue: WorkQueue[CanaryKey] = WorkQueue()
     telemetry.watch_depth(lambda: len(queue))
+    telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()
     notifier = KubeNotifier(client, clock)
     pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED
-    reconciler = Reconciler(
-        cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry.left_alone, pinned
-    )
+    reconciler = Reconciler(cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry, pinned)
     controller = Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
     try:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -30,6 +31,8 @@ WAIT = wait_exponential(multiplier=1, max=30)
 UNDECIDED = {401, 407, 429, 502, 503, 504}
 """Answers of what stands before a hook, or of a hook that cannot decide now."""
 
+OnAnswer = Callable[[str, str, float], None]
+"""Told of each call: type of the hook, `yes`, `no` or `undecided`, and seconds with all attempts."""
 PROXIES = {"envoy", "istio-envoy"}
 DENIALS = ("RBAC: access denied", "denied by ext_authz")
 """How denials begin that look like the hook's own answer.
@@ -51,18 +54,26 @@ class _Outcome:
 class WebhookCaller:
     """Call hooks over connections of their own, so that no answer depends on what was called before."""
 
-    def __init__(self, user_agent: str, *, wait: WaitBaseT = WAIT, lookup: Lookup = socket.getaddrinfo) -> None:
+    def __init__(
+        self,
+        user_agent: str,
+        *,
+        wait: WaitBaseT = WAIT,
+        lookup: Lookup = socket.getaddrinfo,
+        on_answer: OnAnswer = lambda kind, outcome, seconds: None,
+    ) -> None:
         """Prepare to call; ``wait`` is the pause between attempts, ``lookup`` resolves names."""
         self._user_agent = user_agent
+        self._on_answer = on_answer
         self._wait = wait
         self._resolver = PooledResolver(lookup)
         self._session: aiohttp.ClientSession | None = None
-        self._outbox = Outbox(self._answer)
+        self._outbox = Outbox(lambda call: self._timed("event", call))
 
     async def ask(self, query: HookQuery) -> HookAnswer | Unavailable:
         """Call the hooks in order until one does not pass; what is no decision of a hook is ``Unavailable``."""
         for call in query.calls:
-            answer = await self._answer(call)
+            answer = await self._timed(query.type, call)
             if isinstance(answer, Unavailable) or not answer.passed:
                 return answer
         return HookAnswer(passed=True)
@@ -77,6 +88,14 @@ class WebhookCaller:
         if self._session is not None:
             await self._session.close()
         await self._resolver.close()
+
+    async def _timed(self, kind: str, call: HookCall) -> HookAnswer | Unavailable:
+        """Call a hook and tell what came of it, and after how long."""
+        began = time.monotonic()
+        answer = await self._answer(call)
+        outcome = "undecided" if isinstance(answer, Unavailable) else "yes" if answer.passed else "no"
+        self._on_answer(kind, outcome, time.monotonic() - began)
+        return answer
 
     async def _answer(self, call: HookCall) -> HookAnswer | Unavailable:
         attempts = AsyncRetrying(

@@ -20,7 +20,7 @@ from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.snapshot import Snapshot
 from canary.engine.measure import measure
 from canary.engine.observe import PINNED, observe
-from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier
+from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier, Observer
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class Reconciler:
         clock: Clock,
         groups: tuple[str, ...],
         interrupted: Callable[[CanaryKey], Awaitable[None]],
-        left_alone: Callable[[CanaryKey, bool], None] = lambda key, alone: None,
+        observer: Observer | None = None,
         pinned: tuple[Resource, ...] = PINNED,
     ) -> None:
         self._cluster = cluster
@@ -50,7 +50,7 @@ class Reconciler:
         self._clock = clock
         self._groups = groups
         self._interrupted = interrupted
-        self._left_alone = left_alone
+        self._observer = observer
         self._pinned = pinned
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
 
@@ -74,7 +74,8 @@ class Reconciler:
         # Not the time of the questions: what is read back now is in force from now on.
         decision = decide(snapshot, measurements, self._clock.now())
         self._note(key, decision.notes)
-        self._left_alone(key, is_foreign(snapshot))
+        if self._observer is not None:
+            self._observer.left_alone(key, is_foreign(snapshot))
         await self._carry_out(snapshot, decision)
         return decision.requeue_after
 
@@ -154,6 +155,8 @@ class Reconciler:
             body = {"status": patch}
             await self._cluster.patch(snapshot.key.ref, body, resource_version=version, subresource="status")
         status = decision.status
+        if self._observer is not None:
+            self._observer.recorded(snapshot.key, snapshot.status, status, self._clock.now())
         log.info(
             "decided",
             canary=str(snapshot.key),

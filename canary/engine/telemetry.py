@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+from canary.api.status import CanaryStatus
+from canary.core.objects import CanaryKey
+from canary.engine.exposition import CanaryMetrics
 
 LogFormat = Literal["json", "console"]
 
@@ -41,6 +46,19 @@ class Telemetry:
         alone.set_function(lambda: len(self._others))
         self._query_errors = Counter("canary_query_errors", "Metric queries without an answer.", registry=self.registry)
 
+        self._hooks = Histogram(
+            "canary_hook_seconds",
+            "Duration of a hook's call with all its attempts, by what it came to: yes, no or undecided.",
+            ["type", "outcome"],
+            buckets=(0.05, 0.2, 1, 5, 10, 30, 60),
+            registry=self.registry,
+        )
+        self.canaries = CanaryMetrics(self.registry)
+
+    def recorded(self, key: CanaryKey, before: CanaryStatus, after: CanaryStatus, now: datetime) -> None:
+        """Count what a status that has been written brings to an end."""
+        self.canaries.recorded(key, before, after, now)
+
     def left_alone(self, canary: object, alone: bool) -> None:
         """Count the Canaries that another controller keeps and we leave alone."""
         (self._others.add if alone else self._others.discard)(canary)
@@ -53,6 +71,10 @@ class Telemetry:
     def requested(self, verb: str, resource: str, code: str) -> None:
         """Count one request to the Kubernetes API."""
         self._requests.labels(verb, resource, code).inc()
+
+    def hook_answered(self, kind: str, outcome: str, seconds: float) -> None:
+        """Count one call of a hook."""
+        self._hooks.labels(kind, outcome).observe(seconds)
 
     def query_failed(self) -> None:
         """Count one metric query without an answer."""

@@ -11,6 +11,7 @@ from tenacity import wait_none
 
 from canary.adapters.webhooks import WAIT, WebhookCaller
 from canary.core.measurement import HookAnswer, Unavailable
+from canary.core.objects import CanaryKey
 from tests.adapters.hooks import PASSED, Hook, a_call, query, reason, request_of, reset, serving, talking
 
 ENVOY = {"Server": "istio-envoy"}
@@ -33,6 +34,17 @@ async def caller() -> AsyncIterator[WebhookCaller]:
 
 class TestCalls:
     """What is sent, and in which order."""
+
+    async def test_each_call_is_told_of(self, hook: Hook) -> None:
+        """By type and outcome, whoever waits for it."""
+        told: list[tuple[str, str]] = []
+        caller = WebhookCaller("test", on_answer=lambda kind, outcome, seconds: told.append((kind, outcome)))
+        hook.answers = [(200, "", {}), (403, "", {}), (401, "", {}), (200, "", {})]
+        for _ in range(3):
+            await caller.ask(query(a_call(hook.url)))
+        caller.tell(CanaryKey("flagger.app", "shop", "catalog"), [a_call(hook.url)])
+        await caller.close()
+        assert told == [("rollout", "yes"), ("rollout", "no"), ("rollout", "undecided"), ("event", "yes")]
 
     async def test_ask_posts_the_payload_as_json(self, hook: Hook, caller: WebhookCaller) -> None:
         """With an id and the name of who calls."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from canary.api.status import CanaryStatus, Phase, PostRollout
+from canary.api.status import CanaryStatus, PostRollout
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance
+from canary.core.ended import ENDS, ended_run
 from canary.core.hooks import heard, hooks_of, said
 from canary.core.measurement import HookAnswer, HookType, Unavailable
 from canary.core.view import View
 
 HOOK: HookType = "post-rollout"
 NO, UNANSWERED, GIVEN_UP = "PostRolloutRefused", "PostRolloutUnanswered", "PostRolloutGivenUp"
-ENDS = (Phase.SUCCEEDED, Phase.FAILED)
 
 
 def tell_end(view: View, advance: Advance) -> Advance:
@@ -19,7 +19,7 @@ def tell_end(view: View, advance: Advance) -> Advance:
     status, owed = advance.status, view.status.post_rollout
     if status.phase not in ENDS:
         return Advance(_without(status), advance.events)
-    if status.phase is not view.status.phase and view.status.run is not None and hooks_of(view, HOOK):
+    if ended_run(view.status, status) is not None and hooks_of(view, HOOK):
         changed = status.model_copy(update={"post_rollout": PostRollout(since=view.now)})
         return Advance(changed, advance.events)
     answer = heard(view, HOOK) if owed is not None else None
