@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,3 +103,11 @@ def test_runs_are_counted_until_their_canary_is_gone() -> None:
     assert runs not in scraped(telemetry)
     present.append(canary(STATUS))
     assert runs not in scraped(telemetry)
+
+
+def test_page_lists_every_metric() -> None:
+    """Each family that is served, and no other."""
+    text = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    listed = set(re.findall(r"^\| `(canary_\w+)`", text, re.MULTILINE))
+    served = text_string_to_metric_families(Telemetry().render().decode())
+    assert listed == {f"{one.name}_total" if one.type == "counter" else one.name for one in served}
