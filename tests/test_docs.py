@@ -252,8 +252,10 @@ def unadoptable() -> list[Snapshot]:
         route["spec"]["http"][2] |= default
         return untouched(changes, route=copy.deepcopy(route))
 
-    ends = {"headers": {"x-group": {"exact": "staff"}}}
-    cohort = {"stepWeight": ABSENT, "maxWeight": ABSENT, "iterations": 3, "match": [ends]}
+    def ab(cohort: dict[str, Any], match: dict[str, Any]) -> Snapshot:
+        plan = {"stepWeight": ABSENT, "maxWeight": ABSENT, "iterations": 3, "match": [cohort]}
+        return world({f"spec.analysis.{key}": value for key, value in plan.items()}, match=[match])
+
     cookie = {"spec.analysis.sessionAffinity": {"cookieName": "side"}}
     halves = [{"destination": {"host": "catalog", "subset": one}, "weight": 50} for one in ("v1", "v2")]
     nothing = {"metadata": {"name": "catalog", "namespace": NS}, "spec": {"hosts": ["catalog"], "http": []}}
@@ -264,10 +266,9 @@ def unadoptable() -> list[Snapshot]:
         world(route=[{**one, "weight": 0} for one in halves]),
         untouched(route=nothing),
         world({"spec.analysis.mirror": True}, mirror={"host": "recorder"}),
-        world(
-            {f"spec.analysis.{key}": value for key, value in cohort.items()},
-            match=[{"headers": {"x-group": {"regex": "st.*"}}}],
-        ),
+        ab({"headers": {"x-group": {"exact": "staff"}}}, {"headers": {"x-group": {"regex": "st.*"}}}),
+        ab({"sourceLabels": {"app": "web"}}, {"gateways": ["mesh"]}),
+        ab({"uri": {"exact": "/cart"}}, {"uri": {"prefix": "/shop"}}),
         world(cookie, match=[{"headers": {"cookie": {"regex": "beta=.*"}}}]),
         world(cookie, headers={"response": {"set": {"Set-Cookie": "shop=1"}}}),
         replace(world(), neighbours=Neighbours(routes=(second,))),

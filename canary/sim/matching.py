@@ -55,12 +55,18 @@ def _meets(condition: Mapping[str, Any], headers: Mapping[str, str], labels: Map
     return (
         all(name in headers and _fits(text, headers[name]) for name, text in wanted.items())
         and not any(name in headers and _fits(text, headers[name]) for name, text in unwanted.items())
-        and (condition.get("sourceLabels") or {}).items() <= labels.items()
+        and _called_by(condition, labels)
         and _fits(condition.get("uri") or {}, "/")
         and not condition.get("queryParams")
         and not condition.get("sniHosts")
-        and "mesh" in (condition.get("gateways") or ("mesh",))
     )
+
+
+def _called_by(condition: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Return whether proxies of a caller are told of a route: beside gateways its labels are not heeded."""
+    if gateways := condition.get("gateways"):
+        return "mesh" in gateways
+    return (condition.get("sourceLabels") or {}).items() <= labels.items()
 
 
 def _fits(text: Mapping[str, str], value: str) -> bool:

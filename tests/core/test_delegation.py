@@ -50,6 +50,7 @@ def told(changes: dict[str, Any], above: Object) -> str:
 
 PATH, WIDE = {"uri": {"prefix": "/catalog"}}, {"uri": {"prefix": "/"}}
 GATED = {"gateways": ["edge/public"]}
+AT_ONCE = "and the plan's cohort cannot be asked for at once:"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,8 @@ def test_what_istio_joins_is_served(changes: dict[str, Any], above: Object) -> N
         (cohort(STAFF), root({"ignoreUriCase": True, **PATH}), "asks for ignoreUriCase and so does"),
         (cohort(STAFF), root({"sourceNamespace": "web"}), "asks for sourceNamespace and so does the plan's cohort"),
         (cohort({"gateways": ["mesh", "edge/public"], **STAFF}), root(GATED), "asks for gateways and so does"),
+        (cohort({"sourceLabels": {"app": "web"}}), root(GATED), f"{AT_ONCE} gateways is ['edge/public'] in one"),
+        (cohort({"gateways": ["mesh"]}), root({"sourceLabels": {"app": "web"}}), f"{AT_ONCE} gateways is ['mesh'] in"),
         (SESSIONS, root({"headers": {"cookie": {"regex": "a=.*"}}}), "asks for header cookie itself, the session's"),
         (SESSIONS, root(headers={"response": {"set": {"set-cookie": "a=1"}}}), "names set-cookie in headers.response"),
         (SESSIONS, root({"sourceNamespace": "web"}), "asks for sourceNamespace and so does session affinity"),

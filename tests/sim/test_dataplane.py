@@ -11,7 +11,7 @@ from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import Proxies
 from canary.sim.driver import Simulation, simulate
 from canary.sim.manifests import deployment, service
-from canary.sim.routing import Caller
+from canary.sim.routing import Caller, takes_caller
 
 NAMESPACE = "istioinaction"
 ROUTE = Ref(VIRTUAL_SERVICE, NAMESPACE, "shop")
@@ -103,6 +103,22 @@ def test_some_proxies_may_never_be_told() -> None:
         assert received(sim)["shop-old"] == before
 
     simulate(story)
+
+
+@pytest.mark.parametrize(
+    ("condition", "taken"),
+    [
+        ({"sourceLabels": {"app": "webapp"}}, True),
+        ({"sourceLabels": {"app": "other"}}, False),
+        ({"gateways": ["mesh", "edge/public"]}, True),
+        ({"gateways": ["edge/public"]}, False),
+        ({"gateways": ["mesh"], "sourceLabels": {"app": "other"}}, True),
+        ({"gateways": ["edge/public"], "sourceLabels": {"app": "webapp"}}, False),
+    ],
+)
+def test_labels_of_callers_are_not_heeded_beside_gateways(condition: dict[str, Any], taken: bool) -> None:
+    """A route is one for a caller as Istio decides it: by gateways if there are any, else by labels."""
+    assert takes_caller({"match": [condition]}, MESH) is taken
 
 
 def test_unknown_host_and_missing_endpoints_are_harm() -> None:

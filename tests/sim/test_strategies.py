@@ -10,7 +10,7 @@ from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import DataPlane
 from canary.sim.driver import Simulation, simulate
 from canary.sim.routing import Caller
-from canary.sim.scenario import Scenario, initialise, listing_5_1, release
+from canary.sim.scenario import Scenario, initialise, listing_5_1, release, serve
 from tests.sim.stories import (
     CANARY,
     NAMESPACE,
@@ -108,6 +108,36 @@ def test_cohort_that_nobody_belongs_to_holds_and_names_the_header() -> None:
         await sim.until_phase("Succeeded", 300)
 
     simulate(story, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "words"),
+    [
+        ({"sourceLabels": {"app": "insider"}}, "beside gateways Istio heeds no sourceLabels"),
+        ({"gateways": ["edge/public"]}, "no http route to catalog takes a request of cohort 1"),
+    ],
+)
+def test_cohort_that_the_routes_have_no_place_for_is_refused_until_corrected(
+    cohort: dict[str, Any], words: str
+) -> None:
+    """Neither is the whole mesh sent to the canary, nor does a run wait for ever for routes that cannot be."""
+    scenario = planned(iterations=2, match=[cohort])
+    scenario.canary["spec"]["service"]["match"] = [{"gateways": ["mesh"]}]
+
+    async def story(sim: Simulation) -> None:
+        await serve(sim, scenario)
+        sim.start_controller()
+        sim.user.apply(scenario.canary)
+        await sim.rest(20)
+        told = condition(sim, "Ready")
+        assert told["reason"] == "RouteNotPossible"
+        assert words in told["message"]
+        assert sim.world.find(ROUTE) is None
+        del scenario.canary["spec"]["service"]["match"]
+        sim.user.apply(scenario.canary)
+        await sim.until_phase("Initialized", 300)
+
+    simulate(story, seed=5)
 
 
 def test_failing_cohort_is_rolled_back_and_only_the_cohort_was_harmed() -> None:

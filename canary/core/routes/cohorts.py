@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from canary.core.mentions import gateways_of
 from canary.core.routes.routing import Cohort, Condition
 
+_SOURCES = ("sourceLabels", "sourceNamespace")
 _MAPS = ("headers", "withoutHeaders", "queryParams", "sourceLabels")
 _TEXTS = ("uri", "scheme", "method", "authority")
 
@@ -15,7 +17,7 @@ class CannotJoinError(ValueError):
     """Two conditions that Istio cannot ask for at once; the text names the field and both values."""
 
 
-def join_all(route: Sequence[Condition], cohort: Cohort) -> list[dict[str, Any]]:
+def join_all(route: Sequence[Condition], cohort: Cohort, namespace: str = "") -> list[dict[str, Any]]:
     """Return the conditions of requests that a route takes and that belong to a cohort.
 
     A route without conditions takes every request.  Pairs that no request can meet are left out;
@@ -23,32 +25,54 @@ def join_all(route: Sequence[Condition], cohort: Cohort) -> list[dict[str, Any]]
     """
     if not route:
         return [dict(one) for one in cohort]
-    joined = (join(one, other) for one in route for other in cohort)
+    joined = (join(one, other, namespace) for one in route for other in cohort)
     return [one for one in joined if one is not None]
 
 
-def join(left: Condition, right: Condition) -> dict[str, Any] | None:
-    """Return the condition that asks for both; None when no request can meet both."""
+def join(left: Condition, right: Condition, namespace: str = "") -> dict[str, Any] | None:
+    """Return the condition that asks for both; None when no request can meet both.
+
+    Gateways without a namespace are those of the one given.
+    """
     joined: dict[str, Any] = {**left, **right}
     for field in right:
         if field not in left:
             continue
-        value = _join_field(field, left[field], right[field])
+        gateways = field == "gateways"
+        value = _shared(left[field], right[field], namespace) if gateways else _join(field, left[field], right[field])
         if value is None:
             return None
         joined[field] = value
+    if why := unheeded(left, right):
+        raise CannotJoinError(why)
     return joined
 
 
-def _join_field(field: str, left: Any, right: Any) -> Any:
+def unheeded(left: Condition, right: Condition) -> str | None:
+    """Return why Istio would not heed who calls in one of two conditions, once joined; None when it would."""
+    for one, other in ((left, right), (right, left)):
+        source = next((field for field in _SOURCES if one.get(field)), None)
+        if source is not None and other.get("gateways") and not one.get("gateways"):
+            told = f"gateways is {other['gateways']} in one condition and {source} is {one[source]} in the other"
+            return f"{told}, but beside gateways Istio heeds no {source}; ask for one of them alone"
+    return None
+
+
+def _shared(left: Sequence[str], right: Sequence[str], namespace: str) -> list[str] | None:
+    """Return the gateways of both, in the words of the first; a list without any leaves it to the other."""
+    if not (left and right):
+        return [*left, *right]
+    wanted = gateways_of(right, namespace)
+    return [one for one in left if gateways_of((one,), namespace) <= wanted] or None
+
+
+def _join(field: str, left: Any, right: Any) -> Any:
     if left == right:
         return left
     if field in _MAPS:
         return _join_maps(field, left, right)
     if field in _TEXTS:
         return _join_texts(field, left, right)
-    if field == "gateways":
-        return [one for one in left if one in right] or None
     if field == "name":
         return f"{left}.{right}"
     if field == "ignoreUriCase":

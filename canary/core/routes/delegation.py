@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from canary.core.mentions import gateways_of
-from canary.core.routes.cohorts import CannotJoinError, join
+from canary.core.routes.cohorts import CannotJoinError, join, unheeded
 from canary.core.routes.entries import MIRROR_FIELDS, is_cohort
 from canary.core.routes.routing import Condition, Routing
 from canary.core.routes.session_routes import is_session, session_conflict
@@ -37,6 +37,8 @@ def find_root_conflict(root: Entry, entries: Iterable[Entry], plan: Iterable[Rou
             return (
                 f"asks for {field} and so does {_label(entry)}, which Istio would leave out; ask for it in one of them"
             )
+        if why := _widened(root.get("match") or (), entry.get("match") or ()):
+            return f"and {_label(entry)} cannot be asked for at once: {why}"
     return None
 
 
@@ -75,6 +77,12 @@ def _left_out(roots: Iterable[Condition], ours: Iterable[Condition]) -> str | No
             if field is not None and (not apart or (not taken and any(joined))):
                 return field
     return None
+
+
+def _widened(roots: Iterable[Condition], ours: Iterable[Condition]) -> str | None:
+    """Return why Istio would take more requests for a route than meet both; None when it would not."""
+    joined = ((root, one) for one in ours for root in roots if _unlike(root, one) is None)
+    return next((why for root, one in joined if (why := unheeded(root, one))), None)
 
 
 def _apart(root: Condition, ours: Condition) -> bool:

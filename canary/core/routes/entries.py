@@ -120,7 +120,7 @@ def _cohort_entries(plain: Entry, before: tuple[Part, ...], names: Names, routin
     found = []
     for index, cohort in enumerate(routing.cohorts, 1):
         try:
-            conditions = join_all(plain.get("match") or (), cohort)
+            conditions = join_all(plain.get("match") or (), cohort, names.route_ref.namespace)
         except CannotJoinError:
             continue
         if conditions:
@@ -135,19 +135,27 @@ def _mirrors_canary(entry: Mapping[str, Any], names: Names) -> bool:
 
 
 def find_conflict(entries: Iterable[Mapping[str, Any]], names: Names, routing: Routing) -> str | None:
-    """Return which touched route cannot do what a routing asks for, and why; None when all can."""
-    for number, entry in enumerate(touched(entries, names), 1):
+    """Return what touched routes cannot do of what a routing asks for, and why; None when they can do all."""
+    shared = touched(entries, names)
+    met: set[int] = set()
+    for number, entry in enumerate(shared, 1):
         label = f"http route {entry.get('name') or number}"
         if routing.mirror and not _mirrors_canary(entry, names) and any(k in entry for k in MIRROR_FIELDS):
             return f"{label} mirrors requests elsewhere, the canary's copies have no place there"
         if routing.sessions and routing.sticky and (why := session_conflict(entry, routing.sessions)):
             return f"{label} {why}"
-        for cohort in routing.cohorts:
+        for index, cohort in enumerate(routing.cohorts, 1):
             try:
-                join_all(entry.get("match") or (), cohort)
+                met |= {index} if join_all(entry.get("match") or (), cohort, names.route_ref.namespace) else set()
             except CannotJoinError as error:
                 return f"{label} and the cohort cannot be asked for at once: {error}"
-    return None
+    unmet = next((index for index in range(1, len(routing.cohorts) + 1) if shared and index not in met), None)
+    return _unmet(names, unmet) if unmet is not None else None
+
+
+def _unmet(names: Names, cohort: int) -> str:
+    told = f"no http route to {names.apex} takes a request of cohort {cohort}"
+    return f"{told}: no request meets a condition of both; correct the match of one of them"
 
 
 def _mirroring(plain: Entry, route: list[Destination], names: Names, percentage: int) -> Entry:
