@@ -18,6 +18,7 @@ FOREIGN = (
     ("spec.service", "meshName"),
     ("spec.service", "backends"),
 )
+MATCHES = ("spec.service.match[]", "spec.analysis.match[]", "spec.analysis.steps[].match[]")
 _WITHOUT_CEILING = {
     "stepWeights": "the last entry of stepWeights is the maximum; remove it",
     "iterations": "iterations have no weights; remove it",
@@ -62,6 +63,14 @@ def queries_without_triggers(raw: Node) -> Iterator[str]:
     scaler = raw["spec"].get("autoscalerRef") or {}
     if scaler.get("primaryScalerQueries") and scaler["kind"] != SCALED_OBJECT:
         yield f"spec.autoscalerRef.primaryScalerQueries is ignored: a {scaler['kind']} has no triggers; remove it"
+
+
+def callers_unheeded(raw: Node) -> Iterator[str]:
+    """Find conditions on who calls that Istio passes over: more requests meet them than they say."""
+    for path, condition in (found for at in MATCHES for found in nodes(raw, at)):
+        for field in ("sourceLabels", "sourceNamespace"):
+            if condition.get("gateways") and condition.get(field):
+                yield f"{path}.{field} is ignored: Istio heeds none beside gateways; remove one of the two"
 
 
 def revert_asked(raw: Node) -> Iterator[str]:
@@ -117,6 +126,7 @@ WARNINGS: tuple[tuple[str, Callable[[Node], Iterator[str]]], ...] = (
     ("FieldIgnored", ceiling_unused),
     ("FieldIgnored", mirror_unused),
     ("FieldIgnored", queries_without_triggers),
+    ("FieldIgnored", callers_unheeded),
     ("FieldIgnored", revert_asked),
     ("FieldIgnored", sessions_unused),
     ("FieldIgnored", meant_for_others),

@@ -8,6 +8,9 @@ from canary.api.warnings import WARNINGS, warnings
 
 from .manifests import ABSENT, COOKIES, SCALER, A, M, S, iterations, listing, steps
 
+WIDE = {"gateways": ["mesh"], "sourceLabels": {"app": "web"}}
+BESIDE = {"gateways": ["mesh", "edge/public"], "sourceNamespace": "web"}
+NO_CEILING = {f"{A}.maxWeight": ABSENT}
 PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
 
 
@@ -23,6 +26,15 @@ PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
         (
             {"spec.autoscalerRef": {**SCALER, "primaryScalerQueries": {"rps": "vector(1)"}}},
             "spec.autoscalerRef.primaryScalerQueries is ignored: a HorizontalPodAutoscaler has no triggers",
+        ),
+        (
+            iterations(match=[{"uri": {"exact": "/"}}, WIDE]) | NO_CEILING,
+            f"{A}.match[1].sourceLabels is ignored: Istio",
+        ),
+        (steps({"match": [WIDE]}) | NO_CEILING, f"{A}.steps[0].match[0].sourceLabels is ignored: Istio heeds none"),
+        (
+            {f"{S}.match": [BESIDE]},
+            f"{S}.match[0].sourceNamespace is ignored: Istio heeds none beside gateways; remove",
         ),
         ({"spec.revertOnDeletion": True}, "spec.revertOnDeletion is true and is ignored"),
         (
@@ -60,6 +72,7 @@ def test_spec_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words: str
         {f"{A}.sessionAffinity": COOKIES},
         {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
         {f"{A}.mirrorWeight": 0},
+        {f"{S}.match": [{"gateways": ["mesh"]}, {"sourceLabels": {"app": "web"}, "sourceNamespace": "shop"}]},
         {**PLAN, **steps({"mirror": {}})},
     ],
 )
