@@ -1,4 +1,4 @@
-"""Cohorts, mirroring, A/B, blue/green, explicit steps and holds, with real requests through real proxies."""
+"""Cohorts, mirroring, blue/green, explicit steps and holds, with real requests through real proxies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +22,11 @@ FREE = {"headers": {"x-plan": {"regex": "free.*"}}}
 RATE = Rate(per_second=20, duration=timedelta(seconds=240))
 
 
-def planned(release: Release, promotion: Object | None = None, **analysis: Any) -> Object:
+def planned(
+    release: Release, promotion: Object | None = None, service: Object | None = None, **analysis: Any
+) -> Object:
     """Return a Canary with one plan and no other."""
-    found = release.canary(**analysis)
+    found = release.canary(service, **analysis)
     for plan in ("stepWeight", "maxWeight"):
         if plan not in analysis:
             del found["spec"]["analysis"][plan]
@@ -63,23 +65,6 @@ def http(release: Release) -> list[Any]:
     """Return the http routes of the VirtualService."""
     routes: list[Any] = release.get("virtualservice", "catalog")["spec"]["http"]
     return routes
-
-
-def test_ab_release_sends_the_cohort_alone_to_the_canary(release: Release) -> None:
-    """Whoever carries the header sees v2 only, everybody else v1 only, until the promotion."""
-    begin(release, planned(release, iterations=3, match=[STAFF]))
-    with release.load() as (mesh, plain), staff(release) as insider:
-        release.apply(release.deployment("v2"))
-        since = wait_step(release, 1) + TOLD
-        assert findings(release) == []
-        wait_until(lambda: release.status.get("iterations") == 3, LONG, lambda: str(release.status))
-        until = datetime.now(UTC)
-        release.wait_for("Succeeded", within=LONG)
-    assert set(insider.summary(since, until).by_version) == {"v2"}
-    assert set(mesh.summary(since, until).by_version) == {"v1"}
-    assert set(plain.summary(since, until).by_version) == {"v1"}
-    assert_none_failed(mesh, plain, insider)
-    assert len(http(release)) == 1
 
 
 def test_cohort_without_callers_holds_and_names_the_header(release: Release) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from e2e.testbed.commands import run_command
 from e2e.testbed.layout import VOLATILE
-from e2e.testbed.load import Load, Rate
+from e2e.testbed.load import Load, Rate, header_arguments
 from e2e.testbed.node import network
 from e2e.testbed.testbed import Testbed
 
@@ -34,10 +34,11 @@ class Ingress:
         """Return the command prefix of a customer: the name is known and the certificate trusted."""
         return ["env", f"SSL_CERT_FILE={self.certificate}", *network.names_command(self.hosts_file)]
 
-    def load(self, scheme: str, path: str, rate: Rate) -> Load:
+    def load(self, scheme: str, path: str, rate: Rate, **headers: str) -> Load:
         """Start a load from outside, connections kept open."""
-        shown = [f"--identity={self.identity}"] if self.identity else []
-        command = self.testbed.client_command(f"--url={scheme}://{self.host}{path}", *shown, *rate.arguments())
+        options = [f"--url={scheme}://{self.host}{path}", *rate.arguments(), *header_arguments(headers)]
+        options += [f"--identity={self.identity}"] if self.identity else []
+        command = self.testbed.client_command(*options)
         return Load([*self.outside, *command], self.testbed.load_output(f"ingress-{scheme}"))
 
     def ask(self, url: str) -> str:

@@ -85,6 +85,11 @@ class Rate:
         ]
 
 
+def header_arguments(headers: Mapping[str, str]) -> list[str]:
+    """Return the options of the client process for headers of every request; ``_`` in a name stands for ``-``."""
+    return [f"--header={name.replace('_', '-')}={value}" for name, value in headers.items()]
+
+
 class Load:
     """A running client process and what it has seen so far."""
 

@@ -22,7 +22,7 @@ from e2e.testbed.enclose import MARKER
 from e2e.testbed.errors import TestbedError
 from e2e.testbed.kube import KubeClient, Object, has_rolled_out, is_established
 from e2e.testbed.layout import CONFIG, REPOSITORY, Layout
-from e2e.testbed.load import Load, Rate
+from e2e.testbed.load import Load, Rate, header_arguments
 from e2e.testbed.node import network
 from e2e.testbed.part import Part
 from e2e.testbed.pods import Pods
@@ -215,8 +215,7 @@ class Testbed:
 
     def load_mesh(self, namespace: str, pod: str, url: str, rate: Rate, **headers: str) -> Load:
         """Start a load from inside a pod: through its Envoy if it has one, connections kept open."""
-        options = [f"--url={url}", *rate.arguments()]
-        options += [f"--header={name.replace('_', '-')}={value}" for name, value in headers.items()]
+        options = [f"--url={url}", *rate.arguments(), *header_arguments(headers)]
         command = [*self.pods.enter_command(namespace, pod), *self.client_command(*options)]
         return Load(command, self.load_output(f"{namespace}-mesh"))
 
