@@ -32,6 +32,9 @@ headers = st.sampled_from(
 """Headers of users beside which the session's cookie has its place, or has not."""
 
 
+gateways = st.sampled_from([{}, {}, {"gateways": ["mesh"]}, {"gateways": ["public", "mesh"]}, {"gateways": ["public"]}])
+
+
 @st.composite
 def destinations(draw: st.DrawFn, host: str | None = None) -> dict[str, Any]:
     """One destination: of the apex or of another host, with port, subset and weight or without."""
@@ -54,7 +57,7 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         found["name"] = draw(st.sampled_from(["a", "b", "weighted"]))
     if draw(st.booleans()):
-        found["match"] = [{"uri": {"prefix": draw(st.sampled_from(["/", "/api", "/img"]))}}]
+        found["match"] = [{"uri": {"prefix": draw(st.sampled_from(["/", "/api", "/img"]))}, **draw(gateways)}]
     if draw(st.integers(0, 4)) == 0:
         found["match"] = [*found.get("match", []), {"headers": {"cookie": {"regex": "a=.*"}}}]
     if draw(st.integers(0, 4)) == 0:
@@ -93,7 +96,14 @@ def routes(draw: st.DrawFn) -> dict[str, Any]:
 
 
 cohort = st.lists(
-    st.sampled_from([{"headers": {"x-user": {"exact": "me"}}}, {"queryParams": {"beta": {"exact": "1"}}}]),
+    st.sampled_from(
+        [
+            {"headers": {"x-user": {"exact": "me"}}},
+            {"queryParams": {"beta": {"exact": "1"}}},
+            {"gateways": ["mesh"], "method": {"exact": "GET"}},
+            {"gateways": [f"{NS}/public"], "uri": {"exact": "/api/new"}},
+        ]
+    ),
     min_size=1,
     max_size=2,
 ).map(tuple)

@@ -8,6 +8,7 @@ from typing import Any
 from canary.core.mentions import gateways_of
 from canary.core.routes.routing import Cohort, Condition
 
+_CASE = "ignoreUriCase"
 _SOURCES = ("sourceLabels", "sourceNamespace")
 _MAPS = ("headers", "withoutHeaders", "queryParams", "sourceLabels")
 _TEXTS = ("uri", "scheme", "method", "authority")
@@ -34,18 +35,24 @@ def join(left: Condition, right: Condition, namespace: str = "") -> dict[str, An
 
     Gateways without a namespace are those of the one given.
     """
-    joined: dict[str, Any] = {**left, **right}
+    left, right = _heeded(left), _heeded(right)
+    cases = {_ignores_case(left), _ignores_case(right)} - {None}
+    if True in cases and "uri" in left and "uri" in right:
+        left, right = _in_lower_case(left), _in_lower_case(right)
+    joined = {field: value for field, value in {**left, **right}.items() if field != _CASE}
     for field in right:
-        if field not in left:
+        if field not in left or field == _CASE:
             continue
         gateways = field == "gateways"
         value = _shared(left[field], right[field], namespace) if gateways else _join(field, left[field], right[field])
         if value is None:
             return None
         joined[field] = value
+    if len(cases) > 1:
+        raise CannotJoinError(f"{_CASE} is true in one condition and false in the other")
     if why := unheeded(left, right):
         raise CannotJoinError(why)
-    return joined
+    return {**joined, _CASE: True} if True in cases else joined
 
 
 def unheeded(left: Condition, right: Condition) -> str | None:
@@ -56,6 +63,24 @@ def unheeded(left: Condition, right: Condition) -> str | None:
             told = f"gateways is {other['gateways']} in one condition and {source} is {one[source]} in the other"
             return f"{told}, but beside gateways Istio heeds no {source}; ask for one of them alone"
     return None
+
+
+def _heeded(condition: Condition) -> Condition:
+    """Return a condition without what Istio passes over: who calls, beside gateways."""
+    if not condition.get("gateways"):
+        return condition
+    return {field: value for field, value in condition.items() if field not in _SOURCES}
+
+
+def _ignores_case(condition: Condition) -> bool | None:
+    """Return whether the path may be in any case; None for one without letters, and without a path."""
+    texts = (condition.get("uri") or {}).values()
+    return bool(condition.get(_CASE)) if any(text.lower() != text.upper() for text in texts) else None
+
+
+def _in_lower_case(condition: Condition) -> Condition:
+    uri = {kind: text if kind == "regex" else text.lower() for kind, text in condition["uri"].items()}
+    return {**condition, "uri": uri}
 
 
 def _shared(left: Sequence[str], right: Sequence[str], namespace: str) -> list[str] | None:
@@ -75,8 +100,6 @@ def _join(field: str, left: Any, right: Any) -> Any:
         return _join_texts(field, left, right)
     if field == "name":
         return f"{left}.{right}"
-    if field == "ignoreUriCase":
-        raise CannotJoinError("ignoreUriCase is true in one condition and false in the other")
     # A port or a namespace: one request has one.
     return None
 
