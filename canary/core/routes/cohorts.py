@@ -10,6 +10,8 @@ from canary.core.routes.routing import Cohort, Condition
 
 _CASE = "ignoreUriCase"
 _SOURCES = ("sourceLabels", "sourceNamespace")
+_ENTWINED = frozenset((_CASE, "gateways"))
+"""Fields on which it depends what others mean."""
 _MAPS = ("headers", "withoutHeaders", "queryParams", "sourceLabels")
 _TEXTS = ("uri", "scheme", "method", "authority")
 
@@ -35,24 +37,17 @@ def join(left: Condition, right: Condition, namespace: str = "") -> dict[str, An
 
     Gateways without a namespace are those of the one given.
     """
-    left, right = _heeded(left), _heeded(right)
-    cases = {_ignores_case(left), _ignores_case(right)} - {None}
-    if True in cases and "uri" in left and "uri" in right:
-        left, right = _in_lower_case(left), _in_lower_case(right)
-    joined = {field: value for field, value in {**left, **right}.items() if field != _CASE}
+    joined: dict[str, Any] = {**left, **right}
+    if not _ENTWINED.isdisjoint(joined):
+        return _join_entwined(left, right, namespace)
     for field in right:
-        if field not in left or field == _CASE:
+        if field not in left:
             continue
-        gateways = field == "gateways"
-        value = _shared(left[field], right[field], namespace) if gateways else _join(field, left[field], right[field])
+        value = _join_field(field, left[field], right[field])
         if value is None:
             return None
         joined[field] = value
-    if len(cases) > 1:
-        raise CannotJoinError(f"{_CASE} is true in one condition and false in the other")
-    if why := unheeded(left, right):
-        raise CannotJoinError(why)
-    return {**joined, _CASE: True} if True in cases else joined
+    return joined
 
 
 def unheeded(left: Condition, right: Condition) -> str | None:
@@ -65,11 +60,19 @@ def unheeded(left: Condition, right: Condition) -> str | None:
     return None
 
 
-def _heeded(condition: Condition) -> Condition:
-    """Return a condition without what Istio passes over: who calls, beside gateways."""
-    if not condition.get("gateways"):
-        return condition
-    return {field: value for field, value in condition.items() if field not in _SOURCES}
+def _join_entwined(left: Condition, right: Condition, namespace: str) -> dict[str, Any] | None:
+    cases = {_ignores_case(left), _ignores_case(right)} - {None}
+    joined = join(_fieldwise(left, True in cases), _fieldwise(right, True in cases))
+    gateways = _shared(left.get("gateways") or [], right.get("gateways") or [], namespace)
+    if joined is None or gateways is None:
+        return None
+    if len(cases) > 1:
+        raise CannotJoinError(f"{_CASE} is true in one condition and false in the other")
+    if why := unheeded(left, right):
+        raise CannotJoinError(why)
+    if True in cases:
+        joined[_CASE] = True
+    return {**joined, "gateways": gateways} if gateways else joined
 
 
 def _ignores_case(condition: Condition) -> bool | None:
@@ -78,9 +81,13 @@ def _ignores_case(condition: Condition) -> bool | None:
     return bool(condition.get(_CASE)) if any(text.lower() != text.upper() for text in texts) else None
 
 
-def _in_lower_case(condition: Condition) -> Condition:
-    uri = {kind: text if kind == "regex" else text.lower() for kind, text in condition["uri"].items()}
-    return {**condition, "uri": uri}
+def _fieldwise(condition: Condition, any_case: bool) -> Condition:
+    """Return what is left of a condition to be joined field by field: neither gateways, nor who calls beside them."""
+    passed = (_CASE, "gateways", *(_SOURCES if condition.get("gateways") else ()))
+    left = {field: value for field, value in condition.items() if field not in passed}
+    if any_case and "uri" in left:
+        left["uri"] = {kind: text if kind == "regex" else text.lower() for kind, text in left["uri"].items()}
+    return left
 
 
 def _shared(left: Sequence[str], right: Sequence[str], namespace: str) -> list[str] | None:
@@ -91,7 +98,7 @@ def _shared(left: Sequence[str], right: Sequence[str], namespace: str) -> list[s
     return [one for one in left if gateways_of((one,), namespace) <= wanted] or None
 
 
-def _join(field: str, left: Any, right: Any) -> Any:
+def _join_field(field: str, left: Any, right: Any) -> Any:
     if left == right:
         return left
     if field in _MAPS:
