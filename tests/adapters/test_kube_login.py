@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import structlog
 from aiohttp import web
-from kubernetes_asyncio.config import ConfigException
 
 from canary.adapters.kube.client import KubeClient
 from canary.adapters.kube.credentials import Credentials
+from canary.adapters.kube.library import ConfigException
 from canary.adapters.kube.login import log_in
 from canary.ports import ClusterError
 from tests.adapters.api_server import kubeconfig

@@ -9,12 +9,11 @@ from typing import Any, Self
 
 import aiohttp
 import structlog
-from kubernetes_asyncio import client as kubernetes
-from kubernetes_asyncio.client.rest import RESTClientObject
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from canary.adapters.kube.answers import Expired, decode, encode, error_of
 from canary.adapters.kube.credentials import Credentials
+from canary.adapters.kube.library import ApiClient, RESTClientObject
 from canary.adapters.kube.login import log_in
 from canary.ports import Retryable
 
@@ -40,7 +39,7 @@ class KubeClient:
     def __init__(self, credentials: Credentials, user_agent: str, on_request: RequestHook | None = None) -> None:
         # Watches hold their connection for good: with a bounded pool calls wait behind them for ever.
         credentials.settings.connection_pool_maxsize = 0
-        self._api = kubernetes.ApiClient(credentials.settings)
+        self._api = ApiClient(credentials.settings)
         self._credentials = credentials
         self._user_agent = user_agent
         self._on_request = on_request

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import orjson
 import structlog
-from kubernetes_asyncio import client as kubernetes
-from kubernetes_asyncio import config
-from kubernetes_asyncio.config.dateutil import parse_rfc3339
-from kubernetes_asyncio.config.incluster_config import SERVICE_TOKEN_FILENAME
-from kubernetes_asyncio.config.kube_config import FileOrData, KubeConfigLoader, KubeConfigMerger
 
+from canary.adapters.kube.library import (
+    SERVICE_TOKEN_FILENAME,
+    ConfigException,
+    Configuration,
+    FileOrData,
+    KubeConfigLoader,
+    KubeConfigMerger,
+    load_incluster_config,
+    parse_rfc3339,
+)
 from canary.adapters.kube.plugin import Plugin
 
 PLUGIN_SECONDS = 60.0
@@ -38,9 +43,9 @@ class Loader(KubeConfigLoader):
             async with asyncio.timeout(self.patience):
                 status = await Plugin(self._user["exec"]).run()
         except TimeoutError:
-            raise config.ConfigException(f"exec: no answer within {self.patience:g} s") from None
+            raise ConfigException(f"exec: no answer within {self.patience:g} s") from None
         if "token" not in status and "clientCertificateData" not in status:
-            raise config.ConfigException("exec: the plug-in answered with neither token nor clientCertificateData")
+            raise ConfigException("exec: the plug-in answered with neither token nor clientCertificateData")
         if "token" in status:
             self.token = f"Bearer {status['token']}"
         if "clientCertificateData" in status:
@@ -64,7 +69,7 @@ class Loader(KubeConfigLoader):
 
 def _in_file(status: dict[str, str], name: str) -> str | None:
     if name not in status:
-        raise config.ConfigException(f"exec: the plug-in answered without {name}")
+        raise ConfigException(f"exec: the plug-in answered without {name}")
     return FileOrData(status, "", data_key_name=name, base64_file_content=False).as_file()
 
 
@@ -72,7 +77,7 @@ def _in_file(status: dict[str, str], name: str) -> str | None:
 class Login:
     """Hold how to reach the API server, and where what proves who we are can be had again."""
 
-    settings: kubernetes.Configuration
+    settings: Configuration
     token_file: Path | None = None
     plugin: Loader | None = None
 
@@ -82,16 +87,16 @@ async def log_in(kubeconfig: str | None, context: str | None, *, patience: float
 
     A plug-in that takes longer than ``patience`` seconds is given up.
     """
-    settings = kubernetes.Configuration()
+    settings = Configuration()
     if kubeconfig is None:
-        config.load_incluster_config(settings, try_refresh_token=False)  # type: ignore[no-untyped-call]
+        load_incluster_config(settings, try_refresh_token=False)  # type: ignore[no-untyped-call]
         settings.api_key["BearerToken"] = bearer_of(Path(SERVICE_TOKEN_FILENAME))
         return Login(settings, Path(SERVICE_TOKEN_FILENAME))
     loader = Loader(KubeConfigMerger(kubeconfig).config, active_context=context, config_base_path=None)
     loader.patience = patience
     if loader.provider is not None:
         # The library would use up a refresh token that others need, and could do so at the start only.
-        raise config.ConfigException(
+        raise ConfigException(
             f"auth-provider '{loader.provider}' cannot be renewed while the controller runs; "
             "use an exec plug-in such as kubelogin, a token file or a client certificate"
         )
@@ -107,7 +112,7 @@ def bearer_of(path: Path) -> str:
     """Return the header that a file with a token stands for."""
     token = path.read_text(encoding="utf-8").strip()
     if not token:
-        raise config.ConfigException(f"{path} is empty")
+        raise ConfigException(f"{path} is empty")
     return f"Bearer {token}"
 
 

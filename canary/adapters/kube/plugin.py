@@ -11,8 +11,7 @@ import os
 import signal
 from typing import Any
 
-from kubernetes_asyncio.config import ConfigException
-from kubernetes_asyncio.config.exec_provider import ExecProvider
+from canary.adapters.kube.library import ConfigException, ExecProvider
 
 _REQUIRED = ("apiVersion", "kind", "status")
 
