@@ -58,11 +58,10 @@ def legs_of(world: World, endpoints: Endpoints, caller: Caller) -> tuple[Leg, ..
 
 
 def weights_of(virtual_service: Object) -> list[tuple[str, int]]:
-    """Return (host, weight) of the first route that takes every request."""
-    for route in entries(virtual_service):
-        if not route.get("match"):
-            return _weights(route.get("route") or ())
-    return []
+    """Return (host, weight) of the first route that takes every request, without one of the last that leads on."""
+    routes = [one for one in entries(virtual_service) if one.get("route") or not one.get("match")]
+    found = next((one for one in routes if not one.get("match")), routes[-1] if routes else {})
+    return _weights(found.get("route") or ())
 
 
 def reach_of(virtual_service: Object) -> dict[str, int]:
