@@ -56,6 +56,12 @@ def conflict(*cohorts: list[Condition], match: list[Condition]) -> str:
     return find_conflict([entry(*match)], NAMES, Routing(cohorts=tuple(map(tuple, cohorts)))) or ""
 
 
+def test_prefix_of_every_path_stands_in_no_cohorts_way() -> None:
+    """What most people write as service.match goes with any condition on the path."""
+    every, some = {"uri": {"prefix": "/"}}, {"uri": {"regex": "/items/[0-9]+"}}
+    assert join(every, some) == join(some, every) == some
+
+
 @pytest.mark.parametrize(
     ("match", "cohort", "expected"),
     [

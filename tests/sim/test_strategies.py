@@ -327,14 +327,15 @@ def test_skipped_analysis_waits_for_readiness_in_every_phase() -> None:
     simulate(story, seed=12)
 
 
-def test_suspended_run_holds_where_it_is_and_goes_on() -> None:
+@pytest.mark.parametrize("field", ["suspend", "paused"])
+def test_suspended_run_holds_where_it_is_and_goes_on(field: str) -> None:
     """Neither steps nor rollbacks while suspended, no write either; then the run goes on from its weight."""
     scenario = planned(stepWeight=20, maxWeight=60)
 
     async def story(sim: Simulation) -> None:
         begun = await begin(sim, scenario)
         await sim.until_weight(20, 60)
-        suspend(sim, scenario, True)
+        suspend(sim, scenario, True, field)
         await sim.rest(2)
         quiet = sim.now
         await sim.rest(60)
@@ -384,7 +385,7 @@ def test_suspended_run_still_diverts() -> None:
     simulate(story, seed=15)
 
 
-def suspend(sim: Simulation, scenario: Scenario, value: bool) -> None:
-    """Set spec.suspend."""
-    canary = {**scenario.canary, "spec": {**scenario.canary["spec"], "suspend": value}}
+def suspend(sim: Simulation, scenario: Scenario, value: bool, field: str = "suspend") -> None:
+    """Set spec.suspend, or Flagger's word for it."""
+    canary = {**scenario.canary, "spec": {**scenario.canary["spec"], field: value}}
     sim.user.apply(canary)

@@ -8,6 +8,7 @@ from typing import Any
 from canary.core.mentions import gateways_of
 from canary.core.routes.routing import Cohort, Condition
 
+_ANY_PATH = {"prefix": "/"}
 _CASE = "ignoreUriCase"
 _SOURCES = ("sourceLabels", "sourceNamespace")
 _ENTWINED = frozenset((_CASE, "gateways"))
@@ -137,7 +138,7 @@ def _join_texts(field: str, left: dict[str, str], right: dict[str, str]) -> dict
             return one if one["exact"].startswith(other["prefix"]) else None
         if "prefix" in one and "prefix" in other and one["prefix"].startswith(other["prefix"]):
             return one
-        if not other:
+        if not other or (field == "uri" and other == _ANY_PATH):
             # An empty condition asks for presence alone, which any other implies.
             return one
     if "prefix" in left and "prefix" in right:
