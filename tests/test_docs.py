@@ -271,10 +271,17 @@ def unadoptable() -> list[Snapshot]:
         ab({"uri": {"exact": "/cart"}}, {"uri": {"prefix": "/shop"}}),
         world(cookie, match=[{"headers": {"cookie": {"regex": "beta=.*"}}}]),
         world(cookie, headers={"response": {"set": {"Set-Cookie": "shop=1"}}}),
+        replace(world(), neighbours=Neighbours(rules=(_rule_for_v2(),))),
         replace(world(), neighbours=Neighbours(routes=(second,))),
         *_unnameable(),
         replace(world(), rules={"catalog-canary": taken}),
     ]
+
+
+def _rule_for_v2() -> Object:
+    """Return the user's rule with the subset of the routes meant for other pods."""
+    found = placed(users_rule())
+    return {**found, "spec": {**found["spec"], "subsets": [{"name": "v1", "labels": {"version": "v2"}}]}}
 
 
 def _unnameable() -> list[Snapshot]:

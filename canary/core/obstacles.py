@@ -10,7 +10,14 @@ from canary.core.names import owner_of
 from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
 from canary.core.pinning import what_is_missing
-from canary.core.route_obstacles import delegation_unfit, host_taken, route_unfit, serves_another, virtual_service_unfit
+from canary.core.route_obstacles import (
+    delegation_unfit,
+    host_taken,
+    route_unfit,
+    serves_another,
+    subset_of_others,
+    virtual_service_unfit,
+)
 from canary.core.service_obstacles import (
     apex_unusable,
     foreign_service,
@@ -231,6 +238,7 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     daemons_unfit,
     host_taken,
     route_unfit,
+    subset_of_others,
     delegation_unfit,
     autoscaler_present,
     autoscaler_made_by_keda,

@@ -8,9 +8,10 @@ from canary.core.mentions import delegate_name, delegate_of, delegates, is_deleg
 from canary.core.names import is_ours, key_of, named_route
 from canary.core.objects import VIRTUAL_SERVICE, ref_of
 from canary.core.obstacle import Obstacle
-from canary.core.routes.choice import refuse_adoption, routes_host
+from canary.core.routes.choice import is_marked, refuse_adoption, routes_host
 from canary.core.routes.delegation import find_claim, find_root_conflict, in_full
 from canary.core.routes.istio import planned_entries, refuse_generated
+from canary.core.routes.policy import find_rule, find_stray_subset
 from canary.core.routes.routing import TO_PRIMARY, Routing
 from canary.core.routes.sections import wanted_sections
 from canary.core.snapshot import Snapshot
@@ -82,6 +83,21 @@ def route_unfit(view: View) -> Obstacle | None:
     why = refuse_generated(spec, names, plan) if spec is not None else None
     beside = "appProtocol tcp" if spec is not None and spec.service.carries_connections else "spec.analysis"
     return Obstacle("RouteNotPossible", f"spec.service does not fit {beside}: {why}") if why else None
+
+
+def subset_of_others(view: View) -> Obstacle | None:
+    """Find a user's route to pods beside the target's, whose requests the primary would get."""
+    route, target, names = view.snapshot.route, view.target, view.snapshot.names
+    if route is None or is_marked(route) or target is None:
+        return None
+    rule, sections = find_rule(view.snapshot.neighbours.rules, names), wanted_sections(view.snapshot.spec, route)
+    if not (why := find_stray_subset(route, rule, sections, names, target.pod_labels)):
+        return None
+    return Obstacle(
+        "RouteNotAdoptable",
+        f"VirtualService {view.snapshot.route_label} cannot be adopted: {why}, which those of {view.kind} "
+        f"{names.target} do not have; take the subset out, or lead it to a Service of their own",
+    )
 
 
 def delegation_unfit(view: View) -> Obstacle | None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from canary.api.status import Phase
 from canary.core.decide import decide
+from canary.core.names import OWNER
 from canary.core.objects import Object
-from canary.core.snapshot import Snapshot
-from tests.builders import NOW, NS, new_status, untouched
+from canary.core.routes.istio import rewrite_route
+from canary.core.routes.routing import TO_PRIMARY
+from canary.core.snapshot import Neighbours, Snapshot
+from tests.builders import NAMES, NOW, NS, OWNER_MARK, deployment, new_status, template, untouched
 
 S, A = "spec.service", "spec.analysis"
 ITERATIONS: dict[str, Any] = {f"{A}.stepWeight": None, f"{A}.maxWeight": 0, f"{A}.iterations": 3}
 STAFF = {**ITERATIONS, f"{A}.match": [{"headers": {"x-group": {"exact": "staff"}}}]}
 COOKIE = {f"{A}.sessionAffinity": {"cookieName": "shop"}}
+MARK = {OWNER: OWNER_MARK.to_text()}
 TO_APEX: dict[str, Any] = {"route": [{"destination": {"host": "catalog"}}]}
 
 
@@ -130,3 +135,50 @@ def test_route_of_the_spec_that_cannot_do_what_the_plan_asks_is_named(
 def test_route_that_can_do_what_the_plan_asks_is_served(changes: dict[str, Any], entry: dict[str, Any]) -> None:
     """What looks alike and works, and what a plan without cohorts, copies or cookies does not ask for."""
     assert told(untouched(changes, route=users(entry)))[0] == "Initializing"
+
+
+def subsets(**labels: dict[str, str]) -> Neighbours:
+    """Return the user's DestinationRule with subsets of these labels."""
+    spec = {"host": "catalog", "subsets": [{"name": name, "labels": found} for name, found in labels.items()]}
+    return Neighbours(rules=[{"kind": "DestinationRule", "metadata": {"name": "rule", "namespace": NS}, "spec": spec}])
+
+
+BETA = {"match": [{"headers": {"x-beta": {}}}], "route": [{"destination": {"host": "catalog", "subset": "v2"}}]}
+STABLE = {"name": "rest", "route": [{"destination": {"host": "catalog", "subset": "v1"}}]}
+
+
+def beside_v2(**labels: str) -> Snapshot:
+    """Return a target of version v1 before its Canary, with routes to subsets v1 and v2."""
+    target = deployment(pod=template(version="v1"))
+    rules = subsets(v1={"version": "v1"}, v2=labels)
+    return replace(untouched(target=target, route=users(BETA, STABLE)), neighbours=rules)
+
+
+def test_route_to_pods_that_are_not_the_targets_is_refused() -> None:
+    """Shared out, its requests would go from the pods of another Deployment to the primary's."""
+    assert told(beside_v2(version="v2")) == (
+        "RouteNotAdoptable",
+        "VirtualService shop cannot be adopted: http route 1 goes to subset v2, of pods with label version: v2, which "
+        "those of Deployment catalog do not have; take the subset out, or lead it to a Service of their own",
+    )
+
+
+def test_route_to_subsets_of_the_targets_pods_is_served() -> None:
+    """Whatever a subset without labels, or one that nobody defined, is called."""
+    assert told(beside_v2(version="v1"))[0] == "Initializing"
+    assert told(beside_v2())[0] == "Initializing"
+    assert told(replace(beside_v2(), neighbours=Neighbours()))[0] == "Initializing"
+
+
+def test_subset_of_a_former_version_is_no_obstacle_to_an_adopted_route() -> None:
+    """Its labels tell nothing any more: the pairs lead to both sides, whatever version they are."""
+    route = rewrite_route(users(STABLE), None, NAMES, TO_PRIMARY, None)
+    marked = {
+        **users(STABLE),
+        **route,
+        "metadata": {**users()["metadata"], "annotations": MARK | route["metadata"]["annotations"]},
+    }
+    world = replace(
+        untouched(target=deployment(pod=template(version="v9")), route=marked), neighbours=subsets(v1={"version": "v1"})
+    )
+    assert told(world)[0] == "Initializing"

@@ -6,7 +6,7 @@ pair sends to the sides' own hosts (R-RES-3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from canary.core.names import Names, Role, is_ours
@@ -14,7 +14,7 @@ from canary.core.objects import Object
 from canary.core.routes.entries import touched
 from canary.core.routes.hosts import spellings
 from canary.core.routes.istio import plain_route
-from canary.core.routes.sections import entries_of, shared_sections
+from canary.core.routes.sections import Sections, entries_of, shared_sections
 from canary.core.routes.split import read_parts
 
 _NOT_CARRIED = ("host", "subsets", "trafficPolicy")
@@ -47,6 +47,27 @@ def subsets_of(route: Object | None, names: Names) -> frozenset[str]:
         return frozenset()
     entries = entries_of(plain_route(route, names), *shared_sections(route).names)
     return frozenset(_named_subsets(entries, names))
+
+
+def find_stray_subset(
+    route: Object, rule: Object | None, sections: Sections, names: Names, pods: Mapping[str, str]
+) -> str | None:
+    """Return which route of the user's names a subset of other pods than those with these labels; None when none does.
+
+    A subset that no rule defines leads nowhere, one without labels to all pods of the host.
+    """
+    known = {
+        str(one.get("name")): one.get("labels") or {} for one in ((rule or {}).get("spec") or {}).get("subsets") or ()
+    }
+    for section in sections.names:
+        for number, entry in enumerate(touched(entries_of(route, section), names), 1):
+            for subset in _named_subsets([entry], names):
+                others = {key: value for key, value in known.get(subset, {}).items() if pods.get(key) != value}
+                if others:
+                    said = ", ".join(f"{key}: {value}" for key, value in others.items())
+                    label = f"{section} route {entry.get('name') or number}"
+                    return f"{label} goes to subset {subset}, of pods with label {said}"
+    return None
 
 
 def _named_subsets(entries: Sequence[Object], names: Names) -> Iterator[str]:
