@@ -11,6 +11,7 @@ from canary.api.warnings import Caution
 from canary.core.configuration import DIGEST, Configuration, Copy
 from canary.core.names import Names, Owner, Role, is_ours
 from canary.core.objects import DAEMON_SET, VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
+from canary.core.refusal import Refusal
 from canary.core.revisions import Revision
 from canary.core.scaler import Scaler
 from canary.core.workload import Workload
@@ -91,6 +92,10 @@ class Snapshot:
     """What the spec asks for in vain."""
     route_seen: bool = True
     """Whether a named VirtualService that is not there does not exist: its namespace is watched."""
+    refused: Refusal | None = None
+    """What this process was last refused to write, while it is."""
+    tried: bool = True
+    """Whether this process has written what it decided, or tried to."""
     target_seen: bool = True
     """Whether a target that is not there does not exist: somebody may read its type."""
 

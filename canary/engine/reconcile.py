@@ -13,14 +13,15 @@ import structlog
 from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.advance.drift import DRIFTED
-from canary.core.decide import decide, is_foreign, needs_protection, questions
+from canary.core.decide import SHORTEST_WAIT, decide, is_foreign, needs_protection, questions
 from canary.core.hooks import event_calls
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Resource, merge_patch
+from canary.core.refusal import Refusal, shows_refusal
 from canary.core.snapshot import Snapshot
 from canary.engine.measure import measure
 from canary.engine.observe import PINNED, observe
-from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier, Observer
+from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier, Observer, Refused
 
 log = structlog.get_logger()
 
@@ -53,6 +54,7 @@ class Reconciler:
         self._observer = observer
         self._pinned = pinned
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
+        self._refused: dict[CanaryKey, Refusal | None] = {}
 
     async def reconcile(self, key: CanaryKey) -> timedelta | None:
         """Run one tick of a Canary and return when to look again; None waits for a change.
@@ -61,14 +63,15 @@ class Reconciler:
         """
         if key.group not in self._groups:
             return None
-        snapshot = observe(self._cluster, key, self._pinned)
+        snapshot = self._observe(key)
         if snapshot is None:
+            self._refused.pop(key, None)
             return None
         now = self._clock.now()
         measurements: tuple[Measurement, ...] = ()
         if queries := questions(snapshot, now):
             measurements = await self._measure(snapshot, queries, now)
-            snapshot = observe(self._cluster, key, self._pinned)
+            snapshot = self._observe(key)
             if snapshot is None:
                 return None
         # Not the time of the questions: what is read back now is in force from now on.
@@ -76,8 +79,28 @@ class Reconciler:
         self._note(key, decision.notes)
         if self._observer is not None:
             self._observer.left_alone(key, is_foreign(snapshot))
-        await self._carry_out(snapshot, decision)
-        return decision.requeue_after
+        taken = await self._taken(snapshot, decision)
+        return decision.requeue_after if taken else SHORTEST_WAIT
+
+    def _observe(self, key: CanaryKey) -> Snapshot | None:
+        """Return what concerns a Canary, with what was refused for it last."""
+        found = observe(self._cluster, key, self._pinned)
+        if found is None:
+            return None
+        return replace(found, refused=self._refused.get(key), tried=key in self._refused)
+
+    async def _taken(self, snapshot: Snapshot, decision: Decision) -> bool:
+        """Carry a decision out; return False when there is news about refusals, which the next one tells."""
+        key, before = snapshot.key, snapshot.refused
+        try:
+            await self._carry_out(snapshot, decision)
+        except Refused:
+            now = self._refused.get(key)
+            if now is not None and (before is None or before.ref != now.ref):
+                return False
+            raise
+        self._refused[key] = None
+        return before is None and (snapshot.tried or not shows_refusal(snapshot.status))
 
     def _note(self, key: CanaryKey, notes: tuple[str, ...]) -> None:
         """Log what a decision notes, once for as long as it notes the same."""
@@ -98,7 +121,7 @@ class Reconciler:
                     await asyncio.wait({asking, woken}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     woken.cancel()
-                fresh = None if asking.done() else observe(self._cluster, snapshot.key, self._pinned)
+                fresh = None if asking.done() else self._observe(snapshot.key)
                 if fresh is not None:
                     await self._protect(fresh, self._clock.now())
                     # The key stays dirty until this reconcile ends: look again at this pace.
@@ -171,6 +194,13 @@ class Reconciler:
 
     async def _apply(self, key: CanaryKey, action: Action) -> None:
         log.debug("apply", canary=str(key), action=type(action).__name__, ref=str(action.ref), why=action.why)
+        try:
+            await self._write(key, action)
+        except Refused as error:
+            self._refused[key] = Refusal(action.ref, str(error))
+            raise
+
+    async def _write(self, key: CanaryKey, action: Action) -> None:
         match action:
             case Create():
                 await self._cluster.create(action.ref, action.body)

@@ -15,10 +15,11 @@ import yaml
 
 from canary.api.admission import refusals
 from canary.core.objects import VIRTUAL_SERVICE
+from canary.core.refusal import READY
 from canary.sim import options
 from canary.sim.behaviour import Behaviour
 from canary.sim.dataplane import Requests
-from canary.sim.driver import Simulation, simulate
+from canary.sim.driver import NotReachedError, Simulation, simulate
 from canary.sim.faults import MetricsFault
 from canary.sim.manifests import configuration_of
 from canary.sim.report import Report, report_of
@@ -128,12 +129,7 @@ def _play(scenario: Scenario, args: argparse.Namespace) -> Report:
     found: list[Report] = []
 
     async def story(sim: Simulation) -> None:
-        await initialise(sim, scenario)
-        sim.dataplane.settle()
-        sim.dataplane.requests = Requests()
-        image = f"{scenario.image.rpartition(':')[0] or scenario.image}:next"
-        sim.behaviours.put(Behaviour(errors=args.canary_errors, extra_latency=args.canary_latency), image=image)
-        begun = await release(sim, scenario, image)
+        begun = await _begin(sim, scenario, args)
         _plan_faults(sim, scenario, args)
         await _finish(sim, scenario)
         sim.dataplane.settle()
@@ -141,6 +137,21 @@ def _play(scenario: Scenario, args: argparse.Namespace) -> Report:
 
     simulate(story, seed=args.seed, judge=False)
     return found[0]
+
+
+async def _begin(sim: Simulation, scenario: Scenario, args: argparse.Namespace) -> float:
+    """Initialise the Canary, apply a new image and return when it was seen."""
+    image = f"{scenario.image.rpartition(':')[0] or scenario.image}:next"
+    try:
+        await initialise(sim, scenario)
+        sim.dataplane.settle()
+        sim.dataplane.requests = Requests()
+        sim.behaviours.put(Behaviour(errors=args.canary_errors, extra_latency=args.canary_latency), image=image)
+        return await release(sim, scenario, image)
+    except NotReachedError:
+        conditions = sim.status(scenario.ref).get("conditions") or ()
+        said = next((one["message"] for one in conditions if one["type"] == READY), "the Canary says nothing")
+        raise WrongInput(f"no release begins: {said}") from None
 
 
 def _plan_faults(sim: Simulation, scenario: Scenario, args: argparse.Namespace) -> None:

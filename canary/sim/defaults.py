@@ -144,9 +144,17 @@ def _validate_scaler(ref: Ref, spec: Mapping[str, Any]) -> None:
         raise Refused(f"{ref}: spec.maxReplicas: Invalid value: {high}: must not be less than minReplicas ({low})")
 
 
+OBJECTS = ("uri", "scheme", "method", "authority", "headers", "withoutHeaders", "queryParams", "sourceLabels")
+"""Parts of a condition that are objects."""
+
+
 def _validate_routes(ref: Ref, spec: Mapping[str, Any]) -> None:
     # The CRD's schema knows types; that weights sum to 100 it does not check.
     for section, routes in sections({"spec": spec}).items():
+        for condition in (one for route in routes for one in route.get("match") or ()):
+            for name in OBJECTS:
+                if not isinstance(condition.get(name, {}), Mapping):
+                    raise Refused(f"{ref}: spec.{section}.match.{name}: must be of type object: {condition[name]!r}")
         for leg in (leg for route in routes for leg in route.get("route") or ()):
             weight = leg.get("weight", 0)
             if not isinstance(weight, int) or isinstance(weight, bool):

@@ -30,6 +30,10 @@ from canary.sim.world import Change, World
 GROUPS = (NATIVE_CANARY.group, FLAGGER_CANARY.group)
 
 
+class NotReachedError(AssertionError):
+    """What was waited for did not come in time."""
+
+
 class Simulation:
     """Hold one invented world and the controllers in it; made inside a running virtual loop."""
 
@@ -167,7 +171,7 @@ class Simulation:
             async with asyncio.timeout(within):
                 await woken
         except TimeoutError:
-            raise AssertionError(f"not within {within:.0f} s: {what}\n{self.picture()}") from None
+            raise NotReachedError(f"not within {within:.0f} s: {what}\n{self.picture()}") from None
         finally:
             self._waiting.pop(woken, None)
         self._raise()

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from canary.core.decide import SHORTEST_WAIT
 from canary.core.objects import CanaryKey
 from canary.core.snapshot import Snapshot, Surroundings
 from canary.engine.reconcile import Reconciler
-from canary.ports import ClusterError, Conflict, Retryable
+from canary.ports import ClusterError, Conflict, Refused, Retryable
 from canary.sim.hooks import SimHooks
 from tests.builders import (
     KEY,
@@ -66,12 +67,15 @@ class Bench:
         """Wait until the Canary changes."""
         await self.woken.wait()
 
-    async def run(self, key: CanaryKey = KEY) -> timedelta | None:
-        """Reconcile once."""
-        made = Reconciler(
+    def start(self) -> Reconciler:
+        """Return the reconciler of a new process."""
+        return Reconciler(
             self.cluster, self.measurer, self.hooks, self.notifier, self.clock, self.groups, self.interrupted
         )
-        return await made.reconcile(key)
+
+    async def run(self, key: CanaryKey = KEY) -> timedelta | None:
+        """Reconcile once."""
+        return await self.start().reconcile(key)
 
     def wrote(self) -> list[str]:
         """Return the calls that write, and those that tell."""
@@ -89,6 +93,24 @@ async def test_protection_comes_first_then_status_then_the_rest() -> None:
     await bench.run()
     assert bench.wrote() == [ROUTE, STATUS, "notify", "create ControllerRevision catalog-canary-" + kept(V3)[0].id]
     assert bench.notifier.told == ["RevisionDetected"]
+
+
+async def test_refusal_is_told_at_once_and_then_only_tried_again() -> None:
+    """However its words vary: one look more to tell it, then the pause of a refusal; what is taken is told at once."""
+    bench = Bench(superseded(), 10)
+    made = bench.start()
+    for number, expected in enumerate((["RevisionDetected"], ["RevisionDetected", "WriteRefused"])):
+        bench.cluster.failing[ROUTE] = Refused(f"422: no, try {number}")
+        if number:
+            with pytest.raises(Refused):
+                await made.reconcile(KEY)
+        else:
+            assert await made.reconcile(KEY) == SHORTEST_WAIT
+        assert bench.notifier.told == expected
+    del bench.cluster.failing[ROUTE]
+    assert await made.reconcile(KEY) == SHORTEST_WAIT
+    assert await made.reconcile(KEY) != SHORTEST_WAIT
+    assert bench.notifier.told[:2] == ["RevisionDetected", "WriteRefused"]
 
 
 @pytest.mark.parametrize("error", [Conflict("moved"), Retryable("503")])

@@ -137,6 +137,28 @@ def test_wrong_files_end_with_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("  analysis:", "  suspend: true\n  analysis:"), "Nothing is begun: the Canary is suspended"),
+        (
+            ("    port: 80", "    port: 80\n    match: [{uri: /items}]"),
+            "VirtualService catalog could not be written: VirtualService istioinaction/catalog: spec.http.match.uri: "
+            "must be of type object: '/items'",
+        ),
+    ],
+)
+def test_canary_that_is_not_served_ends_with_what_it_says(
+    listing: str, capsys: pytest.CaptureFixture[str], change: tuple[str, str], says: str
+) -> None:
+    """What keeps the Canary from its first release is said as condition Ready says it, in one line, exit code 2."""
+    Path(listing).write_text(LISTING_5_1.replace(*change, 1))
+    assert main(["simulate", listing]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"canary simulate: no release begins: {says}")
+    assert err.count("\n") == 1
+
+
 def test_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     """A path that is not there is exit code 2."""
     assert main(["simulate", "/no/such/file"]) == 2

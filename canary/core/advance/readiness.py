@@ -13,11 +13,11 @@ from canary.core.autoscaling import WHILE_SERVING
 from canary.core.obstacle import Obstacle, find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, contested
 from canary.core.pinning import what_cannot_be_copied
+from canary.core.refusal import READY, WRITE_REFUSED, shows_refusal
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
 from canary.core.warnings import find_warnings
 
-READY = "Ready"
 SERVED, IN_PLACE = "Served", "objects are in place"
 
 
@@ -26,11 +26,15 @@ def readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Even
 
     The condition names all warnings, and so is the memory of what was told, also for the next process.
     """
+    if not view.snapshot.tried and shows_refusal(status):
+        # What a former process was refused stands until this one has tried.
+        return status, []
     begins = status.phase in (Phase.NONE, Phase.INITIALIZING)
     finders = BEFORE_INITIALISATION if begins else BEFORE_A_RUN
     stops = find_obstacle(view, finders)
     obstacle = (
         stops
+        or _refused(view)
         or _primary_in_trouble(view, status)
         or _not_copied(view, status)
         or contested(status)
@@ -67,6 +71,11 @@ def _untold(
 
 def _in_words(warning: Caution) -> str:
     return f"{warning.reason}: {warning.message}"
+
+
+def _refused(view: View) -> Obstacle | None:
+    refused = view.snapshot.refused
+    return Obstacle(WRITE_REFUSED, refused.sentence) if refused is not None else None
 
 
 def _not_copied(view: View, status: CanaryStatus) -> Obstacle | None:
