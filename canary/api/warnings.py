@@ -19,6 +19,7 @@ FOREIGN = (
     ("spec.service", "backends"),
 )
 MATCHES = ("spec.service.match[]", "spec.analysis.match[]", "spec.analysis.steps[].match[]")
+_NOT_KEPT = "browsers keep no such cookie"
 _WITHOUT_CEILING = {
     "stepWeights": "the last entry of stepWeights is the maximum; remove it",
     "iterations": "iterations have no weights; remove it",
@@ -119,7 +120,20 @@ def cookie_browsers_refuse(raw: Node) -> Iterator[str]:
         for field, asked in (("sameSite", affinity.get("sameSite") == "None"), ("partitioned", True)):
             given = affinity.get(field) if asked else None
             if given and not affinity.get("secure"):
-                yield f"{path}.{field} is {written(given)} without secure: browsers keep no such cookie; set secure"
+                yield f"{path}.{field} is {written(given)} without secure: {_NOT_KEPT}; set secure"
+        yield from _prefixed_cookies(path, affinity)
+
+
+def _prefixed_cookies(path: str, affinity: Node) -> Iterator[str]:
+    """Find cookies whose names promise what their attributes do not keep."""
+    for field in ("cookieName", "primaryCookieName"):
+        name = (affinity.get(field) or "").lower()
+        said = f"{path}.{field} is {written(affinity.get(field))}"
+        if name.startswith(("__secure-", "__host-")) and not affinity.get("secure"):
+            yield f"{said} without secure: {_NOT_KEPT}; set secure"
+        for other, harmless in (("domain", ""), ("path", "/")):
+            if name.startswith("__host-") and affinity.get(other) not in (None, "", harmless):
+                yield f"{said} beside {other} {written(affinity[other])}: {_NOT_KEPT}; remove {other}"
 
 
 WARNINGS: tuple[tuple[str, Callable[[Node], Iterator[str]]], ...] = (

@@ -54,6 +54,25 @@ PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
             {f"{A}.sessionAffinity": {"cookieName": "a", "partitioned": True}},
             f"{A}.sessionAffinity.partitioned is true without secure: browsers keep no such cookie; set secure",
         ),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": "__Secure-shop"}},
+            f'{A}.sessionAffinity.cookieName is "__Secure-shop" without secure: browsers keep no such cookie; set',
+        ),
+        (
+            {
+                f"{A}.sessionAffinity": {
+                    "cookieName": "a",
+                    "primaryCookieName": "__Host-b",
+                    "secure": True,
+                    "path": "/b",
+                }
+            },
+            f'{A}.sessionAffinity.primaryCookieName is "__Host-b" beside path "/b": browsers keep no such cookie',
+        ),
+        (
+            {f"{A}.sessionAffinity": {"cookieName": "__host-b", "secure": True, "domain": "shop.io"}},
+            f'{A}.sessionAffinity.cookieName is "__host-b" beside domain "shop.io": browsers keep no such cookie',
+        ),
         ({f"{S}.backendTimeout": "3s"}, f"{S}.backendTimeout is ignored"),
     ],
     ids=str,
@@ -70,6 +89,7 @@ def test_spec_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words: str
     [
         {},
         {f"{A}.sessionAffinity": COOKIES},
+        {f"{A}.sessionAffinity": {"cookieName": "__Host-a", "secure": True, "path": "/"}},
         {f"{A}.mirror": True, f"{A}.mirrorWeight": 20},
         {f"{A}.mirrorWeight": 0},
         {f"{S}.match": [{"gateways": ["mesh"]}, {"sourceLabels": {"app": "web"}, "sourceNamespace": "shop"}]},
