@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from canary.core.names import MANAGER
-from canary.sim import scaler_rules
+from canary.sim import mirror_rules, scaler_rules
 from canary.sim.cluster import Call
 from canary.sim.dataplane import PROPAGATION, DataPlane
 from canary.sim.faults import Faults
@@ -18,6 +18,8 @@ from canary.sim.pods import Pod, Pods
 from canary.sim.rules import WRITE_RULES, Rule
 from canary.sim.scene import Scene
 from canary.sim.world import Change, World
+
+OUR_WRITES = (*mirror_rules.WRITE_RULES, *WRITE_RULES, *scaler_rules.WRITE_RULES)
 
 DIVERTED_WITHIN = 1.5
 """Seconds in which traffic must leave a canary that cannot carry it."""
@@ -90,7 +92,7 @@ class Checker:
             if ours:
                 self._judge_quiet(memory, f"{change.verb} {change.ref}", reading=False)
             if ours and scene.concerns(change.ref):
-                self._judge((*WRITE_RULES, *scaler_rules.WRITE_RULES), scene, memory, change)
+                self._judge(OUR_WRITES, scene, memory, change)
             self._judge(scaler_rules.HAPPENINGS, scene, memory, change)
             self._watch_hindrance(scene, memory)
             memory.learn(scene, change)

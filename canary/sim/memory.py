@@ -148,9 +148,13 @@ class Memory:
 
     def needed(self, scene: Scene, role: Role) -> int:
         """Return how many ready pods of one side its weight needs."""
+        return self.needed_for(scene, role, scene.weight(role))
+
+    def needed_for(self, scene: Scene, role: Role, share: int) -> int:
+        """Return how many ready pods of one side a share of the requests needs."""
         # Nodes come and go: what a DaemonSet needs is counted anew each time.
         size = scene.size("canary") if scene.daemons else self.size or scene.size("primary")
-        return scene.enough(role, math.ceil(scene.weight(role) * size / 100))
+        return scene.enough(role, math.ceil(share * size / 100))
 
     def learn(self, scene: Scene, change: Change) -> None:
         """Take in a change after the rules have judged it."""

@@ -76,6 +76,13 @@ def reach_of(virtual_service: Object) -> dict[str, int]:
     return reach
 
 
+def mirrored_to(virtual_service: Object, host: str) -> int:
+    """Return the largest percentage of requests that any route copies to a Service."""
+    copied = (route for route in entries(virtual_service) if route.get("mirror"))
+    ours = (one for one in copied if str(one["mirror"].get("host")).partition(".")[0] == host)
+    return max((round((one.get("mirrorPercentage") or {}).get("value", 100)) for one in ours), default=0)
+
+
 def _weights(legs: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
     if len(legs) == 1:
         return [(legs[0]["destination"]["host"], legs[0].get("weight", 100) or 100)]

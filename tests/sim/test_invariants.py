@@ -109,6 +109,15 @@ def test_weight_before_capacity() -> None:
     assert found.startswith("I8 ")
 
 
+def test_copies_before_capacity() -> None:
+    """I8: every request copied to one pod of two."""
+    mirror = {"mirror": {"host": "catalog-canary"}, "mirrorPercentage": {"value": 100}}
+    route = {**routes(90, 10)["spec"]["http"][0], **mirror}
+    found = rogue(lambda sim: write(sim, SCENARIO.route, {"spec": {"http": [route]}}), weight=10)
+    assert found.startswith("I8 ")
+    assert "100 % of requests are copied to the canary with 1 of 2 ready pods" in found
+
+
 def test_shrinking_what_still_has_traffic() -> None:
     """I3: the canary loses its pods while it has weight."""
     assert rogue(lambda sim: write(sim, CANARY, {"spec": {"replicas": 0}}), weight=10).startswith("I3 ")
