@@ -90,10 +90,14 @@ def test_two_thousand_callers_keep_their_side_and_the_shares_keep_to_the_weight(
     assert set(load.summary(ended).by_version) == {"v2"}
 
 
-def test_cookies_are_taken_from_those_who_call_during_the_promotion(release: Release) -> None:
-    """While everybody is on the canary two answers rid a caller of both cookies."""
-    begin(release, planned(release, {"bake": "8s"}, stepWeight=50, maxWeight=50, sessionAffinity=AFFINITY))
+def test_cookies_come_after_the_mirror_and_are_taken_in_the_promotion(release: Release) -> None:
+    """Copies are seen by nobody, also if all fail; then callers are drawn, and in the end rid of both cookies."""
+    plan = {"stepWeight": 50, "maxWeight": 50, "mirror": True, "threshold": 1}
+    begin(release, planned(release, {"bake": "8s"}, sessionAffinity=AFFINITY, **plan))
     with visit(release, 40, 40) as load:
+        since = settled(release)
+        release.apply(release.deployment("v3", FAIL_PERCENT="100"))
+        release.wait_for("Failed", within=LONG)
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 50, within=LONG)
         release.wait_for("Promoting", within=LONG)
@@ -108,6 +112,28 @@ def test_cookies_are_taken_from_those_who_call_during_the_promotion(release: Rel
         calls[answer.visitor].append(answer)
     assert all(len(answers) > 2 for answers in calls.values())
     assert [answers[-1].cookies for answers in calls.values()] == [{}] * 40
+    expect_cookies_after_the_mirror(release, since, load)
+
+
+def expect_cookies_after_the_mirror(release: Release, since: datetime, load: Load) -> None:
+    """Expect two mirrored steps without cookies, of which the second ended in the write that drew the callers."""
+    seen, names = (
+        release.recorder.seen("virtualservices", "catalog", since),
+        Names(release.namespace, "catalog", "catalog"),
+    )
+    drawn = replace(Weights.of(50), sticky=True)
+    copied, none = Weights(100, 0, mirror=100), Weights.of(0)
+    written = [read_weights(one.object, names) for one in seen]
+    assert written == [copied, none, copied, drawn, Weights.of(100), none]
+    assert [len(one.object["spec"]["http"]) for one in seen[:4]] == [1, 1, 1, 4]
+    before = load.answers(until=seen[3].at - TOLD)
+    assert {(one.version, tuple(one.cookies)) for one in before} == {("v1", ())}
+    assert {tuple(one.cookies) for one in load.answers(seen[3].at)} >= {
+        ("flagger-cookie",),
+        ("flagger-cookie-primary",),
+    }
+    for versions in versions_by_visitor(load.answers()).values():
+        assert versions == sorted(versions), "a caller of the canary was sent back"
 
 
 def test_adopted_routes_keep_sessions_and_are_rolled_back_and_given_back(release: Release) -> None:

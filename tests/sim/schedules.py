@@ -186,6 +186,7 @@ PLANS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"stepWeight": 25}, {}),
     ({"stepWeight": 50, "mirror": True, "mirrorWeight": 50}, {}),
     ({"iterations": 2, "match": [COHORT]}, {}),
+    ({"iterations": 2, "match": [COHORT], "mirror": True, "mirrorWeight": 50}, {}),
     ({"iterations": 2, "mirror": True}, {"promotion": {"bake": "10s"}}),
     ({"iterations": 2, "metrics": []}, {}),
     ({"steps": [{"mirror": {"percentage": 20}}, {"match": [COHORT]}, {"setWeight": 30}, {"setWeight": 100}]}, {}),

@@ -75,6 +75,42 @@ def test_thousand_callers_stay_while_the_weights_go_up_and_a_controller_restarts
     simulate(story, seed=1)
 
 
+@pytest.mark.parametrize("errors", [0.0, 100.0])
+def test_copies_come_before_the_first_cookie(errors: float) -> None:
+    """While mirroring nobody is drawn; the write of the first weight ends the mirror and begins the sessions (W59)."""
+    scenario = sticky(mirror=True, stepWeight=50, threshold=2)
+
+    async def story(sim: Simulation) -> None:
+        random, visitors = Random(2), crowd(400)
+        await initialise(sim, scenario)
+        sim.behaviours.put(Behaviour(errors=errors), image=V2)
+        begun = await release(sim, scenario, V2)
+        await sim.until(lambda: "mirror" in found(sim, ROUTE)["spec"]["http"][0], 60, "a mirror")
+        await sim.rest(2)
+        call_all(sim, visitors, random)
+        assert names(sim) == ["weighted"]
+        assert ({one.side for one in visitors}, {len(one.jar) for one in visitors}) == ({"primary"}, {1})
+        assert "sessionAffinityCookie" not in sim.status()
+        if errors:
+            await sim.until_phase("Failed", 100)
+            written = [one.after["spec"]["http"] for one in ours(sim, begun, ROUTE) if one.after]
+            assert ["mirror" in http[0] for http in written] == [True, False]
+            assert {len(http) for http in written} == {1}
+            assert sim.dataplane.requests.failed == 0
+            return
+        await sim.until_weight(50, 60)
+        await sim.rest(2)
+        assert [one for one in found(sim, ROUTE)["spec"]["http"] if "mirror" in one] == []
+        call_all(sim, visitors, random)
+        assert share(visitors) == pytest.approx(50, abs=8)
+        assert sum(one.moved_back for one in visitors) == 0
+        await sim.until_phase("Succeeded", 300)
+        assert route_writes(sim, begun) == [(100, 0), (50, 50), (0, 100), (100, 0)]
+        assert harmed(sim) == 0
+
+    simulate(story, seed=9)
+
+
 def test_traffic_that_goes_back_in_steps_needs_no_cookies() -> None:
     """Once the primary is promoted both sides run the same revision: no route speaks of cookies, the run succeeds."""
     scenario = sticky(stepWeightPromotion=60)
