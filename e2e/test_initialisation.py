@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from e2e.release import CANARY, Release, manifests, summary, weights_of
+from e2e.release import BY_UPSTREAM, CANARY, Release, manifests, summary, weights_of
 from e2e.testbed.load import Load
 from e2e.testbed.waiting import wait_until
-from e2e.timeline import assert_capacity_precedes_weight, moments
+from e2e.timeline import assert_capacity_precedes_weight, count, moments, settled
 
 LONG = timedelta(seconds=120)
 A_WHILE = timedelta(seconds=2)
@@ -91,6 +91,50 @@ def test_lone_deployment_gets_everything_it_needs_to_be_called(release: Release)
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 10)
     expect_no_failure(*loads)
+
+
+@pytest.mark.parametrize("order", ["one file", "Canary first"])
+def test_canary_and_target_applied_together_are_initialised_and_released(release: Release, order: str) -> None:
+    """The target starts and serves first; from its first answer on no caller gets an error, also in the next release.
+
+    The file has the checks, the other order goes without them: `skipAnalysis` waits for readiness as well.
+    """
+    release.apply(*manifests("client.yaml"))
+    release.testbed.wait_ready(release.namespace, "client")
+    since = settled(release)
+    apply_together(release, order)
+    client = release.testbed.pods.first(release.namespace, "app=client")
+    release.testbed.pods.wait_for_answer(release.namespace, client, "http://catalog/items", *BY_UPSTREAM)
+    with release.load(rps=20) as loads:
+        release.wait_for("Initialized", within=LONG)
+        initialised = settled(release)
+        assert release.weights == (100, 0)
+        release.apply(release.deployment("v2"))
+        release.wait_for("Succeeded", within=LONG)
+    expect_no_failure(*loads)
+    phases = [row.phase for row in release.rows(since)]
+    assert phases[:3] == ["Initializing", "Initialized", "Progressing"]
+    assert {str(version) for load in loads for version in load.summary(until=initialised).by_version} == {"v1"}
+    history = moments(release.recorder, since)
+    assert_capacity_precedes_weight(history, size=2)
+    made = next(m for m in history if "catalog-primary" in m.deployments)
+    assert count(made.deployments["catalog"], "availableReplicas") == 2, str(made)
+    assert release.shares(initialised) == [*([(50, 50)] if order == "one file" else []), (0, 100), (100, 0)]
+
+
+def apply_together(release: Release, order: str) -> None:
+    """Apply Service, Deployment and Canary of a service that is not there yet."""
+    target = release.deployment("v1")
+    target["spec"]["minReadySeconds"] = 4
+    objects = [*manifests("catalog-service.yaml"), target]
+    canary = release.canary(stepWeight=50)
+    if order == "one file":
+        release.apply(canary, *objects)
+        return
+    canary["spec"]["skipAnalysis"] = True
+    release.apply(canary)
+    wait_until(lambda: release.condition("Ready").get("reason") == "TargetMissing", LONG, lambda: str(release.status))
+    release.apply(*objects)
 
 
 def test_target_that_changes_while_the_primary_is_made_is_taken_over_as_it_is_then(release: Release) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from e2e.release import Release, manifests, weights_of
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load, Rate
 from e2e.testbed.waiting import wait_until
-from e2e.timeline import assert_none_failed, settled
+from e2e.timeline import assert_capacity_precedes_weight, assert_none_failed, count, moments, settled, version_of
 
 LONG = timedelta(seconds=120)
 TOLD = timedelta(seconds=2)
@@ -43,10 +45,10 @@ def begin(release: Release, canary: Object) -> None:
 
 
 @contextmanager
-def staff(release: Release) -> Iterator[Load]:
+def staff(release: Release, rate: Rate = RATE) -> Iterator[Load]:
     """Call as one of the staff, through a sidecar."""
     client = release.testbed.pods.first(release.namespace, "app=client")
-    with release.testbed.load_mesh(release.namespace, client, "http://catalog/items", RATE, x_group="staff") as load:
+    with release.testbed.load_mesh(release.namespace, client, "http://catalog/items", rate, x_group="staff") as load:
         yield load
 
 
@@ -65,6 +67,33 @@ def http(release: Release) -> list[Any]:
     """Return the http routes of the VirtualService."""
     routes: list[Any] = release.get("virtualservice", "catalog")["spec"]["http"]
     return routes
+
+
+def test_ab_release_sends_the_cohort_alone_to_the_canary_and_copies_of_the_others(release: Release) -> None:
+    """Whoever carries the header sees v2 only, everybody else v1 only, and with a mirror v2 gets copies (W59)."""
+    begin(release, planned(release, iterations=4, match=[STAFF], mirror=True))
+    with release.load() as (mesh, plain), staff(release, replace(RATE, per_second=5)) as insider:
+        release.apply(release.deployment("v2"))
+        since = wait_step(release, 1) + TOLD
+        assert [one.get("mirror") for one in http(release)] == [None, {"host": "catalog-canary"}]
+        assert findings(release) == []
+        wait_until(lambda: release.status.get("iterations") == 4, LONG, lambda: str(release.status))
+        until = datetime.now(UTC)
+        release.wait_for("Succeeded", within=LONG)
+    assert set(insider.summary(since, until).by_version) == {"v2"}
+    assert set(mesh.summary(since, until).by_version) == {"v1"}
+    assert set(plain.summary(since, until).by_version) == {"v1"}
+    # Sidecars are scraped a while after the fact, and yet there are more than the cohort sent by now.
+    assert counted_by_the_canary(release, until) > insider.summary(until=until).by_version["v2"]
+    assert_none_failed(mesh, plain, insider)
+    assert [one.get("mirror") for one in http(release)] == [None]
+
+
+def counted_by_the_canary(release: Release, at: datetime) -> float:
+    """Return how many requests the canary's own sidecars had counted at a time."""
+    labels = 'reporter="destination",destination_workload="catalog-canary"'
+    series = f'istio_requests_total{{{labels},destination_workload_namespace="{release.namespace}"}}'
+    return float(sum(one["value"] for one in release.testbed.prom_query(f"{series} @ {at.timestamp()}")))
 
 
 def test_cohort_without_callers_holds_and_names_the_header(release: Release) -> None:
@@ -142,16 +171,29 @@ def test_traffic_goes_back_in_judged_steps(release: Release) -> None:
 
 
 def test_skipped_analysis_loses_no_request(release: Release) -> None:
-    """Without checks the release still waits for readiness in every phase."""
+    """Without checks readiness is waited for all the same, of a canary that never is and of a slow primary."""
     canary = planned(release, stepWeight=50)
-    canary["spec"]["skipAnalysis"] = True
+    canary["spec"] |= {"skipAnalysis": True, "progressDeadlineSeconds": 6}
     begin(release, canary)
     with release.load() as (mesh, plain):
         since = settled(release)
-        release.apply(release.deployment("v2"))
+        release.apply(release.deployment("v2", TESTBED_NEVER_READY="1"))
+        release.wait_for("Failed", within=LONG)
+        assert release.condition("Progressing")["reason"] == "CanaryNotReady"
+        assert release.shares(since) == []
+        release.patch_spec(progressDeadlineSeconds=60)
+        slow = release.deployment("v3")
+        slow["spec"]["minReadySeconds"] = 4
+        release.apply(slow)
         release.wait_for("Succeeded", within=LONG)
     assert release.shares(since) == [(0, 100), (100, 0)]
+    assert {version for load in (mesh, plain) for version in load.summary().by_version} == {"v1", "v3"}
     assert_none_failed(mesh, plain)
+    history = moments(release.recorder, since)
+    assert_capacity_precedes_weight(history, size=2)
+    back = next(old for old, new in pairwise(history) if old.weights == (0, 100) != new.weights)
+    primary = back.deployments["catalog-primary"]
+    assert (version_of(primary), count(primary, "updatedReplicas"), count(primary, "availableReplicas")) == ("v3", 2, 2)
 
 
 def test_suspended_run_holds_its_weight_and_goes_on(release: Release) -> None:

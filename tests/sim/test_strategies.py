@@ -19,6 +19,7 @@ from tests.sim.stories import (
     V1,
     V2,
     V3,
+    apex_role,
     condition,
     found,
     harmed,
@@ -64,6 +65,12 @@ def versions_seen_by(dataplane: DataPlane, caller: Caller) -> set[str]:
     """Return which Deployments a caller's proxies send to at present."""
     legs = dataplane.proxies[0].legs[caller]
     return {pod.deployment for leg in legs if not leg.copied for pod in leg.pods}
+
+
+def copied_to(dataplane: DataPlane, caller: Caller) -> set[str]:
+    """Return which Deployments get copies of a caller's requests at present."""
+    legs = dataplane.proxies[0].legs[caller]
+    return {pod.deployment for leg in legs if leg.copied for pod in leg.pods}
 
 
 def http(sim: Simulation) -> list[dict[str, Any]]:
@@ -224,6 +231,47 @@ def test_clients_never_see_what_mirrored_copies_come_to() -> None:
     simulate(story, seed=6)
 
 
+def test_mirror_beside_a_cohort_copies_the_requests_of_all_others() -> None:
+    """The cohort is answered by the canary and not copied, the others by the primary alone (W59)."""
+    scenario = planned(iterations=3, match=[STAFF], mirror=True)
+
+    async def story(sim: Simulation) -> None:
+        begun = await begin(sim, scenario, INSIDER, VISITOR)
+        for iteration in (1, 2):
+            await sim.until(lambda n=iteration: sim.status().get("iterations") == n, 100, "an iteration")  # type: ignore[misc]
+            await sim.rest(1)
+            assert versions_seen_by(sim.dataplane, INSIDER) == {"catalog-canary"}
+            assert copied_to(sim.dataplane, INSIDER) == set()
+            assert versions_seen_by(sim.dataplane, VISITOR) == {"catalog-primary"}
+            assert copied_to(sim.dataplane, VISITOR) == {"catalog-canary"}
+        assert ready(sim, CANARY) == 2, "copies of all and a cohort need its full size"
+        await sim.until_phase("Succeeded", 300)
+        assert steps(sim, begun) == [("Progressing", 0), *END]
+        assert route_writes(sim, begun) == [(100, 0), (0, 100), (100, 0)]
+        assert [one for one in http(sim) if "mirror" in one or "match" in one] == []
+        assert harmed(sim) == 0
+
+    simulate(story, seed=16)
+
+
+def test_cohort_alone_meets_a_canary_that_fails_every_copy() -> None:
+    """Nobody belongs to the cohort: the copies roll the canary back without one failed request."""
+    scenario = planned(iterations=3, match=[STAFF], mirror=True)
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, scenario)
+        sim.pods.behaviours.put(Behaviour(errors=100.0), image=V2)
+        begun = await release(sim, scenario, V2)
+        await sim.until_phase("Failed", 200)
+        await sim.rest(20)
+        assert received(sim, version(scenario, V2)) > 0
+        assert sim.dataplane.requests.failed == 0
+        assert route_writes(sim, begun) == [(100, 0), (100, 0)]
+        assert len(http(sim)) == 1
+
+    simulate(story, seed=17)
+
+
 @pytest.mark.parametrize("mirror", [True, False])
 def test_blue_green_judges_at_0_percent_and_switches_once(mirror: bool) -> None:
     """N judged intervals without live traffic, one switch, one write back."""
@@ -325,6 +373,53 @@ def test_skipped_analysis_waits_for_readiness_in_every_phase() -> None:
         assert harmed(sim) == 0
 
     simulate(story, seed=12)
+
+
+def without_analysis(scenario: Scenario) -> Scenario:
+    """Return the same release without checks."""
+    scenario.canary["spec"]["skipAnalysis"] = True
+    return scenario
+
+
+def test_canary_that_never_gets_ready_is_rolled_back_without_analysis_too() -> None:
+    """Past the deadline the run ends as in any other: no route was written, the primary was never touched."""
+    scenario = without_analysis(planned(stepWeight=50))
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, scenario)
+        sim.pods.behaviours.put(Behaviour(ready_after=None), image=V2)
+        begun = await release(sim, scenario, V2)
+        await sim.until_phase("Failed", 120)
+        assert condition(sim, "Progressing")["reason"] == "CanaryNotReady"
+        await sim.rest(60)
+        assert steps(sim, begun) == [("Progressing", 0), ("Failed", 0)]
+        assert route_writes(sim, begun) == []
+        assert (image(sim, PRIMARY), ready(sim, PRIMARY), replicas(sim, CANARY)) == (V1, 2, 0)
+        assert harmed(sim) == sim.dataplane.requests.failed == 0
+
+    simulate(story, seed=18)
+
+
+@pytest.mark.parametrize("ready_after", [25.0, None])
+def test_primary_that_is_slow_is_waited_for_without_analysis_too(ready_after: float | None) -> None:
+    """The canary carries everybody at full size until the primary is whole; one that never is fails the promotion."""
+    scenario = without_analysis(planned(stepWeight=50))
+
+    async def story(sim: Simulation) -> None:
+        await initialise(sim, scenario)
+        sim.pods.behaviours.put(Behaviour(ready_after=ready_after), image=V2, deployment="catalog-primary")
+        begun = await release(sim, scenario, V2)
+        await sim.until(lambda: image(sim, PRIMARY) == V2, 120, "the roll of the primary")
+        for _ in range(20):
+            await sim.rest(1)
+            assert (weights(sim), apex_role(sim), ready(sim, CANARY)) == ((0, 100), "canary", 2)
+        await sim.until_phase("Succeeded" if ready_after else "Failed", 200)
+        await sim.rest(60)
+        assert route_writes(sim, begun) == ([(0, 100), (100, 0)] if ready_after else [(0, 100)])
+        assert condition(sim, "Progressing")["reason"] == ("Promoted" if ready_after else "PromotionFailed")
+        assert harmed(sim) == 0
+
+    simulate(story, seed=19)
 
 
 @pytest.mark.parametrize("field", ["suspend", "paused"])
