@@ -39,11 +39,13 @@ class Reading:
     """The count in words, e.g. ``2 of 10 requests failed``."""
 
 
-def judge(metric: Metric, measurement: Measurement, window_start: datetime, now: datetime) -> Check:
+def judge(
+    metric: Metric, measurement: Measurement, window_start: datetime, now: datetime, beside_copies: bool = False
+) -> Check:
     """Return the verdict of a built-in check over the requests between ``window_start`` and ``now``.
 
     Reporter ``auto`` counts the worse of both; one with fewer than ``minSamples`` requests has no say
-    while the other has enough.
+    while the other has enough.  Where callers' own requests come ``beside_copies``, copies alone never pass.
     """
     answer, query = measurement.answer, measurement.query
     if isinstance(answer, Unavailable):
@@ -57,13 +59,18 @@ def judge(metric: Metric, measurement: Measurement, window_start: datetime, now:
         return _without_value(metric, "Error", f"cannot be told: {_lacking(query.metric, missing)}", now)
     try:
         readings = _readings(metric, answer, window_start.timestamp(), now.timestamp())
+        copies = beside_copies and _only_copies(answer, window_start.timestamp(), now.timestamp())
     except NotANumberError as error:
         return _without_value(metric, "NoData", f"has no value: {error}", now)
     window = f"{round((now - window_start).total_seconds(), 1):g} s"
     enough = [one for one in readings if one.value is not None and one.total >= metric.min_samples]
     if not enough:
         return _too_few(metric, query, readings, window, now)
-    return _judged(metric, readings, _worst(metric, enough), window, now)
+    check = _judged(metric, readings, _worst(metric, enough), window, now)
+    if copies and check.verdict == "Pass":
+        most = _requests(max(one.total for one in readings))
+        return _without_value(metric, "NoData", f"has no data but copies: {most} in {window}", now, samples=0)
+    return check
 
 
 def missing_labels(series: Iterable[Series], needed: Sequence[str] = REQUEST_LABELS) -> tuple[str, ...]:
@@ -110,6 +117,16 @@ def _durations(answer: SeriesAnswer, window: Window) -> list[Reading]:
             baseline = primary.p99 if primary else None
             readings.append(Reading(reporter, canary.total, canary.p99, baseline, detail))
     return readings
+
+
+def _only_copies(answer: SeriesAnswer, start: float, end: float) -> bool:
+    """Return whether callers' sidecars sent requests to the primary alone; copies are counted where they arrive."""
+    window = Window.over(answer, start, end)
+    canary, primary = (
+        any(window.rise(one) for one in side if one.label("reporter") == "source" and one.samples)
+        for side in (answer.canary, answer.primary)
+    )
+    return primary and not canary
 
 
 def _worst(metric: Metric, readings: Sequence[Reading]) -> Reading:

@@ -71,12 +71,12 @@ def duration(**fields: Any) -> Metric:
     return Metric.model_validate(wire | fields)
 
 
-def verdict(metric: Metric, answer: Answer) -> Check:
+def verdict(metric: Metric, answer: Answer, beside_copies: bool = False) -> Check:
     """Judge an answer about the last minute."""
     requests = "istio_requests_total"
     asked = requests if "success" in metric.name else "istio_request_duration_milliseconds_bucket"
     query = CheckQuery(metric.name, asked, "shop", "catalog-canary", "catalog-primary", WINDOW, NOW)  # type: ignore[arg-type]
-    return judge(metric, Measurement(query, answer), NOW - WINDOW, NOW)
+    return judge(metric, Measurement(query, answer), NOW - WINDOW, NOW, beside_copies)
 
 
 def series(canary: Sequence[Series], primary: Sequence[Series] = ()) -> SeriesAnswer:
@@ -216,6 +216,29 @@ class TestNoAnswer:
         drain = DrainQuery("shop", "catalog-canary", NOW, NOW)
         assert judge(success(), Measurement(drain, series([])), NOW - WINDOW, NOW).verdict == "Error"
         assert verdict(success(name="success-of-mine"), series(both(9))).verdict == "Error"
+
+    @pytest.mark.parametrize(
+        ("metric", "copies", "requests"),
+        [
+            (success(), [risen(20)], [risen(20, reporter="source")]),
+            (duration(), buckets([20] * 5), buckets([20] * 5, "source")),
+        ],
+    )
+    def test_judge_wants_requests_beside_copies(
+        self, metric: Metric, copies: list[Series], requests: list[Series]
+    ) -> None:
+        """What only the canary's sidecars saw are copies; they may fail a check and never pass it."""
+        check = verdict(metric, series(copies, requests), beside_copies=True)
+        assert (check.verdict, check.samples) == ("NoData", 0)
+        assert check.message == f"{metric.name} has no data but copies: 20 requests in 60 s"
+        assert verdict(metric, series([*copies, *requests], requests), beside_copies=True).verdict == "Pass"
+        assert verdict(metric, series(copies, copies), beside_copies=True).verdict == "Pass", "no caller is scraped"
+        assert verdict(metric, series(copies, requests)).verdict == "Pass", "copies are all there is to see"
+
+    def test_judge_fails_copies_beside_requests(self) -> None:
+        """A canary that fails every copy need not meet a caller first."""
+        bad = series([risen(20, response_code="500")], [risen(20, reporter="source")])
+        assert verdict(success(), bad, beside_copies=True).verdict == "Fail"
 
     @pytest.mark.parametrize("label", ["reporter", "response_code", "response_flags", "request_protocol"])
     def test_judge_holds_on_a_removed_label(self, label: str) -> None:

@@ -100,9 +100,10 @@ def test_ab_release_keeps_the_cohort_on_the_canary_and_all_others_off_it() -> No
     simulate(story, seed=1)
 
 
-def test_cohort_that_nobody_belongs_to_holds_and_names_the_header() -> None:
-    """Zero matched requests never count as success; the status says what callers may have forgotten."""
-    scenario = planned(iterations=2, match=[STAFF])
+@pytest.mark.parametrize("mirror", [False, True])
+def test_cohort_that_nobody_belongs_to_holds_and_names_the_header(mirror: bool) -> None:
+    """Zero matched requests never count as success, whatever copies say; the status says what callers may forget."""
+    scenario = planned(iterations=2, match=[STAFF], mirror=mirror)
 
     async def story(sim: Simulation) -> None:
         begun = await begin(sim, scenario)

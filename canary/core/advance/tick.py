@@ -73,6 +73,7 @@ def _not_in_force(status: CanaryStatus) -> bool:
 def judge_checks(view: View) -> tuple[Verdict, Advance]:
     """Judge what the checks of this moment answered."""
     spec, metrics = view.snapshot.spec, view.checks
+    beside_copies = bool(view.routing.mirror and view.routing.cohorts)
     answers = {m.query.check: m for m in view.measurements if isinstance(m.query, CheckQuery)}
     if any(metric.name not in answers for metric in metrics):
         return Verdict.HELD, Advance(view.status)
@@ -81,7 +82,7 @@ def judge_checks(view: View) -> tuple[Verdict, Advance]:
     failed: list[Check] = []
     for metric in metrics:
         measurement = answers[metric.name]
-        check = judge(_asked(view, metric), measurement, _start(measurement), _moment(measurement))
+        check = judge(_asked(view, metric), measurement, _start(measurement), _moment(measurement), beside_copies)
         checks.append(check)
         unknown = check.verdict in ("NoData", "Error")
         rule = spec.analysis.on_no_data_for(metric) if spec else "Hold"
@@ -118,7 +119,7 @@ def _asked(view: View, metric: Metric) -> Metric:
 def _unmatched(view: View, check: Check) -> str:
     """Return the likely cause when a cohort alone should have reached the canary and nobody did (R-DARK-5)."""
     routing = view.routing
-    if check.verdict != "NoData" or check.samples or not routing.cohorts or routing.canary or routing.mirror:
+    if check.verdict != "NoData" or check.samples or not routing.cohorts or routing.canary:
         return ""
     headers = sorted({name for cohort in routing.cohorts for one in cohort for name in one.get("headers") or {}})
     if not headers:
