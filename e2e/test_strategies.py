@@ -175,8 +175,9 @@ def test_traffic_goes_back_in_judged_steps(release: Release) -> None:
 def test_skipped_analysis_loses_no_request(release: Release) -> None:
     """Without checks readiness is waited for all the same, of a canary that never is and of a slow primary."""
     canary = planned(release, stepWeight=50)
-    canary["spec"] |= {"skipAnalysis": True, "progressDeadlineSeconds": 6}
+    canary["spec"]["skipAnalysis"] = True
     begin(release, canary)
+    release.patch_spec(progressDeadlineSeconds=6)
     with release.load() as (mesh, plain):
         since = settled(release)
         release.apply(release.deployment("v2", TESTBED_NEVER_READY="1"))
