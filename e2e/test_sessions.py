@@ -92,7 +92,7 @@ def test_two_thousand_callers_keep_their_side_and_the_shares_keep_to_the_weight(
 
 def test_cookies_come_after_the_mirror_and_are_taken_in_the_promotion(release: Release) -> None:
     """Copies are seen by nobody, also if all fail; then callers are drawn, and in the end rid of both cookies."""
-    plan = {"stepWeight": 50, "maxWeight": 50, "mirror": True, "threshold": 1}
+    plan: dict[str, Any] = {"stepWeight": 50, "maxWeight": 50, "mirror": True, "threshold": 1}
     begin(release, planned(release, {"bake": "8s"}, sessionAffinity=AFFINITY, **plan))
     with visit(release, 40, 40) as load:
         since = settled(release)

@@ -69,7 +69,7 @@ def http(release: Release) -> list[Any]:
     return routes
 
 
-def test_ab_release_sends_the_cohort_alone_to_the_canary_and_copies_of_the_others(release: Release) -> None:
+def test_mirror_beside_a_cohort_sends_the_canary_copies_of_all_others(release: Release) -> None:
     """Who carries the header sees v2, everybody else v1; copies reach v2 and do not stand in for the cohort (W59)."""
     begin(release, planned(release, iterations=3, match=[STAFF], mirror=True))
     with release.load() as (mesh, plain):
