@@ -35,7 +35,13 @@ GO_TOOLS = (
 )
 
 PROGRAMS = GoTool("programs", "programs")
-"""Our own stand-ins, built in moments: a change of their source builds no other tool."""
+"""Our own stand-ins, built in moments."""
+
+HELM = GoTool("helm", "helm.sh/helm/v4/cmd/helm")
+"""What renders and installs our chart."""
+
+APART = (PROGRAMS, HELM)
+"""Tools with a key of their own: a change of one builds no other tool."""
 
 # Debian package -> the program in it.
 DEBIAN_PROGRAMS = {"etcd-server": "usr/bin/etcd", "prometheus": "usr/bin/prometheus"}
@@ -53,11 +59,24 @@ class Cache:
 
     @property
     def programs(self) -> Path:
-        """Return the path of our own programs, which belongs to their present source."""
+        """Return the path of our own programs."""
+        return self.apart(PROGRAMS)
+
+    @property
+    def helm(self) -> Path:
+        """Return the path of Helm."""
+        return self.apart(HELM)
+
+    def apart(self, tool: GoTool) -> Path:
+        """Return the path of a tool that belongs to the present content of its module alone."""
         digest = hashlib.sha256()
-        for source in sorted((MODULES / PROGRAMS.module).iterdir()):
+        for source in sorted((MODULES / tool.module).iterdir()):
             digest.update(source.read_bytes())
-        return self.go_tool(f"{PROGRAMS.name}-{digest.hexdigest()[:16]}")
+        return self.go_tool(f"{tool.name}-{digest.hexdigest()[:16]}")
+
+    def go_tools(self) -> dict[GoTool, Path]:
+        """Return where each tool that is built lies."""
+        return {tool: self.go_tool(tool.name) for tool in GO_TOOLS} | {tool: self.apart(tool) for tool in APART}
 
     def debian_program(self, package: str) -> Path:
         """Return the path of the program of an unpacked Debian package."""
@@ -70,9 +89,8 @@ class Cache:
 
     def missing(self) -> list[str]:
         """List what `setup` has still to make, by name."""
-        wanted = {tool.name: self.go_tool(tool.name) for tool in GO_TOOLS}
+        wanted = {tool.name: path for tool, path in self.go_tools().items()}
         wanted |= {package: self.debian_program(package) for package in DEBIAN_PROGRAMS}
-        wanted[PROGRAMS.name] = self.programs
         wanted["istio-crds.yaml"] = self.istio_crds
         return [name for name, path in wanted.items() if not path.exists()]
 

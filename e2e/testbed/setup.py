@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from e2e.testbed.cache import DEBIAN_PROGRAMS, GO_TOOLS, MODULES, PROGRAMS, Cache, GoTool, envoy_binary, open_cache
+from e2e.testbed.cache import DEBIAN_PROGRAMS, MODULES, Cache, GoTool, envoy_binary, open_cache
 from e2e.testbed.errors import TestbedError
 
 # Command on the machine -> Debian package that brings it.
@@ -44,8 +44,7 @@ def _fill(cache: Cache) -> None:
     for package in DEBIAN_PROGRAMS:
         if not cache.debian_program(package).exists():
             _unpack_debian(package, cache)
-    targets = {tool: cache.go_tool(tool.name) for tool in GO_TOOLS} | {PROGRAMS: cache.programs}
-    missing = [(tool, target) for tool, target in targets.items() if not target.exists()]
+    missing = [(tool, target) for tool, target in cache.go_tools().items() if not target.exists()]
     for position, (tool, target) in enumerate(missing, start=1):
         _build(tool, target, f"{position} of {len(missing)}")
     if not cache.istio_crds.exists():
