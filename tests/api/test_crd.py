@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from canary.api.crd import FOLDER, canary_schema, crd, file_name, text
+from canary.api.crd import FOLDERS, canary_schema, crd, file_name, text
 from canary.api.groups import FLAGGER, NATIVE, ApiGroup
 from canary.api.rules import Rule
 from canary.api.structural import structural
@@ -28,8 +28,8 @@ def _schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict
 
 @GROUPS
 def test_crd_file_is_up_to_date(group: ApiGroup) -> None:
-    """Find crds/ as `python -m canary.api.crd` writes it."""
-    assert (FOLDER / file_name(group)).read_text() == text(group)
+    """Find crds/, and the copy in the chart, as `python -m canary.api.crd` writes them."""
+    assert [(folder / file_name(group)).read_text() for folder in FOLDERS] == [text(group)] * 2
 
 
 @GROUPS

@@ -1,0 +1,207 @@
+"""The chart with one set of values after the other, linted and rendered by a real Helm."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from canary.settings import Settings, load
+from e2e.chart import CHART, NAMESPACE, Values, container_of, lint, of_kind, render
+from e2e.testbed import rights
+from e2e.testbed.commands import CommandError
+from e2e.testbed.kube import Object
+
+ALWAYS = {"ClusterRole", "ClusterRoleBinding", "Deployment", "ServiceAccount"}
+DEFINITION = "CustomResourceDefinition"
+ROLES = {"Role", "RoleBinding"}
+PLACED: Values = {
+    "nodeSelector": {"disk": "ssd"},
+    "tolerations": [{"key": "infra", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+    "priorityClassName": "system-cluster-critical",
+}
+RIGHT: dict[str, tuple[Values, set[str]]] = {
+    "nothing": ({}, ALWAYS),
+    "those of the book": (
+        {"crd": {"create": False}, "meshProvider": "istio", "metricsServer": "http://prometheus:9090"},
+        ALWAYS,
+    ),
+    "definitions": ({"crd": {"create": True}}, ALWAYS | {DEFINITION}),
+    "definitions of both groups": ({"crd": {"create": True}, "flaggerCompat": True}, ALWAYS | {DEFINITION}),
+    "some namespaces": ({"namespaces": ["shop", "bank"]}, ALWAYS | ROLES),
+    "secrets": ({"pinSecrets": True}, ALWAYS),
+    "an account and rights of the user's own": (
+        {"serviceAccount": {"create": False, "name": "mine"}, "rbac": {"create": False}},
+        {"Deployment"},
+    ),
+    "monitors": (
+        {
+            "podMonitor": {"enabled": True, "labels": {"release": "prom"}},
+            "serviceMonitor": {"enabled": True, "namespace": "prometheus", "labels": {"release": "prom"}},
+        },
+        ALWAYS | {"PodMonitor", "Service", "ServiceMonitor"},
+    ),
+    "network and disruptions": (
+        {
+            "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {}}]},
+            "podDisruptionBudget": {"enabled": True},
+        },
+        ALWAYS | {"NetworkPolicy", "PodDisruptionBudget"},
+    ),
+    "a place to run": (PLACED, ALWAYS),
+}
+WRONG: dict[str, tuple[Values, str]] = {
+    "a word that is no value": ({"metricServer": "http://prometheus:9090"}, "'metricServer' not allowed"),
+    "a word that is no value, deeper": ({"crd": {"creat": True}}, "at '/crd': additional properties 'creat'"),
+    "another mesh": ({"meshProvider": "linkerd"}, "at '/meshProvider': value must be 'istio'"),
+    "two replicas": ({"replicas": 2}, "at '/replicas': value must be 1"),
+    "a metrics server that is no URL": ({"metricsServer": "prometheus:9090"}, "at '/metricsServer'"),
+    "a namespace that is none": ({"namespaces": ["Shop"]}, "at '/namespaces/0'"),
+    "a level that is none": ({"logLevel": "loud"}, "at '/logLevel': value must be one of 'debug'"),
+    "an account without a name": ({"serviceAccount": {"create": False}}, "serviceAccount.name: give the name"),
+}
+OWN_RULES = ("apiGroups", "resources", "resourceNames", "verbs")
+
+
+@pytest.mark.parametrize("case", RIGHT)
+def test_values_are_rendered(case: str) -> None:
+    """Lint finds nothing, and what is made is what was asked for, no more."""
+    values, kinds = RIGHT[case]
+    assert "0 chart(s) failed" in lint(values)
+    assert {one["kind"] for one in render(values)} == kinds
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_values_are_refused(case: str) -> None:
+    """The message names the value, and what would be right."""
+    values, words = WRONG[case]
+    with pytest.raises(CommandError) as refused:
+        render(values)
+    assert words in str(refused.value)
+
+
+def settings_of(objects: list[Object]) -> Settings:
+    """Return the settings that the container's environment makes."""
+    variables = {one["name"]: one["value"] for one in container_of(objects)["env"]}
+    assert {name.removeprefix("CANARY_").lower() for name in variables} <= Settings.model_fields.keys()
+    return load({}, {**variables, "KUBERNETES_SERVICE_HOST": "10.96.0.1"})
+
+
+def test_values_become_settings() -> None:
+    """The container's environment is one that the controller takes, with nothing lost on the way."""
+    values = {
+        "metricsServer": "http://prometheus.istio-system:9090/prefix",
+        "namespaces": ["shop", "bank"],
+        "flaggerCompat": True,
+        "pinSecrets": True,
+        "logLevel": "debug",
+        "logFormat": "console",
+        "env": [{"name": "CANARY_HTTP_HOST", "value": "127.0.0.1"}],
+        "args": ["--no-pin-secrets"],
+    }
+    objects = render(values)
+    assert container_of(objects)["args"] == ["run", "--no-pin-secrets"]
+    assert settings_of(objects).model_dump(exclude={"kubeconfig", "context"}) == {
+        "metrics_server": "http://prometheus.istio-system:9090/prefix",
+        "namespaces": ("shop", "bank"),
+        "flagger_compat": True,
+        "pin_secrets": True,
+        "log_level": "debug",
+        "log_format": "console",
+        "http_host": "127.0.0.1",
+        "http_port": 8080,
+    }
+
+
+def test_pod_has_no_privileges() -> None:
+    """It is not root, cannot become it, writes nothing, and asks for its token itself."""
+    objects = render({})
+    (deployment,) = of_kind(objects, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container_of(objects)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"]
+    assert not of_kind(objects, "ServiceAccount")[0]["automountServiceAccountToken"]
+    assert deployment["spec"]["template"]["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+
+
+def test_pod_runs_where_it_is_told_to() -> None:
+    """Each value on the place of the pod reaches it."""
+    (deployment,) = of_kind(render(PLACED), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert {key: pod[key] for key in PLACED} == PLACED
+
+
+def rules_of(role: Object) -> list[dict[str, Any]]:
+    """Return the rules of a rendered role."""
+    return [{key: rule[key] for key in OWN_RULES if key in rule} for rule in role["rules"]]
+
+
+def test_rights_are_those_listed() -> None:
+    """One ClusterRole has them all, those of switches only with the switch."""
+    for switches in ((), ("flaggerCompat",), ("pinSecrets",), rights.SWITCHES):
+        (role,) = of_kind(render(dict.fromkeys(switches, True)), "ClusterRole")
+        wanted = rights.rules(*switches, everywhere=True) + rights.rules(*switches, everywhere=False)
+        assert rules_of(role) == wanted
+
+
+def test_rights_in_some_namespaces_are_roles_there() -> None:
+    """Of the cluster only definitions and the namespaces themselves are read, and those by their names."""
+    objects = render({"namespaces": ["shop", "bank"]})
+    roles = of_kind(objects, "Role")
+    assert [role["metadata"]["namespace"] for role in roles] == ["shop", "bank"]
+    assert all(rules_of(role) == rights.rules(everywhere=False) for role in roles)
+    (role,) = of_kind(objects, "ClusterRole")
+    namespaces, definitions = rules_of(role)
+    assert namespaces.pop("resourceNames") == ["shop", "bank"]
+    assert [namespaces, definitions] == rights.rules(everywhere=True)
+
+
+def test_no_right_is_for_everything_or_for_secrets() -> None:
+    """Nothing is granted by a wildcard, and Secrets are out of reach by default."""
+    roles = [one for values, _ in RIGHT.values() for one in render(values) if one["kind"] in ("ClusterRole", "Role")]
+    assert len(roles) > len(RIGHT)
+    for rule in (rule for role in roles for rule in role["rules"]):
+        assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+    for values in ({}, {"namespaces": ["shop"]}, {"flaggerCompat": True}):
+        resources = [rule["resources"] for one in render(values) for rule in one.get("rules", [])]
+        assert resources
+        assert not any("secret" in name for names in resources for name in names)
+
+
+def test_everything_made_has_its_place_and_labels() -> None:
+    """Objects are in the release's namespace, or in none, and the monitors choose what is there."""
+    values = {key: value for values, _ in RIGHT.values() for key, value in values.items() if "ccount" not in key}
+    objects = render({**values, "rbac": {"create": True}, "namespaces": []})
+    for one in objects:
+        if one["kind"] != DEFINITION:
+            assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "canary"
+    (pod_monitor,), (service_monitor,) = of_kind(objects, "PodMonitor"), of_kind(objects, "ServiceMonitor")
+    (deployment,), (service,) = of_kind(objects, "Deployment"), of_kind(objects, "Service")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert pod_monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert service_monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service_monitor["metadata"]["namespace"] == "prometheus"
+    for monitor in (pod_monitor, service_monitor):
+        assert monitor["metadata"]["labels"]["release"] == "prom"
+        assert monitor["spec"]["namespaceSelector"] == {"matchNames": [NAMESPACE]}
+
+
+@pytest.mark.parametrize(
+    ("flagger", "groups"), [(False, {"canary.delivery"}), (True, {"canary.delivery", "flagger.app"})]
+)
+def test_definitions_are_those_of_the_tree_and_kept(flagger: bool, groups: set[str]) -> None:
+    """A release upgrades them, and its end leaves them: with a definition all its Canaries would go."""
+    found = of_kind(render({"crd": {"create": True}, "flaggerCompat": flagger}), DEFINITION)
+    assert {one["spec"]["group"] for one in found} == groups
+    for one in found:
+        assert one["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert one == yaml.safe_load((CHART / f"../../crds/{one['spec']['group']}_canaries.yaml").read_text())
