@@ -1,4 +1,4 @@
-"""ServiceAccounts with the rights that README.md names, and tokens of theirs that can be revoked."""
+"""ServiceAccounts with the rights that the chart gives, and tokens of theirs that can be revoked."""
 
 import http.client
 import itertools
@@ -7,38 +7,27 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from e2e.testbed import addresses
+from e2e.testbed import addresses, rights
+from e2e.testbed.kube import Object
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 
 NAME = "canary"
 REVOKED = timedelta(seconds=30)
 """The API server remembers for ten seconds that a token was good."""
-EVERYTHING = ["get", "list", "watch", "create", "patch", "delete"]
-READING = ["get", "list", "watch"]
-DEFINITIONS = ("apiextensions.k8s.io", ["customresourcedefinitions"], READING)
-RIGHTS: tuple[tuple[str, list[str], list[str]], ...] = (
-    ("apps", ["deployments", "controllerrevisions"], EVERYTHING),
-    ("", ["services", "events"], EVERYTHING),
-    ("networking.istio.io", ["virtualservices"], EVERYTHING),
-    ("flagger.app", ["canaries", "canaries/status"], EVERYTHING),
-    ("canary.delivery", ["canaries", "canaries/status"], EVERYTHING),
-    ("networking.istio.io", ["destinationrules"], EVERYTHING),
-    ("", ["configmaps"], [*READING, "create", "delete"]),
-    ("", ["pods"], ["list"]),
-    ("discovery.k8s.io", ["endpointslices"], READING),
-    ("autoscaling", ["horizontalpodautoscalers"], EVERYTHING),
-    ("keda.sh", ["scaledobjects"], EVERYTHING),
-)
-"""What a controller cannot do without."""
-DAEMONS: tuple[tuple[str, list[str], list[str]], ...] = (("apps", ["daemonsets"], EVERYTHING),)
-"""What releases of DaemonSets rest on."""
-NOTICING: tuple[tuple[str, list[str], list[str]], ...] = (
-    ("", ["namespaces"], READING),
-    ("networking.istio.io", ["gateways", "sidecars", "workloadentries"], READING),
-    ("security.istio.io", ["peerauthentications"], READING),
-)
-"""What warnings rest on."""
+COMPAT = rights.rules("flaggerCompat")
+"""What the chart gives a controller that serves Flagger's Canaries as well."""
+_SPARED = {
+    "customresourcedefinitions",
+    "daemonsets",
+    "gateways",
+    "namespaces",
+    "peerauthentications",
+    "sidecars",
+    "workloadentries",
+}
+NEEDED = [{**rule, "resources": [one for one in rule["resources"] if one not in _SPARED]} for rule in COMPAT]
+"""What it cannot do without: no warnings, no DaemonSets, no looks for definitions."""
 
 
 @dataclass
@@ -47,26 +36,19 @@ class Account:
 
     testbed: Testbed
     namespace: str
-    rights: tuple[tuple[str, list[str], list[str]], ...] = (*RIGHTS, *DAEMONS, *NOTICING, DEFINITIONS)
+    granted: list[Object] = field(default_factory=lambda: COMPAT)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def create(self) -> None:
         """Make the account and give it its rights."""
         kube = self.testbed.kube
-        rules = [{"apiGroups": [group], "resources": plurals, "verbs": verbs} for group, plurals, verbs in self.rights]
         kube.create(f"/api/v1/namespaces/{self.namespace}/serviceaccounts", {"metadata": {"name": NAME}})
-        kube.create(_RBAC + "/clusterroles", {"metadata": {"name": self.namespace}, "rules": rules})
-        binding = {
-            "metadata": {"name": self.namespace},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.namespace},
-            "subjects": [{"kind": "ServiceAccount", "namespace": self.namespace, "name": NAME}],
-        }
-        kube.create(_RBAC + "/clusterrolebindings", binding)
+        subject = {"kind": "ServiceAccount", "namespace": self.namespace, "name": NAME}
+        rights.grant(kube, self.namespace, [rule for rule in self.granted if rule["resources"]], subject)
 
     def delete(self) -> None:
         """Take the rights away; the account goes with its namespace."""
-        for kind in ("clusterrolebindings", "clusterroles"):
-            self.testbed.kube.delete(f"{_RBAC}/{kind}/{self.namespace}")
+        rights.withdraw(self.testbed.kube, self.namespace)
 
     def token(self) -> "Token":
         """Return a new token that lives as long as a Secret of its own does."""
@@ -104,6 +86,3 @@ class Token:
             return connection.getresponse().status
         finally:
             connection.close()
-
-
-_RBAC = "/apis/rbac.authorization.k8s.io/v1"

@@ -53,7 +53,7 @@ class TestKubeCluster(ClusterContract):
     @pytest.fixture
     async def cluster(self, testbed: Testbed, namespace: str, compat_crd: None) -> AsyncIterator[KubeCluster]:
         """Return a cluster with full caches that follow the API server."""
-        client = await KubeClient.connect(str(testbed.controller_kubeconfig), None, user_agent="canary-contract")
+        client = await KubeClient.connect(str(testbed.kubeconfig), None, user_agent="canary-contract")
         running = KubeCluster(client, groups=[FLAGGER_CANARY.group], namespaces=[namespace])
         following = asyncio.create_task(running.run())
         await running.wait_synced(SYNC_SECONDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.accounts import RIGHTS, Account
+from e2e.accounts import NEEDED, Account
 from e2e.controller import Controller
 from e2e.orphans import SOON, apply, orphan, wait_served
 from e2e.pages import kubeconfig, log_lines, page, wait_page
@@ -27,7 +27,7 @@ cat {folder}/answer
 
 @pytest.fixture
 def account(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Account]:
-    """Make a ServiceAccount with the rights of README.md."""
+    """Make a ServiceAccount with the rights of the chart."""
     made = Account(testbed, namespace)
     made.create()
     yield made
@@ -38,7 +38,7 @@ def account(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Acco
 def mount(testbed: Testbed) -> Iterator[Path]:
     """Return the folder of a pod's account, with the API server's certificate in it."""
     assert MOUNT.resolve().is_relative_to("/run"), "the enclosure keeps /run from the machine, and nothing else"
-    MOUNT.mkdir(parents=True)
+    MOUNT.mkdir(parents=True, exist_ok=True)
     shutil.copy(testbed.layout.authority, MOUNT / "ca.crt")
     yield MOUNT
     shutil.rmtree(MOUNT)
@@ -196,7 +196,7 @@ def test_controller_that_may_not_read_definitions_becomes_ready(
     The same holds for types on which warnings or releases of DaemonSets rest: one line each says that they are
     left out, and a Canary of a DaemonSet says so too.
     """
-    account = Account(testbed, namespace, RIGHTS)
+    account = Account(testbed, namespace, NEEDED)
     account.create()
     put(mount / "token", account.token().text)
     controller = PodController(testbed, namespace)

@@ -29,8 +29,11 @@ NODES = (NODE_NAME, "testbed-node-2", "testbed-node-3")
 """Names of one and the same machine: all run on the first but the pods of DaemonSets, which ask for a name."""
 NODE_ADDRESS = "10.44.0.1"
 POD_RANGE = "10.44.0.0/16"
+EVERY_ADDRESS = "0.0.0.0"
+"""What pods reach listens here: on the node's address too, which is as private as the loopback."""
 SERVICE_RANGE = "10.96.0.0/16"
 
 API_SERVER_URL = f"https://{LOOPBACK}:{API_SERVER_PORT}"
 API_PROXY_URL = f"http://{LOOPBACK}:{API_PROXY_PORT}"
 PROMETHEUS_URL = f"http://{LOOPBACK}:{PROMETHEUS_PORT}"
+PROMETHEUS_URL_FOR_PODS = f"http://{NODE_ADDRESS}:{PROMETHEUS_PORT}"

@@ -51,7 +51,7 @@ def api_server(cache: Cache, layout: Layout) -> Part:
     command = [
         str(cache.go_tool("kube-apiserver")),
         f"--etcd-servers=http://{LOOPBACK}:{addresses.ETCD_CLIENT_PORT}",
-        f"--bind-address={LOOPBACK}",
+        f"--bind-address={addresses.EVERY_ADDRESS}",
         f"--secure-port={addresses.API_SERVER_PORT}",
         f"--advertise-address={LOOPBACK}",
         f"--cert-dir={folder}",
@@ -61,7 +61,7 @@ def api_server(cache: Cache, layout: Layout) -> Part:
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-cluster-ip-range={addresses.SERVICE_RANGE}",
         "--authorization-mode=RBAC",
-        # Pods need no token here, and no controller publishes a root certificate to mount.
+        # The node mounts tokens by itself: no controller publishes a root certificate to mount.
         "--disable-admission-plugins=ServiceAccount",
         "--endpoint-reconciler-type=none",
         f"--audit-policy-file={CONFIG / 'audit-policy.yaml'}",
@@ -116,7 +116,8 @@ def _write_certificate(layout: Layout) -> None:
     A tenth of the server's work was signing for each new connection with that.
     """
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", str(layout.authority_key)]
-    name = ["-subj", "/CN=kube-apiserver", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
+    alternatives = f"subjectAltName=IP:{LOOPBACK},IP:{addresses.NODE_ADDRESS}"
+    name = ["-subj", "/CN=kube-apiserver", "-addext", alternatives]
     command = ["openssl", "req", "-x509", "-days", "2", *key, *name, "-out", str(layout.authority)]
     subprocess.run(command, check=True, capture_output=True)
 

@@ -11,6 +11,7 @@ ISTIOD = "istiod"
 NODE = "testbed-node"
 LOAD = "testbed-load"
 
+MASTERS = "system:masters"
 USERS = (ADMIN, CONTROLLER, CONTROLLER_MANAGER, ISTIOD, NODE, LOAD)
 
 
@@ -20,8 +21,8 @@ def token(user: str) -> str:
 
 
 def token_file(users: tuple[str, ...] = USERS) -> str:
-    """Return the content of the API server's static token file; every user may do everything."""
-    return "".join(f'{token(user)},{user},{user},"system:masters"\n' for user in users)
+    """Return the content of the API server's static token file: all but the controller may do everything."""
+    return "".join(f'{token(user)},{user},{user},"{"" if user == CONTROLLER else MASTERS}"\n' for user in users)
 
 
 def write_kubeconfig(path: Path, *, server: str, user: str, authority: Path | None) -> Path:

@@ -75,7 +75,7 @@ def prometheus(cache: Cache, layout: Layout) -> Part:
         str(cache.debian_program("prometheus")),
         f"--config.file={layout.prometheus_config}",
         f"--storage.tsdb.path={layout.data / 'prometheus'}",
-        f"--web.listen-address={LOOPBACK}:{addresses.PROMETHEUS_PORT}",
+        f"--web.listen-address={addresses.EVERY_ADDRESS}:{addresses.PROMETHEUS_PORT}",
     ]
     probe = http_probe(f"{addresses.PROMETHEUS_URL}/-/ready")
     return Part("prometheus", command, layout.logs / "prometheus.log", probe, environment=SPARING)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from e2e.testbed import addresses, control_plane, credentials, mesh
+from e2e.testbed import addresses, control_plane, credentials, mesh, rights
 from e2e.testbed.api_path import ApiPath
 from e2e.testbed.audit import AuditLog
 from e2e.testbed.cache import Cache, open_cache
@@ -135,6 +135,8 @@ class Testbed:
         self.etcd.start()
         self.api_server.start()
         self._write_kubeconfigs()
+        user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": credentials.CONTROLLER}
+        rights.grant(self.kube, credentials.CONTROLLER, rights.rules(*rights.SWITCHES), user)
         self.controller_manager.launch()
         self.prometheus.launch()
         self._install_istio()

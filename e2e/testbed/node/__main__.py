@@ -27,6 +27,7 @@ async def main(root: Path) -> None:
         kube = AsyncKubeClient(session, layout.authority, credentials.NODE)
         machine = Machine(
             kube=kube,
+            authority=layout.authority,
             certificates=CertificateAuthority(kube),
             pods_folder=layout.pods,
             envoy=envoy_binary(),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,13 +11,17 @@ from pathlib import Path
 
 from e2e.testbed import addresses
 from e2e.testbed.kube import Object
+from e2e.testbed.layout import REPOSITORY
 
 APPLICATIONS = {"testbed/catalog": "catalog", "testbed/webapp": "webapp"}
 """Image without its tag -> the name among our programs; these answer on the health port."""
 IDLE = "testbed/client"
+CONTROLLER = "canary"
+"""The image that the chart names: its entry point is `canary`, run from this tree."""
 # As a kubelet, with shorter steps: the first restart is at once.
 RESTART_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (0, 1, 2, 4, 8, 10))
 KILL_AFTER = timedelta(seconds=3)
+_READ_ONLY = 'mount -o remount,bind,ro / && exec "$@"'
 
 
 def repository_of(image: str) -> str:
@@ -26,18 +31,36 @@ def repository_of(image: str) -> str:
 
 def is_known(image: str) -> bool:
     """Tell whether a program stands in for the image; others can never be pulled."""
-    return repository_of(image) in (*APPLICATIONS, IDLE)
+    return repository_of(image) in (*APPLICATIONS, IDLE, CONTROLLER)
 
 
-def has_health_port(image: str) -> bool:
-    """Tell whether the image's program answers on the health port."""
-    return repository_of(image) in APPLICATIONS
+def readiness_of(container: Object) -> tuple[int, str] | None:
+    """Return port and path that tell whether a container is ready: those of its probe, or our programs' own."""
+    if wanted := container.get("readinessProbe", {}).get("httpGet"):
+        named = {port.get("name"): int(port["containerPort"]) for port in container.get("ports", [])}
+        port = wanted["port"]
+        return named[port] if port in named else int(port), wanted["path"]
+    return (addresses.HEALTH_PORT, "/healthz") if repository_of(container["image"]) in APPLICATIONS else None
 
 
-def command_of(image: str, programs: Path) -> Sequence[str]:
-    """Return the command that stands in for a known image."""
-    repository = repository_of(image)
+def command_of(container: Object, programs: Path) -> Sequence[str]:
+    """Return the command that stands in for a container with a known image."""
+    repository = repository_of(container["image"])
+    if repository == CONTROLLER:
+        return [*confinement(container), sys.executable, "-m", "canary", *container.get("args", [])]
     return ["sleep", "infinity"] if repository == IDLE else [str(programs), APPLICATIONS[repository]]
+
+
+def confinement(container: Object) -> Sequence[str]:
+    """Return the command prefix that takes capabilities and the writable root away, as the container asks.
+
+    The user stays, as this tree may lie in a private home.
+    """
+    asked = container.get("securityContext", {})
+    dropped = ["--bounding-set=-all", "--inh-caps=-all"] if asked.get("capabilities", {}).get("drop") == ["ALL"] else []
+    kept = [] if asked.get("allowPrivilegeEscalation", True) else ["--no-new-privs"]
+    read_only = ["sh", "-c", _READ_ONLY, "confine"] if asked.get("readOnlyRootFilesystem") else []
+    return [*read_only, *(["setpriv", *kept, *dropped] if kept or dropped else [])]
 
 
 def environment_of(container: Object, pod_variables: Mapping[str, str]) -> dict[str, str]:
@@ -46,7 +69,11 @@ def environment_of(container: Object, pod_variables: Mapping[str, str]) -> dict[
     variables = {"PORT": str(ports[0]["containerPort"])} if ports else {}
     variables |= {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
     inherited = {"PATH": os.environ["PATH"], "HEALTH_PORT": str(addresses.HEALTH_PORT)}
-    return {**inherited, **pod_variables, **variables}
+    if repository_of(container["image"]) == CONTROLLER:
+        inherited["PYTHONPATH"] = str(REPOSITORY)
+    # As the kubelet sets them for every container.
+    api = {"KUBERNETES_SERVICE_HOST": addresses.NODE_ADDRESS, "KUBERNETES_SERVICE_PORT": str(addresses.API_SERVER_PORT)}
+    return {**inherited, **api, **pod_variables, **variables}
 
 
 @dataclass(frozen=True, slots=True)

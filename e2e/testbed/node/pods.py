@@ -12,15 +12,15 @@ from pathlib import Path
 from e2e.testbed import addresses
 from e2e.testbed.kube import STRATEGIC_MERGE_PATCH, ApiError, AsyncKubeClient, Object
 from e2e.testbed.layout import VOLATILE
-from e2e.testbed.node import network, probes, status
+from e2e.testbed.node import account, network, probes, status
 from e2e.testbed.node.bootstrap import Proxy, Role, Sockets, bootstrap
 from e2e.testbed.node.configuration import Configuration, ConfigurationError, mounts_of
 from e2e.testbed.node.containers import (
     Container,
     command_of,
     environment_of,
-    has_health_port,
     is_known,
+    readiness_of,
 )
 from e2e.testbed.node.hosts import HostsFiles
 from e2e.testbed.node.identity import CertificateAuthority, Identity
@@ -50,6 +50,7 @@ class Machine:
     """What every pod of the node shares."""
 
     kube: AsyncKubeClient
+    authority: Path
     certificates: CertificateAuthority
     pods_folder: Path
     envoy: Path
@@ -211,6 +212,7 @@ class PodRunner:
         while True:
             try:
                 mounts = mounts_of(container, await configuration.write(self.pod, self._folder))
+                mounts += await account.mounts(self._machine.kube, self._machine.authority, self.pod, self._folder)
                 return self._container(container, await configuration.environment(container), mounts)
             except ConfigurationError as error:
                 if str(error) != told:
@@ -220,7 +222,7 @@ class PodRunner:
 
     def _container(self, container: Object, variables: dict[str, str], mounts: list[tuple[Path, Path]]) -> Container:
         own = {"POD_NAME": self.name, "POD_NAMESPACE": self.namespace, "POD_IP": self.address}
-        command = [*network.mount_command(mounts), *command_of(container["image"], self._machine.programs)]
+        command = [*network.mount_command(mounts), *command_of(container, self._machine.programs)]
         return self._start_inside(container["name"], command, environment_of(container, {**own, **variables}))
 
     def _start_inside(self, name: str, command: Sequence[str], environment: dict[str, str]) -> Container:
@@ -255,7 +257,7 @@ class PodRunner:
                 return False
             if variables.get(FIRST_NEVER_READY) == "1" and self._is_first():
                 return False
-            if has_health_port(container["image"]) and not await self._healthy():
+            if (wanted := readiness_of(container)) and not await probes.answers_on_port(self.address, *wanted):
                 return False
         return True
 
@@ -266,9 +268,6 @@ class PodRunner:
     def _owner(self) -> tuple[str, str]:
         owners = (str(owner["name"]) for owner in self.pod["metadata"].get("ownerReferences", []))
         return self.namespace, next(owners, self.name)
-
-    async def _healthy(self) -> bool:
-        return await probes.answers_on_port(self.address, addresses.HEALTH_PORT, "/healthz")
 
     async def _report(self, *, ready: bool) -> None:
         """Write the status when it differs from the last one written, apart from times."""
