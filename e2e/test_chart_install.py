@@ -1,6 +1,7 @@
 """The chart on a cluster: installed, upgraded and uninstalled by Helm, its pod run with its own account and rights."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from canary.adapters.kube.client import FIELD_MANAGER
 from e2e.chart import CHART, NAME, Values, helm
+from e2e.chart_tables import PAGE
 from e2e.conftest import CRDS, keep_artefacts
 from e2e.orphans import apply, orphan, wait_served
 from e2e.recorder import Recorder
 from e2e.release import Release
+from e2e.test_strategy_pages import table
 from e2e.testbed import addresses, rights
 from e2e.testbed.audit import AuditEntry
 from e2e.testbed.kube import Object
@@ -171,6 +175,25 @@ def test_neither_secrets_nor_everything_nor_other_namespaces(testbed: Testbed, r
     for verb, resource in TAKING_OVER:
         group = "rbac.authorization.k8s.io" if resource.endswith("roles") else ""
         assert not may(testbed, SHOP, group, resource, verb)
+
+
+def written_fields(node: Object, path: tuple[str, ...] = ()) -> set[str]:
+    """Return the fields that a manager of an object has written, from its managedFields."""
+    inner = {name.removeprefix("f:"): part for name, part in node.items() if name.startswith("f:")}
+    if not inner:
+        return {".".join(path)}
+    return {found for name, part in inner.items() for found in written_fields(part, (*path, name))}
+
+
+@pytest.mark.parametrize(("title", "kind"), [("the Deployment", "deployment"), ("the Service", "service")])
+def test_fields_written_on_objects_of_the_user_are_those_of_the_page(
+    testbed: Testbed, released: Released, title: str, kind: str
+) -> None:
+    """What docs/install.md has a GitOps tool ignore is what the controller writes there, no more and no less."""
+    (fields,) = [row[1] for row in table(PAGE, "GitOps") if row[0] == title]
+    managers = released.release.get(kind, "catalog")["metadata"]["managedFields"]
+    ours = [one["fieldsV1"] for one in managers if one["manager"] == FIELD_MANAGER and "subresource" not in one]
+    assert {path for one in ours for path in written_fields(one)} == set(re.findall(r"`([^`]+)`", fields))
 
 
 def test_upgrade_to_the_whole_cluster_starts_nothing(testbed: Testbed, released: Released) -> None:
