@@ -10,7 +10,7 @@ SPEED ?= demo
 # Each with an API server, istiod and Prometheus of its own; files of tests go to whichever is free.
 TESTBEDS ?= 4
 
-.PHONY: setup testbed demo test unit e2e lint format crds bench long-simulation clean
+.PHONY: setup testbed demo test unit e2e lint format crds tables bench long-simulation clean
 
 setup: $(READY)
 
@@ -53,6 +53,9 @@ format: setup
 
 crds: setup
 	$(PY) -m canary.api.crd
+
+tables: setup
+	$(PY) -m e2e.chart_tables
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

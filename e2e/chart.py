@@ -23,7 +23,7 @@ Values = dict[str, Any]
 
 
 def helm(*words: str, values: Values | None = None) -> str:
-    """Run Helm with values, if any, and return its output; raise CommandError when it fails."""
+    """Run Helm at the top of the tree with values, if any, and return its output; raise CommandError when it fails."""
     with tempfile.TemporaryDirectory() as folder:
         given: Sequence[str] = ()
         if values is not None:
@@ -33,7 +33,9 @@ def helm(*words: str, values: Values | None = None) -> str:
         # Caches and settings of the person who runs the tests stay out of it.
         environment = {"PATH": os.environ["PATH"], "HOME": folder}
         command = [str(open_cache().helm), *words, *given]
-        answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HELM_SECONDS)
+        answer = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=HELM_SECONDS
+        )
     if answer.returncode != 0:
         raise CommandError(f"helm {' '.join(words)}: {answer.stdout}{answer.stderr}")
     return answer.stdout

@@ -1,15 +1,18 @@
 """The chart with one set of values after the other, linted and rendered by a real Helm."""
 
+import re
+import shlex
 from typing import Any
 
 import pytest
 import yaml
 
 from canary.settings import Settings, load
-from e2e.chart import CHART, NAMESPACE, Values, container_of, lint, of_kind, render
+from e2e.chart import CHART, NAME, NAMESPACE, Values, container_of, helm, lint, of_kind, render
 from e2e.testbed import rights
 from e2e.testbed.commands import CommandError
 from e2e.testbed.kube import Object
+from e2e.testbed.layout import REPOSITORY
 
 ALWAYS = {"ClusterRole", "ClusterRoleBinding", "Deployment", "ServiceAccount"}
 DEFINITION = "CustomResourceDefinition"
@@ -205,3 +208,29 @@ def test_definitions_are_those_of_the_tree_and_kept(flagger: bool, groups: set[s
     for one in found:
         assert one["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
         assert one == yaml.safe_load((CHART / f"../../crds/{one['spec']['group']}_canaries.yaml").read_text())
+
+
+def commands() -> list[list[str]]:
+    """Return the words of each Helm command on the pages that tell how to install."""
+    text = "".join((REPOSITORY / page).read_text() for page in ("README.md", "docs/install.md"))
+    lines = re.findall(r"^(helm .*)$", text, re.MULTILINE) + re.findall(r"`(helm [^`]* .*?)`", text)
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def test_commands_on_pages_are_understood() -> None:
+    """Each install renders, and each option of another command is one that Helm has."""
+    verbs = [words[0] for words in commands()]
+    assert {"install", "template", "upgrade", "uninstall"} == set(verbs)
+    for verb, *words in commands():
+        options = [word.split("=")[0] for word in words if word.startswith("--")]
+        assert all(option in helm(verb, "--help") for option in options), words
+        if verb in ("install", "template"):
+            assert "kind: Deployment" in helm("template", *words)
+
+
+def test_values_named_on_the_page_are_understood() -> None:
+    """Each `--set` in running text renders."""
+    named = re.findall(r"`(--set[-a-z]*) ([^`]*)`", (REPOSITORY / "docs/install.md").read_text())
+    assert len(named) > 3
+    for option, value in named:
+        assert "kind: Deployment" in helm("template", NAME, str(CHART), option, value)
