@@ -13,13 +13,14 @@ import pytest
 from canary.adapters.kube.client import FIELD_MANAGER
 from e2e.chart import CHART, NAME, Values, helm
 from e2e.chart_tables import PAGE
-from e2e.conftest import CRDS, keep_artefacts
+from e2e.conftest import CRDS, install_crd, keep_artefacts
 from e2e.orphans import apply, orphan, wait_served
 from e2e.recorder import Recorder
 from e2e.release import Release
 from e2e.test_strategy_pages import table
 from e2e.testbed import addresses, rights
 from e2e.testbed.audit import AuditEntry
+from e2e.testbed.commands import CommandError
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Load
 from e2e.testbed.testbed import Testbed
@@ -49,15 +50,21 @@ class Released:
 @pytest.fixture(scope="module")
 def system(testbed: Testbed) -> Iterator[str]:
     """Create the namespace of the chart and those it serves; take away what is left of all at the end."""
+    forget_definition(testbed)
     testbed.create_namespace(SYSTEM, {})
     for name in (SHOP, BANK):
         testbed.create_namespace(name)
     yield SYSTEM
     for name in (SHOP, BANK, SYSTEM):
         testbed.delete_namespace(name)
-    testbed.kubectl("delete", "--ignore-not-found", "-f", str(CRDS / "canary.delivery_canaries.yaml"))
+    forget_definition(testbed)
     for kind in ("clusterrole", "clusterrolebinding"):
         testbed.kubectl("delete", "--ignore-not-found", kind, f"{SYSTEM}-{NAME}")
+
+
+def forget_definition(testbed: Testbed) -> None:
+    """Remove our own definition, whoever has installed it."""
+    testbed.kubectl("delete", "--ignore-not-found", "-f", str(CRDS / "canary.delivery_canaries.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +127,15 @@ def granted(rules: list[Object]) -> set[tuple[str, str, str]]:
         if "resourceNames" not in rule
         for one in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
     }
+
+
+def test_definition_that_was_applied_by_hand_is_not_taken_over(testbed: Testbed, system: str) -> None:
+    """Helm says so and installs nothing; an uninstall could not tell whose it is."""
+    install_crd(testbed, "canary.delivery")
+    with pytest.raises(CommandError, match=r"canaries\.canary\.delivery.* cannot be imported"):
+        run_helm(testbed, "install", IN_THE_SHOP, str(CHART))
+    assert testbed.pods.list_pods(SYSTEM) == []
+    forget_definition(testbed)
 
 
 def test_installed_controller_releases_with_its_own_rights(testbed: Testbed, released: Released) -> None:

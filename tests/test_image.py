@@ -51,10 +51,10 @@ def copy(words: str, source: Path) -> None:
             shutil.copy(ROOT / name, source / place)
 
 
-def run(line: str, folder: Path, root: Path) -> str:
+def run(line: str, folder: Path, root: Path, python: Path = Path(sys.executable)) -> str:
     """Do as RUN does, with the installed programs in another place; return the output."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment["PATH"] = f"{python.parent}:{os.environ['PATH']}"
     moved = line.replace(PREFIX, f"{root}{PREFIX}")
     done = subprocess.run(
         ["sh", "-ec", moved], cwd=folder, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS
@@ -113,11 +113,27 @@ def test_every_install_is_checked_by_hashes() -> None:
         assert "--require-hashes" in line or "--no-index" in line
 
 
+def test_last_stage_takes_the_installer_away(tmp_path: Path) -> None:
+    """What it runs leaves a Python without pip."""
+    run("python -m venv base", tmp_path, tmp_path)
+    python = tmp_path / "base/bin/python"
+    assert "pip" in run("python -m pip --version", tmp_path, tmp_path, python)
+    for line in of(stages()[-1], "RUN"):
+        run(line, tmp_path, tmp_path, python)
+    assert list((tmp_path / "base").rglob("pip*")) == []
+
+
+def test_python_is_the_one_that_packages_are_locked_for() -> None:
+    """Base image and lock files name the same version."""
+    (version,) = re.findall(r"^ARG PYTHON=python:(3\.\d+)-slim", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for name in ("requirements.lock", "requirements-build.lock"):
+        assert f"--python-version {version} " in (ROOT / name).read_text()
+
+
 def test_last_stage_is_slim_and_not_root() -> None:
     """It has what was installed, no installer, a user given by number, and leaves health to probes."""
     stage = stages()[-1]
     assert of(stage, "FROM") == ["${PYTHON}"]
-    assert "slim" in (ROOT / "Dockerfile").read_text().split("ARG PYTHON=")[1].split("\n")[0]
     assert of(stage, "COPY") == ["--from=build /opt/canary /opt/canary"]
     assert all("uninstall" in line for line in of(stage, "RUN"))
     assert of(stage, "HEALTHCHECK") == []
