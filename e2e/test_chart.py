@@ -1,5 +1,6 @@
 """The chart with one set of values after the other, linted and rendered by a real Helm."""
 
+import json
 import re
 import shlex
 from typing import Any
@@ -42,8 +43,10 @@ RIGHT: dict[str, tuple[Values, set[str]]] = {
         {
             "podMonitor": {"enabled": True, "labels": {"release": "prom"}},
             "serviceMonitor": {"enabled": True, "namespace": "prometheus", "labels": {"release": "prom"}},
+            "prometheusRule": {"enabled": True, "labels": {"release": "prom"}},
+            "dashboard": {"enabled": True, "namespace": "grafana"},
         },
-        ALWAYS | {"PodMonitor", "Service", "ServiceMonitor"},
+        ALWAYS | {"ConfigMap", "PodMonitor", "PrometheusRule", "Service", "ServiceMonitor"},
     ),
     "network and disruptions": (
         {
@@ -196,6 +199,17 @@ def test_everything_made_has_its_place_and_labels() -> None:
     for monitor in (pod_monitor, service_monitor):
         assert monitor["metadata"]["labels"]["release"] == "prom"
         assert monitor["spec"]["namespaceSelector"] == {"matchNames": [NAMESPACE]}
+    for endpoint in (*pod_monitor["spec"]["podMetricsEndpoints"], *service_monitor["spec"]["endpoints"]):
+        assert (endpoint["path"], endpoint["honorLabels"]) == ("/metrics", True)
+    (dashboard,) = of_kind(objects, "ConfigMap")
+    assert (dashboard["metadata"]["namespace"], dashboard["metadata"]["labels"]["grafana_dashboard"]) == (
+        "grafana",
+        "1",
+    )
+    assert json.loads(dashboard["data"]["canary.json"]) == json.loads((CHART / "files/dashboard.json").read_text())
+    (alerts,) = of_kind(objects, "PrometheusRule")
+    assert alerts["metadata"]["labels"]["release"] == "prom"
+    assert alerts["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
 
 
 @pytest.mark.parametrize(

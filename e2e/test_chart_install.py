@@ -1,6 +1,7 @@
 """The chart on a cluster: installed, upgraded and uninstalled by Helm, its pod run with its own account and rights."""
 
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from e2e.chart_tables import PAGE
 from e2e.conftest import CRDS, install_crd, keep_artefacts
 from e2e.orphans import apply, orphan, wait_served
 from e2e.recorder import Recorder
-from e2e.release import Release
+from e2e.release import CANARY, Release
 from e2e.test_strategy_pages import table
 from e2e.testbed import addresses, rights
 from e2e.testbed.audit import AuditEntry
@@ -72,6 +73,7 @@ def released(testbed: Testbed, system: str) -> Iterator[Released]:
     """Install the chart for one namespace and make a release there, under load."""
     since = datetime.now(UTC)
     run_helm(testbed, "install", IN_THE_SHOP, str(CHART), "--wait")
+    scrape(testbed)
     with Recorder(testbed, SHOP) as recorder:
         release = Release(testbed, SHOP, recorder, group="canary.delivery")
         try:
@@ -90,6 +92,15 @@ def run_helm(testbed: Testbed, verb: str, values: Values | None, *words: str) ->
     """Run Helm on the testbed's cluster."""
     place = (f"--namespace={SYSTEM}", f"--kubeconfig={testbed.kubeconfig}", "--timeout=90s")
     return helm(verb, NAME, *words, *place, values=values)
+
+
+def scrape(testbed: Testbed) -> None:
+    """Have Prometheus scrape the controller's pod."""
+    (pod,) = testbed.pods.list_pods(SYSTEM)
+    path = testbed.layout.controllers
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps([{"targets": [f"{pod['status']['podIP']}:8080"], "labels": {"namespace": SYSTEM}}]))
+    part.rename(path)
 
 
 def asked(testbed: Testbed, since: datetime) -> list[AuditEntry]:
@@ -210,6 +221,26 @@ def test_fields_written_on_objects_of_the_user_are_those_of_the_page(
     managers = released.release.get(kind, "catalog")["metadata"]["managedFields"]
     ours = [one["fieldsV1"] for one in managers if one["manager"] == FIELD_MANAGER and "subresource" not in one]
     assert {path for one in ours for path in written_fields(one)} == set(re.findall(r"`([^`]+)`", fields))
+
+
+def answered(testbed: Testbed, expression: str) -> list[dict[str, str]]:
+    """Return the labels of what a query of the dashboard finds at any time since the release began."""
+    here = {"$namespace": SHOP, "$canary": CANARY, "$target": "catalog", "$__rate_interval": "30s"}
+    for name, value in here.items():
+        expression = expression.replace(name, value)
+    return [found["metric"] for found in testbed.prom_query(f"last_over_time(({expression})[10m:1s])")]
+
+
+def test_dashboard_shows_the_release(testbed: Testbed, released: Released) -> None:
+    """Every query of every panel has data, and what is to be chosen from is there."""
+    dashboard = json.loads((CHART / "files/dashboard.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    assert len(queries) > 15
+    assert [query for query in queries if not answered(testbed, query)] == []
+    for name, value in (("namespace", SHOP), ("canary", CANARY), ("target", "catalog-primary")):
+        (variable,) = [one for one in dashboard["templating"]["list"] if one["name"] == name]
+        ((series, label),) = re.findall(r"^label_values\((.+), (\w+)\)$", variable["definition"])
+        assert value in {found[label] for found in answered(testbed, series)}
 
 
 def test_upgrade_to_the_whole_cluster_starts_nothing(testbed: Testbed, released: Released) -> None:

@@ -16,6 +16,7 @@ from canary.adapters.kube.watched import CANARIES, SECRETS, SHARED
 from canary.settings import Settings, variable
 from e2e.chart import CHART
 from e2e.chart_tables import PAGE, leaves, written
+from e2e.test_strategy_pages import table
 from e2e.testbed import rights
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +45,13 @@ def test_tables_are_up_to_date() -> None:
     """Find docs/install.md as `python -m e2e.chart_tables` writes it."""
     text = PAGE.read_text()
     assert written(text) == text
+
+
+def test_alerts_are_those_of_the_page() -> None:
+    """docs/install.md lists each alert with its severity."""
+    (group,) = yaml.safe_load((CHART / "files/alerts.yaml").read_text())["groups"]
+    shown = [(name.strip("`"), severity) for name, severity, _ in table(PAGE, "Prometheus")]
+    assert shown == [(rule["alert"], rule["labels"]["severity"]) for rule in group["rules"]]
 
 
 def test_everything_that_is_watched_may_be_watched() -> None:

@@ -71,6 +71,11 @@ class Layout:
         return self.root / "targets.json"
 
     @property
+    def controllers(self) -> Path:
+        """Return the file in which a test lists the controllers that Prometheus scrapes."""
+        return self.root / "controllers.json"
+
+    @property
     def tags(self) -> Path:
         """Return the file that says which build each image's tag points to."""
         return self.root / "tags.json"
