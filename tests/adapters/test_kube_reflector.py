@@ -24,6 +24,9 @@ PATH = collection(NATIVE_CANARY)
 BRIEF = Patience(idle=0.4, stall=0.2, absent=0.3, poll=0.02, contact=0.25)
 LONG = Patience(idle=60, stall=60, absent=60, poll=0.02, contact=60)
 
+ASKED_SOON = 3
+"""How many pauses of the tests' reflector, 0.01, 0.02 and 0.04 s, are shorter than its longest."""
+
 CANARIES = Watched(NATIVE_CANARY)
 
 World = tuple[ApiServer, KubeClient]
@@ -210,7 +213,7 @@ async def test_silence_counts_from_the_last_word(world: World) -> None:
 
 
 async def test_optional_type_nobody_may_read_is_left_out(world: World) -> None:
-    """Take it as empty and say so, ask again after a long time only, and follow it once the right is there."""
+    """Take it as empty and say so, ask soon at first, then rarely, and follow it once the right is there."""
     server, client = world
     server.install(NATIVE_CANARY)
     server.objects[PATH] = [canary("web")]
@@ -219,10 +222,24 @@ async def test_optional_type_nobody_may_read_is_left_out(world: World) -> None:
         await eventually(reflector.synced.is_set)
         assert (reflector.refused, reflector.absent, len(reflector.store)) == (True, False, 0)
         assert reflector.trouble() == "403: told to answer 403"
+        await eventually(lambda: server.asked["watch", PATH] == ASKED_SOON + 1)
         asked = server.asked.copy()
         await asyncio.sleep(0.1)
         assert server.asked == asked
     async with following(client, replace(BRIEF, refused=0.02), Watched(NATIVE_CANARY, optional=True)) as reflector:
+        await eventually(lambda: reflector.refused)
+        del server.refused[PATH]
+        await eventually(lambda: len(reflector.store) == 1)
+        assert (reflector.refused, reflector.trouble()) == (False, None)
+
+
+async def test_optional_type_that_a_starting_server_refuses_is_followed_at_once(world: World) -> None:
+    """An API server knows nobody's rights until it has read the roles: its first word on them is not the last."""
+    server, client = world
+    server.install(NATIVE_CANARY)
+    server.objects[PATH] = [canary("web")]
+    server.refused[PATH] = 403
+    async with following(client, LONG, Watched(NATIVE_CANARY, optional=True)) as reflector:
         await eventually(lambda: reflector.refused)
         del server.refused[PATH]
         await eventually(lambda: len(reflector.store) == 1)

@@ -18,11 +18,20 @@ class Backoff:
         self._chance = chance
         self._attempt = 0
 
+    @property
+    def spent(self) -> bool:
+        """Return whether pauses grow no more."""
+        return self._pause >= self._longest
+
     def next(self) -> float:
         """Return the next pause in seconds."""
-        pause = min(self._longest, self._first * 2.0 ** min(self._attempt, 32))
+        pause = min(self._longest, self._pause)
         self._attempt += 1
         return pause * (1 - self._chance() / 2)
+
+    @property
+    def _pause(self) -> float:
+        return self._first * 2.0 ** min(self._attempt, 32)
 
     def reset(self) -> None:
         """Start over at the shortest pause."""

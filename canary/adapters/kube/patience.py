@@ -13,7 +13,7 @@ class Patience:
     ``stall``: a streaming list that pauses waits for an etcd that cannot tell its progress: list instead.
     ``absent``: a type with objects that is answered 404 is believed gone then, as is one nobody may look up.
     ``poll``: the pause between two questions for a definition that nobody may watch.
-    ``refused``: the pause before an optional type nobody may read is asked for again.
+    ``refused``: the pause before an optional type is asked for again that nobody may read, for a minute by now.
     ``contact``: a cache that has not followed the server for longer is not to be relied on.
     """
 

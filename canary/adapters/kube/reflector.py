@@ -140,12 +140,12 @@ class Reflector:
         return pause
 
     def _do_without(self, fault: Forbidden) -> float:
-        """Do without an optional type that nobody may read, and return for how long."""
+        """Do without an optional type that nobody may read; return for how long: a starting server refuses all."""
         if not self.refused:
             _log.warning("type_not_read", resource=str(self), error=str(fault), effect="what rests on it is off")
         self._empty()
         self.absent, self.refused, self._problem = False, True, str(fault)
-        return self._patience.refused
+        return self._patience.refused if self._backoff.spent else self._backoff.next()
 
     def _recovered(self) -> None:
         self._backoff.reset()
