@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ ACCOUNT = f"system:serviceaccount:{SYSTEM}:{NAME}"
 GONE = timedelta(seconds=60)
 LONG = timedelta(seconds=120)
 FORBIDDEN = 403
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/canaries.canary.delivery"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 VALUES: Values = {"crd": {"create": True}, "metricsServer": addresses.PROMETHEUS_URL_FOR_PODS}
 IN_THE_SHOP: Values = {**VALUES, "namespaces": [SHOP]}
@@ -69,10 +71,25 @@ def forget_definition(testbed: Testbed) -> None:
 
 
 @pytest.fixture(scope="module")
-def released(testbed: Testbed, system: str) -> Iterator[Released]:
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a chart of the version before, whose definition has no short name yet."""
+    chart = tmp_path_factory.mktemp("older") / NAME
+    shutil.copytree(CHART, chart)
+    for name, now, then in (
+        ("Chart.yaml", r"\nversion: .*", "\nversion: 0.0.1"),
+        ("files/crds/canary.delivery_canaries.yaml", r"    shortNames:\n    - cn\n", ""),
+    ):
+        text, changed = re.subn(now, then, (chart / name).read_text())
+        assert changed
+        (chart / name).write_text(text)
+    return chart
+
+
+@pytest.fixture(scope="module")
+def released(testbed: Testbed, system: str, older: Path) -> Iterator[Released]:
     """Install the chart for one namespace and make a release there, under load."""
     since = datetime.now(UTC)
-    run_helm(testbed, "install", IN_THE_SHOP, str(CHART), "--wait")
+    run_helm(testbed, "install", IN_THE_SHOP, str(older), "--wait")
     scrape(testbed)
     with Recorder(testbed, SHOP) as recorder:
         release = Release(testbed, SHOP, recorder, group="canary.delivery")
@@ -244,10 +261,12 @@ def test_dashboard_shows_the_release(testbed: Testbed, released: Released) -> No
 
 
 def test_upgrade_to_the_whole_cluster_starts_nothing(testbed: Testbed, released: Released) -> None:
-    """The Roles become one ClusterRole, other namespaces are served too, and the release that was stays as it was."""
+    """The Roles become one ClusterRole, the definition is the new one, and the release that was stays as it was."""
     before = released.release.status
+    assert "shortNames" not in testbed.kube.get(DEFINITION)["spec"]["names"]
     since = datetime.now(UTC)
-    run_helm(testbed, "upgrade", VALUES, str(CHART), "--wait", "--reset-values")
+    run_helm(testbed, "upgrade", {"namespaces": []}, str(CHART), "--wait", "--reset-then-reuse-values")
+    assert testbed.kube.get(DEFINITION)["spec"]["names"]["shortNames"] == ["cn"]
     elsewhere = orphan("elsewhere", BANK, "canary.delivery")
     apply(testbed, elsewhere)
     wait_served(testbed, elsewhere)
