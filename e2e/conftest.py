@@ -75,9 +75,14 @@ def compat_crd(testbed: Testbed) -> None:
 
 
 def install_crd(testbed: Testbed, group: str) -> None:
-    """Apply one of our CustomResourceDefinitions and wait until it is served."""
-    testbed.kubectl("apply", "--server-side", "-f", str(CRDS / f"{group}_canaries.yaml"))
+    """Apply our CustomResourceDefinitions of a group and wait until they are served."""
+    testbed.kubectl("apply", "--server-side", *(f"--filename={path}" for path in definitions(group)))
     testbed.wait_for_definitions()
+
+
+def definitions(group: str) -> list[Path]:
+    """Return the files of our CustomResourceDefinitions of a group."""
+    return sorted(CRDS.glob(f"{group}_*.yaml"))
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.api.admission import refusals
-from e2e.conftest import CRDS, install_crd
+from canary.api.admission import refusals, template_refusals
+from e2e.conftest import definitions, install_crd
 from e2e.testbed.kube import ApiError, Object
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
+from tests.api import templates
 from tests.api.manifests import ACCEPTED, UNSUPPORTED, WRONG, listing
 
 NAMESPACE = "admission"
@@ -32,13 +33,14 @@ def group(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     testbed.delete_namespace(f"{NAMESPACE}-{request.param.partition('.')[0]}")
     if request.param == "canary.delivery":
-        testbed.kubectl("delete", "-f", str(CRDS / f"{request.param}_canaries.yaml"))
+        testbed.kubectl("delete", *(f"--filename={path}" for path in definitions(request.param)))
 
 
 def answer(testbed: Testbed, group: str, manifest: Object) -> str:
     """Return what the API server says to a manifest without storing it, nothing when it would."""
     namespace = f"{NAMESPACE}-{group.partition('.')[0]}"
-    path = f"/apis/{group}/v1beta1/namespaces/{namespace}/canaries"
+    plural = "metrictemplates" if manifest["kind"] == "MetricTemplate" else "canaries"
+    path = f"/apis/{group}/v1beta1/namespaces/{namespace}/{plural}"
     body = {
         **manifest,
         "apiVersion": f"{group}/v1beta1",
@@ -67,6 +69,24 @@ def test_refused_manifests_are_refused_in_the_same_words(testbed: Testbed, group
         theirs = answer(testbed, group, manifest)
         if not ours or not all(sentence in theirs for sentence in ours) or len(FINDING.findall(theirs)) != len(ours):
             different[str(changes)] = (ours, theirs)
+    assert different == {}
+
+
+def test_accepted_templates_are_accepted_by_the_api_server(testbed: Testbed, group: str) -> None:
+    """Queries as Flagger's users write them pass."""
+    said = {str(changes): answer(testbed, group, templates.template(changes)) for changes in templates.ACCEPTED}
+    assert {changes: words for changes, words in said.items() if words} == {}
+    assert len(said) == len(templates.ACCEPTED)
+
+
+def test_refused_templates_are_refused_in_the_same_words(testbed: Testbed, group: str) -> None:
+    """The provider, or what stands for no value in a query and where, is told by the API server in our words."""
+    different = {}
+    for changes, _, sentence in templates.WRONG:
+        manifest = templates.template(changes)
+        theirs = answer(testbed, group, manifest)
+        if sentence not in theirs or len(FINDING.findall(theirs)) != len(template_refusals(manifest)):
+            different[str(changes)] = (sentence, theirs)
     assert different == {}
 
 

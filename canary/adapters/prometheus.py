@@ -27,6 +27,7 @@ from canary.core.measurement import (
     Answer,
     CheckQuery,
     ContentQuery,
+    CustomQuery,
     DrainQuery,
     EndpointsQuery,
     GoneQuery,
@@ -118,8 +119,16 @@ class PrometheusMeasurer:
             case LabelsQuery():
                 selector = _selector("istio_requests_total", query.namespace, query.workload)
                 return SeriesAnswer(await self._run(selector, query.at, "vector"))
-            case TemplateQuery() | GoneQuery() | ContentQuery() | PodsQuery() | EndpointsQuery() | HookQuery():
-                return Unavailable(f"{self._name} answers questions about metrics only")
+            case (
+                CustomQuery()
+                | TemplateQuery()
+                | GoneQuery()
+                | ContentQuery()
+                | PodsQuery()
+                | EndpointsQuery()
+                | HookQuery()
+            ):
+                return Unavailable(f"{self._name} answers questions about Istio's metrics only")
             case _:
                 assert_never(query)
 

@@ -1,21 +1,22 @@
-"""What is wrong with a Canary, in the words the API server uses for it too."""
+"""What is wrong with a Canary or a MetricTemplate, in the words the API server uses for it too."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from canary.api.canary import Canary, CanarySpec
-from canary.api.rules import Node, Refusal, broken, written
+from canary.api.metric_template import TEMPLATE_RULES, MetricTemplate, MetricTemplateSpec
+from canary.api.rules import Node, Refusal, Rule, broken, written
 from canary.api.structural import ILL_FORMED, TOO_LARGE, TOO_SMALL, Schema, structural
 from canary.api.unsupported import UNSUPPORTED
 from canary.api.wire import PRESERVE
 from canary.api.wrong import WRONG
 
-__all__ = ["Refusal", "in_words", "refusals"]
+__all__ = ["Refusal", "in_words", "refusals", "template_refusals"]
 
 TYPES = {
     "int": "integer",
@@ -35,19 +36,28 @@ NOT_BLOCKING = frozenset({"greater_than_equal", "less_than_equal", "form", "lite
 
 def refusals(raw: Node) -> tuple[Refusal, ...]:
     """Return what makes the Canary in `raw` unusable, nothing when it can be run."""
-    errors = _errors(raw)
+    return _found(raw, Canary, CanarySpec, (*WRONG, *UNSUPPORTED))
+
+
+def template_refusals(raw: Node) -> tuple[Refusal, ...]:
+    """Return what makes the MetricTemplate in `raw` unusable, nothing when it can be asked."""
+    return _found(raw, MetricTemplate, MetricTemplateSpec, TEMPLATE_RULES)
+
+
+def _found(raw: Node, model: type[BaseModel], spec: type[BaseModel], rules: Iterable[Rule]) -> tuple[Refusal, ...]:
+    errors = _errors(raw, model)
     found = [in_words(error) for error in errors]
     if any(error["type"] not in NOT_BLOCKING for error in errors):
         return tuple(found)
-    for rule in (*WRONG, *UNSUPPORTED):
+    for rule in rules:
         found.extend(broken(rule, raw))
-    found.extend(_unknown(raw["spec"], _spec_schema(), "spec"))
+    found.extend(_unknown(raw["spec"], _schema(spec), "spec"))
     return tuple(found)
 
 
-def _errors(raw: Node) -> list[ErrorDetails]:
+def _errors(raw: Node, model: type[BaseModel]) -> list[ErrorDetails]:
     try:
-        Canary.model_validate({key: value for key, value in raw.items() if key != "status"})
+        model.model_validate({key: value for key, value in raw.items() if key != "status"})
     except ValidationError as error:
         return error.errors(include_url=False)
     return []
@@ -89,8 +99,8 @@ def _filled(template: str, **words: object) -> str:
 
 
 @cache
-def _spec_schema() -> Schema:
-    return structural(CanarySpec, "spec")
+def _schema(spec: type[BaseModel]) -> Schema:
+    return structural(spec, "spec")
 
 
 def _unknown(raw: object, schema: Schema, path: str) -> Iterator[Refusal]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from canary.api.analysis import Analysis
 from canary.api.duration import parse_duration
@@ -14,6 +14,7 @@ from canary.api.status import CanaryStatus
 from canary.api.wire import (
     Bool,
     DurationOrZero,
+    Form,
     Integer,
     Labels,
     Name,
@@ -23,6 +24,9 @@ from canary.api.wire import (
     WireModel,
     Word,
 )
+
+SERVER = Form("^(https?://[^ ]+)?$", "an address that begins with http:// or https://")
+_Server = Annotated[Text, AfterValidator(SERVER.checked), WithJsonSchema(SERVER.schema(8192))]
 
 
 class TargetRef(WireModel):
@@ -82,7 +86,10 @@ class CanarySpec(WireModel):
     """What a person asks for."""
 
     provider: Word | None = Field(None, description="`istio` or empty.")
-    metrics_server: Text | None = Field(None, description="Prometheus of this Canary. Not supported yet.")
+    metrics_server: _Server | None = Field(
+        None,
+        description="Prometheus that checks without a MetricTemplate ask; default is the controller's.",
+    )
     target_ref: TargetRef = Field(description="The Deployment or DaemonSet that is released. Immutable.")
     autoscaler_ref: AutoscalerRef | None = Field(None, description="The autoscaler of the target.")
     ingress_ref: ObjectRef | None = Field(None, description="NGINX only; no effect with Istio.")

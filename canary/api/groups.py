@@ -1,11 +1,11 @@
-"""API groups under which a Canary is served."""
+"""API groups under which our resources are served."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ApiGroup:
-    """Name the place of the Canary resource in the Kubernetes API."""
+    """Name the place of a resource of ours in the Kubernetes API."""
 
     group: str
     version: str
@@ -25,3 +25,5 @@ class ApiGroup:
 
 NATIVE = ApiGroup(group="canary.delivery", version="v1beta1", plural="canaries", kind="Canary")
 FLAGGER = ApiGroup(group="flagger.app", version="v1beta1", plural="canaries", kind="Canary")
+NATIVE_TEMPLATE = ApiGroup(group="canary.delivery", version="v1beta1", plural="metrictemplates", kind="MetricTemplate")
+FLAGGER_TEMPLATE = ApiGroup(group="flagger.app", version="v1beta1", plural="metrictemplates", kind="MetricTemplate")

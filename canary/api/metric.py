@@ -44,25 +44,38 @@ class TemplateRef(WireModel):
 class Metric(WireModel):
     """One check, asked at every tick of a step."""
 
-    name: Name = Field(description="`request-success-rate` (percent) or `request-duration` (P99, ms).")
+    name: Name = Field(
+        description="`request-success-rate` (percent), `request-duration` (P99, ms); any with `templateRef` or `query`."
+    )
     interval: Duration | None = Field(None, description="Window of the query; default 1m.")
     threshold: Number | None = Field(
         None, description="Old form: the minimum for request-success-rate, the maximum for others."
     )
     threshold_range: ThresholdRange | None = Field(None, description="Limits of a healthy value.")
-    query: Text | None = Field(None, description="Inline PromQL. Not supported yet.")
-    template_ref: TemplateRef | None = Field(None, description="MetricTemplate. Not supported yet.")
-    template_variables: Labels | None = Field(None, description="Variables for the MetricTemplate.")
-    min_samples: Positive = Field(1, description="Fewer requests in the window is no data.")
+    query: Text | None = Field(None, description="PromQL of a custom check; values are written in double braces.")
+    template_ref: TemplateRef | None = Field(
+        None, description="MetricTemplate that says whom a custom check asks, and what."
+    )
+    template_variables: Labels | None = Field(None, description="Values that the query names as `variables.KEY`.")
+    min_samples: Positive = Field(1, description="Fewer requests in the window is no data; not for custom checks.")
     on_no_data: OnNoData | None = Field(None, description="Overrides `analysis.onNoData`.")
     reporter: Reporter = Field("auto", description="Which Istio reporter to ask; `auto` counts the worse of both.")
 
     @property
+    def custom(self) -> bool:
+        """Return whether the user says what is asked."""
+        return self.template_ref is not None or bool(self.query)
+
+    @property
+    def written_window(self) -> str:
+        """Return how far back the query looks as the user wrote it, empty when nobody did."""
+        inside = self.threshold_range.interval if self.threshold_range else None
+        return self.interval or inside or ""
+
+    @property
     def window(self) -> timedelta:
         """Return how far back the query looks."""
-        inside = self.threshold_range.interval if self.threshold_range else None
-        text = self.interval or inside
-        return parse_duration(text) if text else DEFAULT_WINDOW
+        return parse_duration(self.written_window) if self.written_window else DEFAULT_WINDOW
 
     @property
     def bounds(self) -> Bounds:

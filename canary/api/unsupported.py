@@ -2,22 +2,16 @@
 
 from collections.abc import Iterator
 
-from canary.api.rules import NOTHING, Node, Rule, quoted
+from canary.api.rules import NOTHING, Node, Rule
 
-SPEC, ANALYSIS, SERVICE = "spec", "spec.analysis", "spec.service"
-METRIC = "spec.analysis.metrics[]"
+ANALYSIS, SERVICE = "spec.analysis", "spec.service"
 
 LISTS = ((ANALYSIS, "alerts", "alerts come later"),)
-OBJECTS = ((METRIC, "templateRef", "use request-success-rate or request-duration"),)
 SWITCHES = (
     (SERVICE, "portDiscovery", "only service.port is served for now"),
     (SERVICE, "headless", "the Services have a cluster IP for now"),
 )
-TEXTS = (
-    (SPEC, "metricsServer", "set the metrics server of the controller"),
-    (SERVICE, "trafficDistribution", "set it on the Service"),
-    (METRIC, "query", "use request-success-rate or request-duration"),
-)
+TEXTS = ((SERVICE, "trafficDistribution", "set it on the Service"),)
 KEYED = (
     ("apex", "labels", "annotations"),
     ("primary", "labels", "annotations"),
@@ -35,14 +29,6 @@ def _filled(at: str, field: str, hint: str, cel: str, shown: str = "") -> Rule:
     return Rule(at, field, find, message, cel, shown, forbidden=True)
 
 
-def _present(at: str, field: str, hint: str) -> Rule:
-    def find(node: Node) -> object:
-        return NOTHING if node.get(field) is None else node[field]
-
-    message = f"{at}.{field} is not supported yet; remove it ({hint})"
-    return Rule(at, field, find, message, f"!has(self.{field})", forbidden=True)
-
-
 def _keyed(field: str, *keys: str) -> Rule:
     def find(node: Node) -> object:
         part = node.get(field) or {}
@@ -54,31 +40,9 @@ def _keyed(field: str, *keys: str) -> Rule:
     return Rule(SERVICE, field, find, message, cel, forbidden=True)
 
 
-def _unknown_check(node: Node) -> object:
-    known = node.get("name") in ("request-success-rate", "request-duration")
-    return NOTHING if known or node.get("templateRef") or node.get("query") else node.get("name")
-
-
-SINGLE = (
-    Rule(
-        METRIC,
-        "name",
-        _unknown_check,
-        "spec.analysis.metrics[].name is {value}, which is not supported yet; "
-        "use request-success-rate or request-duration",
-        "has(self.templateRef) || (has(self.query) && self.query != '') || "
-        "self.name in ['request-success-rate', 'request-duration']",
-        quoted("self.name"),
-        forbidden=True,
-    ),
-)
-
-
 def _rules() -> Iterator[Rule]:
     for at, field, hint in LISTS:
         yield _filled(at, field, hint, f"!has(self.{field}) || size(self.{field}) == 0")
-    for at, field, hint in OBJECTS:
-        yield _present(at, field, hint)
     for at, field, hint in SWITCHES:
         yield _filled(at, field, hint, f"!has(self.{field}) || !self.{field}", "'true'")
     for at, field, hint in TEXTS:
@@ -87,4 +51,4 @@ def _rules() -> Iterator[Rule]:
         yield _keyed(*keyed)
 
 
-UNSUPPORTED: tuple[Rule, ...] = (*_rules(), *SINGLE)
+UNSUPPORTED: tuple[Rule, ...] = tuple(_rules())

@@ -98,6 +98,19 @@ def check_without_limits(raw: Node) -> Iterator[str]:
             yield f"{path} ({metric['name']}) has neither min nor max: every value passes; give it a thresholdRange"
 
 
+def check_fields_unused(raw: Node) -> Iterator[str]:
+    """Find fields of checks that what the check asks has no use for."""
+    for path, metric in nodes(raw, "spec.analysis.metrics[]"):
+        if metric.get("templateRef") and metric.get("query"):
+            yield f"{path}.query is ignored: the MetricTemplate of templateRef says what to ask; remove one of them"
+        if not (metric.get("templateRef") or metric.get("query")):
+            continue
+        if metric.get("minSamples", 1) > 1:
+            yield f"{path}.minSamples is {metric['minSamples']} and is ignored: a custom check has no count; remove it"
+        if metric.get("reporter", "auto") != "auto":
+            yield f'{path}.reporter is "{metric["reporter"]}" and is ignored: the query names its own; remove it'
+
+
 def meant_for_others(raw: Node) -> Iterator[str]:
     """Find fields of other providers than Istio."""
     for at, field in FOREIGN:
@@ -143,6 +156,7 @@ WARNINGS: tuple[tuple[str, Callable[[Node], Iterator[str]]], ...] = (
     ("FieldIgnored", callers_unheeded),
     ("FieldIgnored", revert_asked),
     ("FieldIgnored", sessions_unused),
+    ("FieldIgnored", check_fields_unused),
     ("FieldIgnored", meant_for_others),
     ("CookieNotKept", cookie_browsers_refuse),
     ("WindowTooShort", window_too_short),

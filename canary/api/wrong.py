@@ -5,7 +5,9 @@ import re
 from canary.api.connections import CONNECTION_RULES
 from canary.api.duration import PATTERN, parse_duration
 from canary.api.gates import GATE_RULES
+from canary.api.metric import BUILT_IN
 from canary.api.plans import PLAN_RULES
+from canary.api.query import form_rule
 from canary.api.rules import NOTHING, Node, Rule, Unquoted, quoted
 
 SCALED_OBJECT = "ScaledObject"
@@ -33,6 +35,12 @@ def bounds_crossed(metric: Node) -> object:
     bounds = metric.get("thresholdRange") or {}
     low, high = bounds.get("min"), bounds.get("max")
     return NOTHING if low is None or high is None or low <= high else float(low)
+
+
+def check_unknown(metric: Node) -> object:
+    """Find a check that neither we nor the user know."""
+    known = metric["name"] in BUILT_IN or metric.get("templateRef") or metric.get("query")
+    return NOTHING if known else metric["name"]
 
 
 def bakes_in_place(promotion: Node) -> object:
@@ -162,6 +170,16 @@ WRONG: tuple[Rule, ...] = (
         "self.thresholdRange.min <= self.thresholdRange.max",
         "self.thresholdRange.min",
     ),
+    Rule(
+        "spec.analysis.metrics[]",
+        "name",
+        check_unknown,
+        "spec.analysis.metrics[].name is {value}, which nobody knows; "
+        f"use {' or '.join(BUILT_IN)}, or say by a templateRef or query what to ask",
+        f"self.name in {list(BUILT_IN)} || has(self.templateRef) || (has(self.query) && self.query != '')",
+        quoted("self.name"),
+    ),
+    form_rule("spec.analysis.metrics[]"),
     Rule(
         "spec",
         "provider",

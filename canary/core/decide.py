@@ -15,7 +15,7 @@ from canary.core.drains import UNANSWERED_DRAINS
 from canary.core.due import due, images_awaited
 from canary.core.give_back import give_back
 from canary.core.hooks import post_rollout_at, rollback_asked_at
-from canary.core.measurement import CheckQuery, HookQuery, LabelsQuery, Measurement, Query, TemplateQuery
+from canary.core.measurement import CheckQuery, CustomQuery, HookQuery, LabelsQuery, Measurement, Query, TemplateQuery
 from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.obstacles import CONTESTED_AFTER
@@ -25,7 +25,7 @@ from canary.core.view import RUNNING, View
 
 SHORTEST_WAIT = timedelta(milliseconds=50)
 ASK_AGAIN = timedelta(seconds=5)
-EVIDENCE = (CheckQuery, LabelsQuery, HookQuery)
+EVIDENCE = (CheckQuery, CustomQuery, LabelsQuery, HookQuery)
 """Questions that a tick rests on."""
 
 
@@ -172,6 +172,8 @@ def _unanswered(view: View) -> list[datetime | None]:
 def _subject(query: Query) -> tuple[str, ...]:
     """Return what a question is about, whenever it is asked."""
     about = (query.check, query.canary) if isinstance(query, CheckQuery) else ()
+    if isinstance(query, CustomQuery):
+        about = (query.check, str(query.number))
     return (type(query).__name__, *about, query.type if isinstance(query, HookQuery) else "")
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from canary.api.metric import SUCCESS_RATE, Metric
 from canary.api.status import Phase, StepStatus
 from canary.core.advance.recover import recovers
 from canary.core.advance.run import awaited_pods_came, capacity_ready
+from canary.core.checks import custom_questions, window
 from canary.core.hooks import ask_hooks, gate_before, judging_hook, post_rollout_at, rollback_asked_at
 from canary.core.images import images_unknown, pods_query
 from canary.core.measurement import (
     CheckQuery,
+    CustomQuery,
     DrainQuery,
     EndpointsQuery,
     GoneQuery,
@@ -85,7 +85,7 @@ def _drain_question(view: View) -> tuple[Query, ...]:
     if drain is None or view.now - drain.since < view.shortest_settle:
         return ()
     workload = _DRAINED_WORKLOAD[drain.role].format(view.snapshot.names.target)
-    return (DrainQuery(view.snapshot.key.namespace, workload, drain.since, view.now, view.arrivals),)
+    return (DrainQuery(view.snapshot.key.namespace, workload, drain.since, view.now, view.arrivals, view.server),)
 
 
 def _give_back_question(view: View) -> tuple[Query, ...]:
@@ -95,7 +95,8 @@ def _give_back_question(view: View) -> tuple[Query, ...]:
     if since is None or not view.canary_has_pods or view.now - since < view.shortest_settle:
         return ()
     names = view.snapshot.names
-    return (DrainQuery(names.namespace, names.workload("canary").name, since, view.now, view.arrivals),)
+    workload = names.workload("canary").name
+    return (DrainQuery(names.namespace, workload, since, view.now, view.arrivals, view.server),)
 
 
 def _tick_questions(view: View) -> tuple[Query, ...]:
@@ -112,10 +113,10 @@ def _tick_questions(view: View) -> tuple[Query, ...]:
     if view.now < step.next_tick_at:
         return ()
     if status.phase is Phase.PROMOTING and view.bakes and view.weights == CANARY_ONLY and not view.canary_lost:
-        return tuple(_check_question(view, metric) for metric in view.checks)
+        return _check_questions(view)
     if view.returning:
         judged = not view.canary_lost and step.in_force_at is not None and view.weights == view.routing.weights
-        return tuple(_check_question(view, metric, "primary") for metric in view.checks) if judged else ()
+        return _check_questions(view, "primary") if judged else ()
     if status.phase not in STEPPING or view.change is not Change.SAME:
         return ()
     return _step_questions(view, step)
@@ -128,18 +129,18 @@ def _waiting_questions(view: View) -> tuple[Query, ...]:
 
 
 def _step_questions(view: View, step: StepStatus) -> tuple[Query, ...]:
-    names, checks = view.snapshot.names, view.checks
+    names = view.snapshot.names
     if view.place == 0 and not capacity_ready(view):
         return ()
     if view.taken_as_passed:
         return ask_hooks(view, gate_before(view))
     hooks = ask_hooks(view, judging_hook(view), gate_before(view))
     if view.place == 0:
-        labels = (LabelsQuery(names.namespace, names.workload("primary").name, view.now),) if checks else ()
-        return (*labels, *hooks)
+        labels = (LabelsQuery(names.namespace, names.workload("primary").name, view.now, view.server),)
+        return (*(labels if view.built_in_checks else ()), *_custom_questions(view), *hooks)
     if view.canary_lost or step.in_force_at is None or view.weights != view.routing.weights:
         return ()
-    return (*(_check_question(view, metric) for metric in checks), *hooks)
+    return (*_check_questions(view), *hooks)
 
 
 def _rollback_question(view: View) -> tuple[Query, ...]:
@@ -152,11 +153,20 @@ def _post_rollout_question(view: View) -> tuple[Query, ...]:
     return ask_hooks(view, "post-rollout") if asked_at is not None and view.now >= asked_at else ()
 
 
-def _check_question(view: View, metric: Metric, judged: Role = "canary") -> CheckQuery:
+def _check_questions(view: View, judged: Role = "canary") -> tuple[CheckQuery | CustomQuery, ...]:
+    built_in = (_check_question(view, metric, judged) for metric in view.built_in_checks)
+    return (*built_in, *_custom_questions(view, judged))
+
+
+def _custom_questions(view: View, judged: Role = "canary") -> tuple[CustomQuery, ...]:
+    """Return what custom checks ask; of those that cannot ask the judgement tells."""
+    return tuple(query for _, query in custom_questions(view, judged) if isinstance(query, CustomQuery))
+
+
+def _check_question(view: View, metric: Metric, judged: Role) -> CheckQuery:
     """Return the question about the side that is new to its traffic; the other one is the baseline."""
     names = view.snapshot.names
     baseline: Role = "primary" if judged == "canary" else "canary"
-    since = view.status.traffic_since or view.now
     requests = metric.name == SUCCESS_RATE
     return CheckQuery(
         check=metric.name,
@@ -164,6 +174,7 @@ def _check_question(view: View, metric: Metric, judged: Role = "canary") -> Chec
         namespace=names.namespace,
         canary=names.workload(judged).name,
         primary=names.workload(baseline).name,
-        window=max(timedelta(seconds=1), min(metric.window, view.now - since)),
+        window=window(view, metric),
         at=view.now,
+        server=view.server,
     )

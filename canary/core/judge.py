@@ -1,11 +1,11 @@
-"""Verdicts of the built-in checks: one measurement against the limits of one metric."""
+"""Verdicts of checks: one measurement against the limits of one metric."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil, floor
+from math import ceil, floor, inf, isfinite
 from typing import Literal
 
 from canary.api.metric import BUILT_IN, SUCCESS_RATE, Bounds, Metric
@@ -19,7 +19,7 @@ from canary.core.counting import (
     outcomes,
     tally,
 )
-from canary.core.measurement import CheckQuery, Measurement, Series, SeriesAnswer, Unavailable
+from canary.core.measurement import Answer, CheckQuery, Measurement, NumbersAnswer, Series, SeriesAnswer, Unavailable
 
 WORKLOAD_LABELS = ("reporter", "destination_workload", "destination_workload_namespace")
 REQUEST_LABELS = (*WORKLOAD_LABELS, "response_code", "response_flags", "request_protocol")
@@ -71,6 +71,38 @@ def judge(
         most = _requests(max(one.total for one in readings))
         return _without_value(metric, "NoData", f"has no data but copies: {most} in {window}", now, samples=0)
     return check
+
+
+def judge_custom(metric: Metric, answer: Answer, now: datetime) -> Check:
+    """Return the verdict of a custom check: every number it found must be healthy, and the worst one is told."""
+    if isinstance(answer, Unavailable):
+        return _without_value(metric, "Error", f"could not be measured: {answer.reason}", now)
+    if not isinstance(answer, NumbersAnswer):
+        return _without_value(metric, "Error", "could not be measured: the answer is of another kind", now)
+    values = [one for one in answer.values if isfinite(one)]
+    if not values:
+        why = "its query found nothing" if not answer.values else "what its query found is not a number"
+        return _without_value(metric, "NoData", f"has no data: {why}", now)
+    worst = max(values, key=lambda value: _excess(metric.bounds, value))
+    passed = _within(metric.bounds, worst)
+    among = f", the worst of {len(values)}" if len(values) > 1 else ""
+    message = f"{metric.name} {_shown(metric, worst)}{_relation(metric, worst)}{among}"
+    threshold = _threshold(metric)
+    return Check(
+        name=metric.name,
+        verdict="Pass" if passed else "Fail",
+        value=worst,
+        threshold=threshold,
+        at=now,
+        message=message,
+    )
+
+
+def _excess(bounds: Bounds, value: float) -> float:
+    """Return by how much a value is outside of its limits, negative inside."""
+    over = value - bounds.high if bounds.high is not None else -inf
+    under = bounds.low - value if bounds.low is not None else -inf
+    return max(over, under)
 
 
 def missing_labels(series: Iterable[Series], needed: Sequence[str] = REQUEST_LABELS) -> tuple[str, ...]:
@@ -228,11 +260,14 @@ def _threshold(metric: Metric) -> str:
 
 
 def _limit(metric: Metric, value: float) -> str:
-    return f"{value:.10g} {'%' if metric.name == SUCCESS_RATE else 'ms'}"
+    unit = "" if metric.custom else " %" if metric.name == SUCCESS_RATE else " ms"
+    return f"{value:.10g}{unit}"
 
 
 def _shown(metric: Metric, value: float) -> str:
     """Round towards the bad side, so that a failing value never reads as its limit."""
+    if metric.custom:
+        return _limit(metric, value)
     if metric.name == SUCCESS_RATE:
         return _limit(metric, floor(value * 100 + 1e-9) / 100)
     return _limit(metric, ceil(value * 10 - 1e-9) / 10)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from canary.api.metric_template import MetricProvider
 from canary.core.objects import CanaryKey, Object, Ref
 
 LOOKBACK = timedelta(minutes=5)
@@ -45,6 +46,24 @@ class CheckQuery:
     primary: str
     window: timedelta
     at: datetime
+    server: str = ""
+    """The Prometheus that is asked; the controller's when empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomQuery:
+    """Ask what a user wrote: ``text``, with all values in their places, of ``provider``.
+
+    ``number`` tells the checks of one Canary apart, ``namespace`` is where the provider's Secret lives.  A
+    provider of type prometheus without an address is the controller's own.
+    """
+
+    check: str
+    number: int
+    provider: MetricProvider
+    text: str
+    namespace: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,7 @@ class DrainQuery:
     since: datetime
     at: datetime
     metric: Arrivals = "istio_requests_total"
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,7 @@ class LabelsQuery:
     namespace: str
     workload: str
     at: datetime
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +166,7 @@ class HookQuery:
 
 Query = (
     CheckQuery
+    | CustomQuery
     | DrainQuery
     | LabelsQuery
     | TemplateQuery
@@ -162,6 +184,13 @@ class SeriesAnswer:
 
     canary: tuple[Series, ...]
     primary: tuple[Series, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NumbersAnswer:
+    """The numbers a custom check found, one for each series; NaN where there is none."""
+
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +246,15 @@ class Unavailable:
 
 
 Answer = (
-    SeriesAnswer | TemplateAnswer | GoneAnswer | ContentAnswer | PodsAnswer | EndpointsAnswer | HookAnswer | Unavailable
+    SeriesAnswer
+    | NumbersAnswer
+    | TemplateAnswer
+    | GoneAnswer
+    | ContentAnswer
+    | PodsAnswer
+    | EndpointsAnswer
+    | HookAnswer
+    | Unavailable
 )
 
 

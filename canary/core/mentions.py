@@ -15,9 +15,11 @@ from canary.core.objects import (
     NATIVE_CANARY,
     SIDECAR,
     VIRTUAL_SERVICE,
+    CanaryKey,
     Object,
     Ref,
     Resource,
+    template_ref,
 )
 from canary.core.routes.hosts import qualified
 
@@ -30,19 +32,23 @@ DELEGATE = "delegate:"
 NAMED = "named:"
 """What the VirtualService that a Canary names is told by."""
 
+ASKED = "asked:"
+"""What the MetricTemplates that a Canary names are told by."""
+
 
 def mentions(resource: Resource, obj: Object) -> frozenset[str]:
     """Return the qualified hosts an object names, and the Gateways as ``namespace/name``.
 
     Of a VirtualService its hosts, gateways, destinations and delegates, of a DestinationRule its host, of a
-    Sidecar the hosts it lists, of an EndpointSlice its Service's, of a Canary the VirtualService that it names; of
-    other types nothing.
+    Sidecar the hosts it lists, of an EndpointSlice its Service's, of a Canary the VirtualService and the
+    MetricTemplates that it names; of other types nothing.
     """
     if resource == VIRTUAL_SERVICE:
         return route_hosts(obj) | destinations(obj) | delegates(obj) | route_gateways(obj) - {MESH}
     if resource in (NATIVE_CANARY, FLAGGER_CANARY):
         named = named_route(obj)
-        return frozenset({named_by(named)} if named is not None else ())
+        templates = frozenset(asked_by(one) for one in named_templates(resource, obj))
+        return templates | ({named_by(named)} if named is not None else frozenset())
     if resource == DESTINATION_RULE:
         return frozenset({rule_host(obj)})
     if resource == ENDPOINT_SLICE:
@@ -53,6 +59,22 @@ def mentions(resource: Resource, obj: Object) -> frozenset[str]:
 def named_by(route: Ref) -> str:
     """Return how a VirtualService is mentioned by the Canaries that name it."""
     return f"{NAMED}{route.namespace}/{route.name}"
+
+
+def asked_by(template: Ref) -> str:
+    """Return how a MetricTemplate is mentioned by the Canaries that name it."""
+    return f"{ASKED}{template.namespace}/{template.name}"
+
+
+def named_templates(resource: Resource, canary: Object) -> Iterator[Ref]:
+    """Yield the MetricTemplates that a Canary names, whether its spec can be used or not."""
+    metadata, analysis = canary["metadata"], (canary.get("spec") or {}).get("analysis")
+    metrics = analysis.get("metrics") if isinstance(analysis, Mapping) else None
+    key = CanaryKey(resource.group, metadata.get("namespace", ""), metadata["name"])
+    for metric in metrics if isinstance(metrics, list | tuple) else ():
+        named = metric.get("templateRef") if isinstance(metric, Mapping) else None
+        if isinstance(named, Mapping) and named.get("name"):
+            yield template_ref(key, named.get("namespace"), str(named["name"]))
 
 
 def rule_host(rule: Object) -> str:

@@ -49,6 +49,8 @@ NAMESPACE = Resource("", "v1", "namespaces", "Namespace")
 SCALED_OBJECT = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
 NATIVE_CANARY = Resource("canary.delivery", "v1beta1", "canaries", "Canary")
 FLAGGER_CANARY = Resource("flagger.app", "v1beta1", "canaries", "Canary")
+NATIVE_TEMPLATE = Resource("canary.delivery", "v1beta1", "metrictemplates", "MetricTemplate")
+FLAGGER_TEMPLATE = Resource("flagger.app", "v1beta1", "metrictemplates", "MetricTemplate")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,6 +84,12 @@ class CanaryKey:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}.{self.group}"
+
+
+def template_ref(key: CanaryKey, namespace: str | None, name: str) -> Ref:
+    """Return the MetricTemplate that a Canary names: of its own group, and in its namespace unless it says another."""
+    resource = NATIVE_TEMPLATE if key.group == NATIVE_TEMPLATE.group else FLAGGER_TEMPLATE
+    return Ref(resource, namespace or key.namespace, name)
 
 
 def ref_of(resource: Resource, obj: Object) -> Ref:

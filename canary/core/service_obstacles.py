@@ -60,7 +60,7 @@ def port_opaque(view: View) -> Obstacle | None:
     """Find a port in which Istio sees no requests, beside a plan that shares them out or asks for their metrics."""
     spec = view.snapshot.spec
     shared = any(step.routing.weights.exposes for step in view.plan.steps)
-    if spec is None or spec.service.carries_connections or not (shared or view.checks):
+    if spec is None or spec.service.carries_connections or not (shared or view.built_in_checks):
         return None
     port = _port(view.snapshot.apex, spec.service)
     if port is None or not (protocol := opaque_protocol(port)):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from canary.api.canary import CanarySpec
+from canary.api.metric_template import MetricTemplateSpec
 from canary.api.status import CanaryStatus
 from canary.api.warnings import Caution
 from canary.core.configuration import DIGEST, Configuration, Copy
@@ -47,6 +48,16 @@ class Surroundings:
     """PeerAuthentications of the namespace and of Istio's root namespace."""
     absent_gateways: Sequence[str] = ()
     """Gateways the route names that do not exist, as ``namespace/name``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A MetricTemplate that a check names: what it asks, or why it cannot be asked."""
+
+    spec: MetricTemplateSpec | None = None
+    refusals: tuple[str, ...] = ()
+    seen: bool = True
+    """Whether one that is not there does not exist: its namespace is watched, and somebody may read its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,9 @@ class Snapshot:
     """Whether this process has written what it decided, or tried to."""
     target_seen: bool = True
     """Whether a target that is not there does not exist: somebody may read its type."""
+
+    templates: Mapping[Ref, Template] = field(default_factory=dict)
+    """The MetricTemplates that the checks name."""
 
     @property
     def daemons(self) -> bool:

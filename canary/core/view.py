@@ -125,6 +125,17 @@ class View(Drains):
         return spec.analysis.metrics if spec is not None and not self.skips_analysis else ()
 
     @property
+    def built_in_checks(self) -> tuple[Metric, ...]:
+        """Return the checks that rest on Istio's metrics."""
+        return tuple(metric for metric in self.checks if not metric.custom)
+
+    @property
+    def server(self) -> str:
+        """Return the Prometheus that this Canary names, empty for the controller's."""
+        spec = self.snapshot.spec
+        return (spec.metrics_server or "") if spec is not None else ""
+
+    @property
     def suspended(self) -> bool:
         """Return whether the spec asks for no steps and no new run."""
         spec = self.snapshot.spec

@@ -53,6 +53,7 @@ from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
 from canary.engine.differences import held, scaling, selection
+from canary.engine.metric_templates import templates_of
 from canary.engine.owned import SCALERS, find_owner, find_route
 from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
@@ -98,7 +99,8 @@ def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
     workloads = workloads_of(((raw.get("spec") or {}).get("targetRef") or {}).get("kind"))
     uid, named = raw["metadata"]["uid"], named_route(raw)
     owner = Owner(key.group, key.name, uid, target, apex, drain, threshold, workloads, named)
-    return replace(_assemble(cluster, key, raw, spec, refused, owner), cautions=cautions)
+    templates = templates_of(cluster, key, raw)
+    return replace(_assemble(cluster, key, raw, spec, refused, owner), cautions=cautions, templates=templates)
 
 
 @lru_cache(maxsize=1024)

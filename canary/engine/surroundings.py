@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from canary.api.canary import CanarySpec
-from canary.core.mentions import DELEGATE, MESH, NAMED, mentions, named_by, wanted_gateways, wanted_hosts
+from canary.core.mentions import (
+    ASKED,
+    DELEGATE,
+    MESH,
+    NAMED,
+    asked_by,
+    mentions,
+    named_by,
+    wanted_gateways,
+    wanted_hosts,
+)
 from canary.core.names import ROOT_NAMESPACE, Names, owner_of
 from canary.core.objects import (
     DESTINATION_RULE,
     FLAGGER_CANARY,
+    FLAGGER_TEMPLATE,
     GATEWAY,
     NAMESPACE,
     NATIVE_CANARY,
+    NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
     SIDECAR,
     VIRTUAL_SERVICE,
@@ -29,7 +41,9 @@ from canary.core.snapshot import Surroundings
 from canary.core.warnings.injection import INJECTION_LABELS
 from canary.ports import Cluster
 
-AROUND = frozenset({GATEWAY, NAMESPACE, PEER_AUTHENTICATION, SIDECAR, WORKLOAD_ENTRY})
+TEMPLATES = {NATIVE_TEMPLATE: NATIVE_CANARY, FLAGGER_TEMPLATE: FLAGGER_CANARY}
+"""MetricTemplates, with the Canaries that may name them."""
+AROUND = frozenset({GATEWAY, NAMESPACE, PEER_AUTHENTICATION, SIDECAR, WORKLOAD_ENTRY, *TEMPLATES})
 """Types of which a release only takes notice."""
 
 
@@ -64,8 +78,10 @@ def concerned(cluster: Cluster, resource: Resource, before: Object | None, after
         yield from _canaries(cluster, "" if whole_mesh else namespace)
     if resource == GATEWAY:
         yield from _owners(cluster, f"{namespace}/{obj['metadata']['name']}")
+    if resource in TEMPLATES:
+        yield from _asking(cluster, ref_of(resource, obj))
     named = frozenset().union(*(mentions(resource, one) for one in (before, after) if one is not None))
-    for host in sorted(one for one in named if not one.startswith(NAMED)):
+    for host in sorted(one for one in named if not one.startswith((NAMED, ASKED))):
         yield from _served(cluster, resource, host)
     if resource == VIRTUAL_SERVICE:
         yield from _naming_route(cluster, ref_of(resource, obj))
@@ -115,6 +131,13 @@ def _naming_route(cluster: Cluster, route: Ref) -> Iterator[CanaryKey]:
     for group in (NATIVE_CANARY, FLAGGER_CANARY):
         for canary in cluster.mentioning(group, named_by(route)):
             yield CanaryKey(group.group, canary["metadata"]["namespace"], canary["metadata"]["name"])
+
+
+def _asking(cluster: Cluster, template: Ref) -> Iterator[CanaryKey]:
+    """Yield the Canaries of its group that name a MetricTemplate."""
+    group = TEMPLATES[template.resource]
+    for canary in cluster.mentioning(group, asked_by(template)):
+        yield CanaryKey(group.group, canary["metadata"]["namespace"], canary["metadata"]["name"])
 
 
 def _canaries(cluster: Cluster, namespace: str, wanted: Callable[[str], bool] | None = None) -> Iterator[CanaryKey]:

@@ -336,15 +336,28 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         f"{A}.match[].port is 0; it must be at least 1",
     ),
     *_string_match_cases(),
+    (
+        {f"{M}.0.name": "errors"},
+        f"{M}[0].name",
+        f'{M}[].name is "errors", which nobody knows; use request-success-rate or request-duration, or say by a '
+        "templateRef or query what to ask",
+    ),
+    (
+        {f"{M}.1.name": "errors", f"{M}.1.query": 'x{a="\n{{ revision }}"}'},
+        f"{M}[1].query",
+        f"{M}[].query has {{{{ revision }}}} at line 2, column 1, which stands for no value; known are name, namespace, "
+        "target, primary, canary, service, ingress, route, interval and variables.KEY",
+    ),
+    (
+        {"spec.metricsServer": "prometheus:9090"},
+        "spec.metricsServer",
+        'spec.metricsServer is "prometheus:9090"; it must be an address that begins with http:// or https://',
+    ),
 ]
 
 # As above: what a later version does.
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
     ({f"{A}.alerts": [ALERT]}, f"{A}.alerts", f"{A}.alerts is not supported yet"),
-    ({f"{M}.0.query": "vector(1)"}, f"{M}[0].query", f"{M}[].query is not supported yet"),
-    ({f"{M}.0.templateRef": {"name": "x"}}, f"{M}[0].templateRef", f"{M}[].templateRef is not"),
-    ({f"{M}.0.name": "errors"}, f"{M}[0].name", f'{M}[].name is "errors", which is not supported yet'),
-    ({"spec.metricsServer": "http://p:9090"}, "spec.metricsServer", "spec.metricsServer is not supported"),
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
     ({f"{S}.trafficDistribution": "PreferClose"}, f"{S}.trafficDistribution", f"{S}.trafficDistribution is"),
@@ -407,6 +420,10 @@ ACCEPTED: list[dict[str, Any]] = [
     {f"{M}.0.interval": "60s", f"{M}.0.minSamples": 10, f"{M}.0.onNoData": "Fail"},
     {f"{M}.0.reporter": "source", f"{M}.1.reporter": "destination", f"{M}.1.threshold": 500},
     {f"{A}.metrics": ABSENT},
+    {f"{M}.0.name": "errors", f"{M}.0.query": "errors{a='{{ target }}'}", f"{M}.0.templateVariables": {"a": "b"}},
+    {f"{M}.0.name": "errors", f"{M}.0.templateRef": {"name": "errors", "namespace": "shared"}},
+    {f"{M}.0.templateRef": {"name": "errors"}, f"{M}.0.query": "up", f"{M}.0.minSamples": 3},
+    {"spec.metricsServer": "https://prometheus.example/shop"},
     {"spec.promotion": {"strategy": "CutOver", "bake": "0s"}},
     {"spec.promotion": {"strategy": "InPlace", "bake": "0s"}},
     {"spec.promotion.bake": "10m", "spec.suspend": True, "spec.paused": True},

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.api.admission import refusals
+from canary.api.admission import refusals, template_refusals
 from canary.api.unsupported import UNSUPPORTED as UNSUPPORTED_RULES
 from canary.api.wrong import WRONG as WRONG_RULES
 from canary.api.wrong import nothing_at_once
 
+from . import templates
 from .manifests import ABSENT, ACCEPTED, COHORT, UNSUPPORTED, WRONG, A, M, S, iterations, listing, steps
 
 
@@ -29,6 +30,19 @@ def test_admission_accepts_what_this_version_does(changes: dict[str, Any]) -> No
 def test_admission_refuses_what_is_wrong_with_its_sentence(changes: dict[str, Any], field: str, sentence: str) -> None:
     """Blame the field in one sentence with its value and what would be right."""
     assert (field, sentence) in [(one.field, one.message) for one in refusals(listing(changes))]
+
+
+@pytest.mark.parametrize("changes", templates.ACCEPTED, ids=str)
+def test_admission_accepts_templates(changes: dict[str, Any]) -> None:
+    """Refuse neither what Flagger's users write, nor empty values."""
+    assert template_refusals(templates.template(changes)) == ()
+
+
+@pytest.mark.parametrize(("changes", "field", "sentence"), templates.WRONG, ids=_name)
+def test_admission_refuses_templates_with_a_sentence(changes: dict[str, Any], field: str, sentence: str) -> None:
+    """Blame one field, and say of a query where in it."""
+    (refusal,) = template_refusals(templates.template(changes))
+    assert (refusal.field, refusal.message) == (field, sentence)
 
 
 @pytest.mark.parametrize(("changes", "field", "words"), UNSUPPORTED, ids=_name)

@@ -14,9 +14,11 @@ from canary.core.objects import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     FLAGGER_CANARY,
+    FLAGGER_TEMPLATE,
     GATEWAY,
     NAMESPACE,
     NATIVE_CANARY,
+    NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
     SCALED_OBJECT,
     SECRET,
@@ -56,6 +58,9 @@ class Watched:
 
 CANARIES = (Watched(NATIVE_CANARY), Watched(FLAGGER_CANARY))
 """Those whose group is served; of the two definitions one may be missing."""
+
+TEMPLATES = (Watched(NATIVE_TEMPLATE, optional=True), Watched(FLAGGER_TEMPLATE, optional=True))
+"""Those whose group is served."""
 
 SHARED = (
     Watched(DEPLOYMENT, packed=True),

@@ -10,9 +10,18 @@ from canary.api.status import CanaryStatus, Check
 from canary.core.actions import Event
 from canary.core.advance.gates import CLOSED, UNANSWERED
 from canary.core.advance.outcome import Advance, saying, with_condition, without_condition
+from canary.core.checks import custom_question, custom_questions
 from canary.core.hooks import heard, hooks_of, judging_hook, said
-from canary.core.judge import judge, missing_labels
-from canary.core.measurement import CheckQuery, HookAnswer, LabelsQuery, Measurement, SeriesAnswer, Unavailable
+from canary.core.judge import judge, judge_custom, missing_labels
+from canary.core.measurement import (
+    CheckQuery,
+    CustomQuery,
+    HookAnswer,
+    LabelsQuery,
+    Measurement,
+    SeriesAnswer,
+    Unavailable,
+)
 from canary.core.view import GRID_SLACK, View
 
 REPEAT_AFTER = timedelta(minutes=10)
@@ -56,7 +65,7 @@ def _judge_hooks(view: View, verdict: Verdict, advance: Advance) -> tuple[Verdic
 def _judge_metrics(view: View) -> tuple[Verdict, Advance]:
     status = view.status
     if view.place == 0:
-        return _judge_labels(view)
+        return _judge_beforehand(view)
     if view.canary_lost:
         ready = view.candidate.ready if view.candidate else 0
         return Verdict.FAILED, _failed(view, status, f"canary pods are gone: {ready} ready, traffic is diverted")
@@ -73,17 +82,12 @@ def _not_in_force(status: CanaryStatus) -> bool:
 def judge_checks(view: View) -> tuple[Verdict, Advance]:
     """Judge what the checks of this moment answered."""
     spec, metrics = view.snapshot.spec, view.checks
-    beside_copies = bool(view.routing.mirror and view.routing.cohorts)
-    answers = {m.query.check: m for m in view.measurements if isinstance(m.query, CheckQuery)}
-    if any(metric.name not in answers for metric in metrics):
+    checks = [found for number in range(len(metrics)) if (found := _judged(view, number)) is not None]
+    if len(checks) < len(metrics):
         return Verdict.HELD, Advance(view.status)
-    checks: list[Check] = []
     held: list[Check] = []
     failed: list[Check] = []
-    for metric in metrics:
-        measurement = answers[metric.name]
-        check = judge(_asked(view, metric), measurement, _start(measurement), _moment(measurement), beside_copies)
-        checks.append(check)
+    for metric, check in zip(metrics, checks, strict=True):
         unknown = check.verdict in ("NoData", "Error")
         rule = spec.analysis.on_no_data_for(metric) if spec else "Hold"
         if check.verdict == "Fail" or (unknown and rule == "Fail"):
@@ -101,6 +105,36 @@ def judge_checks(view: View) -> tuple[Verdict, Advance]:
     if held:
         return Verdict.HELD, hold(view, status, "MetricsMissing", held[0].message + _unmatched(view, held[0]))
     return Verdict.PASSED, Advance(_released(status))
+
+
+def _judged(view: View, number: int) -> Check | None:
+    """Return the verdict of the check of a number; None while it was not asked."""
+    metric = view.checks[number]
+    if metric.custom:
+        asked = custom_question(view, number)
+        if isinstance(asked, Unavailable):
+            return judge_custom(metric, asked, view.now)
+        heard = _heard(view, asked)
+        return judge_custom(metric, heard.answer, view.now) if heard is not None else None
+    of_check = (m for m in view.measurements if isinstance(m.query, CheckQuery) and m.query.check == metric.name)
+    measurement = next(of_check, None)
+    if measurement is None:
+        return None
+    beside_copies = bool(view.routing.mirror and view.routing.cohorts)
+    return judge(_asked(view, metric), measurement, _start(measurement), _moment(measurement), beside_copies)
+
+
+def _heard(view: View, asked: CustomQuery) -> Measurement | None:
+    """Return what a custom check was answered just now; what its values were then does not matter."""
+    return next(
+        (
+            measured
+            for measured in view.measurements
+            if isinstance(measured.query, CustomQuery)
+            and (measured.query.number, measured.query.check) == (asked.number, asked.check)
+        ),
+        None,
+    )
 
 
 def _released(status: CanaryStatus) -> CanaryStatus:
@@ -165,15 +199,31 @@ def _again_later(view: View, status: CanaryStatus) -> CanaryStatus:
     return status.model_copy(update={"step": step})
 
 
+def _judge_beforehand(view: View) -> tuple[Verdict, Advance]:
+    """Before the first weight: can every check be answered?"""
+    verdict, advance = _judge_labels(view)
+    if verdict is not Verdict.PASSED:
+        return verdict, advance
+    spec = view.snapshot.spec
+    for metric, asked in custom_questions(view):
+        heard = _heard(view, asked) if isinstance(asked, CustomQuery) else None
+        answer = asked if isinstance(asked, Unavailable) else heard.answer if heard is not None else None
+        if answer is None:
+            return Verdict.HELD, Advance(view.status)
+        if isinstance(answer, Unavailable) and spec is not None and spec.analysis.on_no_data_for(metric) == "Hold":
+            why = f"{metric.name} cannot be measured: {answer.reason}"
+            return Verdict.HELD, hold(view, view.status, "MetricsMissing", why)
+    return Verdict.PASSED, Advance(_without_holds(view.status))
+
+
 def _judge_labels(view: View) -> tuple[Verdict, Advance]:
-    """Before the first weight: do the primary's series carry every label the checks need? (R-DIM-1)"""
+    """Return whether the primary's series carry every label that the built-in checks need (R-DIM-1)."""
     status = view.status
     answer = next((m.answer for m in view.measurements if isinstance(m.query, LabelsQuery)), None)
     if isinstance(answer, Unavailable):
         return Verdict.HELD, hold(view, status, "MetricsMissing", f"metrics do not answer: {answer.reason}")
     if not isinstance(answer, SeriesAnswer):
-        asked = bool(view.checks)
-        return (Verdict.HELD, Advance(status)) if asked else (Verdict.PASSED, Advance(_without_holds(status)))
+        return Verdict.HELD if view.built_in_checks else Verdict.PASSED, Advance(status)
     missing = missing_labels(answer.canary)
     if missing:
         name = view.snapshot.names.workload("primary").name
@@ -181,7 +231,7 @@ def _judge_labels(view: View) -> tuple[Verdict, Advance]:
             f"series istio_requests_total of {name} lack label {', '.join(missing)}; restore it in the mesh's telemetry"
         )
         return Verdict.HELD, hold(view, status, "LabelsMissing", why)
-    return Verdict.PASSED, Advance(_without_holds(status))
+    return Verdict.PASSED, Advance(status)
 
 
 def _without_holds(status: CanaryStatus) -> CanaryStatus:

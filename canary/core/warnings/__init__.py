@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from canary.api.warnings import Caution
 from canary.core.view import View
+from canary.core.warnings.checks import check_unanswerable
 from canary.core.warnings.injection import namespace_not_injected, pods_without_sidecar
 from canary.core.warnings.plan import nothing_to_judge, retries_outlast_timeout, route_fields_unused
 from canary.core.warnings.policies import port_unprefixed, rule_elsewhere, tls_disabled
@@ -34,6 +35,7 @@ WARNINGS: tuple[Finder, ...] = (
     tls_disabled,
     port_unprefixed,
     nothing_to_judge,
+    check_unanswerable,
     rule_elsewhere,
     retries_outlast_timeout,
     route_fields_unused,

@@ -23,8 +23,8 @@ def nothing_to_judge(view: View) -> Caution | None:
     """Find a step that is judged although no request reaches the canary."""
     spec = view.snapshot.spec
     idle = [number for number, step in enumerate(view.plan.steps, 1) if not step.routing.weights.exposes]
-    waiting = [one.name for one in view.checks if spec and spec.analysis.on_no_data_for(one) == "Hold"]
-    failing = [one.name for one in view.checks if spec and spec.analysis.on_no_data_for(one) == "Fail"]
+    waiting = [one.name for one in view.built_in_checks if spec and spec.analysis.on_no_data_for(one) == "Hold"]
+    failing = [one.name for one in view.built_in_checks if spec and spec.analysis.on_no_data_for(one) == "Fail"]
     if not idle or not (waiting or failing):
         return None
     end, checks = ("fails there", failing) if failing else ("holds there for ever", waiting)
