@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 
+from canary.adapters.asking import Asker
+from canary.adapters.checks import CheckMeasurer
 from canary.adapters.clock import SystemClock
 from canary.adapters.kube.client import KubeClient
 from canary.adapters.kube.cluster import KubeCluster
 from canary.adapters.kube.events import KubeNotifier
-from canary.adapters.prometheus import PrometheusMeasurer
 from canary.adapters.webhooks import WebhookCaller
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Object, Resource
 from canary.engine.controller import Controller
@@ -49,10 +50,13 @@ async def run(settings: Settings) -> int:
     telemetry = Telemetry()
     listening = _listen(settings)
     client = await _connect(settings, telemetry)
-    measurer = PrometheusMeasurer(settings.metrics_server, on_error=lambda _: telemetry.query_failed())
-    hooks = WebhookCaller(f"canary-controller/{version()}", on_answer=telemetry.hook_answered)
+    agent = f"canary-controller/{version()}"
+    hooks = WebhookCaller(agent, on_answer=telemetry.hook_answered)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
+    measurer = CheckMeasurer(
+        settings.metrics_server, cluster.read, Asker(agent), on_error=lambda _: telemetry.query_failed()
+    )
     queue: WorkQueue[CanaryKey] = WorkQueue()
     telemetry.watch_depth(lambda: len(queue))
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
@@ -72,7 +76,7 @@ async def run(settings: Settings) -> int:
     except* _Stop:
         _log.info("stopped")
     finally:
-        measurer.close()
+        await measurer.close()
         await hooks.close()
         await client.close()
         if listening is not None:

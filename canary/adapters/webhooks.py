@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 from tenacity.wait import WaitBaseT
 from yarl import URL
 
+from canary.adapters.faults import fault_words
 from canary.adapters.outbox import Outbox
 from canary.adapters.resolver import Lookup, PooledResolver
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
@@ -129,7 +128,7 @@ class WebhookCaller:
         except (aiohttp.ClientError, OSError) as fault:
             # A certificate does not become valid within seconds.
             passing = not isinstance(fault, aiohttp.ClientConnectorCertificateError)
-            return _Outcome(None, _fault(fault, url), again=passing)
+            return _Outcome(None, fault_words(fault, _hint(url)), again=passing)
 
     async def _post(self, call: HookCall, url: URL, headers: dict[str, str]) -> _Outcome:
         body = orjson.dumps(call.payload)
@@ -232,32 +231,6 @@ async def _text(response: aiohttp.ClientResponse) -> str:
         body += piece
     text = body.decode(errors="replace")
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:WORDS]
-
-
-def _fault(fault: aiohttp.ClientError | OSError, url: URL) -> str:
-    """Say why no answer came."""
-    root = fault.os_error if isinstance(fault, aiohttp.ClientConnectorError) else fault
-    match root:
-        case ssl.SSLCertVerificationError():
-            return f"cannot be trusted: TLS failed: {root.verify_message}"
-        case ssl.SSLError():
-            return f"cannot be reached: TLS failed: {(root.reason or 'no reason given').replace('_', ' ').lower()}"
-        case aiohttp.ServerDisconnectedError() | ConnectionResetError() | aiohttp.ClientOSError():
-            return f"broke the connection: {_words(root)}{_hint(url)}"
-        case OSError():
-            return f"cannot be reached: {_words(root)}"
-        case aiohttp.ClientPayloadError():
-            return "broke off its answer"
-        case _:
-            return "gave an answer that is not HTTP"
-
-
-def _words(fault: Exception) -> str:
-    """Return the operating system's words for a fault, where it has any."""
-    number, text = getattr(fault, "errno", None), getattr(fault, "strerror", None)
-    if number and number > 0 and not str(text).startswith("[SSL"):
-        return os.strerror(number)
-    return text or "closed without an answer"
 
 
 def _hint(url: URL) -> str:

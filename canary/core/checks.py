@@ -62,7 +62,8 @@ def _source(view: View, metric: Metric) -> tuple[MetricProvider, str, str] | Una
         return Unavailable(f"{ref} cannot be asked: {'; '.join(found.refusals)}")
     if not found.seen:
         cure = "let the controller watch that namespace, and allow it to get, list and watch metrictemplates"
-        return Unavailable(f"{ref} cannot be seen; {cure} of group {ref.resource.group}")
+        crd = f"apply the CustomResourceDefinition metrictemplates.{ref.resource.group}"
+        return Unavailable(f"{ref} cannot be seen; {crd}, {cure} of that group")
     return Unavailable(f"{ref} not found; create it, or correct templateRef")
 
 

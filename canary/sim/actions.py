@@ -12,6 +12,7 @@ from canary.core.names import ROLE_LABEL
 from canary.core.objects import CONTROLLER_REVISION
 from canary.ports import ClusterError
 from canary.sim.behaviour import Behaviour
+from canary.sim.check_actions import CHECK_ACTIONS
 from canary.sim.dataplane import PROPAGATION, Proxies
 from canary.sim.faults import ApiFault, MetricsFault, WatchFault
 from canary.sim.hooks import address
@@ -283,7 +284,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         proxies,
         undo,
     )
-}
+} | {act.__name__: act for act in CHECK_ACTIONS}
 
 
 def act(stage: Stage, name: str, arguments: dict[str, Any]) -> None:

@@ -9,10 +9,12 @@ from canary.core.measurement import (
     LOOKBACK,
     Answer,
     CheckQuery,
+    CustomQuery,
     DrainQuery,
     LabelsQuery,
     Measurement,
     Metric,
+    NumbersAnswer,
     Query,
     Series,
     SeriesAnswer,
@@ -37,6 +39,8 @@ class SimMeasurer:
         self._dataplane = dataplane
         self._faults = faults or Faults()
         self.queries: list[tuple[float, Query]] = []
+        self.numbers: dict[str, tuple[float, ...] | None] = {}
+        """What each custom check finds, by its name; None: who is asked does not answer."""
 
     async def measure(self, query: Query) -> Measurement:
         """Answer one query about metrics."""
@@ -50,8 +54,10 @@ class SimMeasurer:
         if kind == "down":
             return Measurement(query, Unavailable("the metrics server refused the connection"))
         if kind == "empty" and not isinstance(query, LabelsQuery):
-            return Measurement(query, SeriesAnswer(()))
+            return Measurement(query, NumbersAnswer(()) if isinstance(query, CustomQuery) else SeriesAnswer(()))
         answer = self._answer(query)
+        if kind == "nan" and isinstance(answer, NumbersAnswer):
+            answer = NumbersAnswer(tuple(float("nan") for _ in answer.values))
         if kind == "nan" and isinstance(answer, SeriesAnswer):
             answer = SeriesAnswer(_without_numbers(answer.canary), _without_numbers(answer.primary))
         return Measurement(query, answer)
@@ -71,6 +77,9 @@ class SimMeasurer:
             case LabelsQuery():
                 after = query.at - LOOKBACK
                 return SeriesAnswer(self._series(REQUESTS, query.namespace, query.workload, after, query.at))
+            case CustomQuery():
+                found = self.numbers.get(query.check, ())
+                return Unavailable("who is asked refused the connection") if found is None else NumbersAnswer(found)
             case _:
                 return Unavailable(f"{type(query).__name__} is not a question about metrics")
 

@@ -12,6 +12,7 @@ from typing import Any
 from canary.core.advance.tick import PAUSED
 from canary.core.objects import SERVICE, Ref
 from canary.sim.actions import ACTIONS, act
+from canary.sim.checks import custom_metrics, healthy, metric_template
 from canary.sim.driver import Simulation, simulate
 from canary.sim.hooks import every_hook
 from canary.sim.manifests import config_map, reading
@@ -90,6 +91,8 @@ class Schedule:
     """Whether the target is a DaemonSet, on as many nodes as there would be replicas."""
     hooked: bool = False
     """Whether the release asks a hook of each type."""
+    checked: bool = False
+    """Whether the release asks checks of the user's, by a MetricTemplate and by a query."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -101,6 +104,9 @@ class Schedule:
         """Return the release the schedule disturbs."""
         hooks = {"webhooks": every_hook()} if self.hooked else {}
         canary = listing_5_1(**self.analysis, **hooks)
+        if self.checked:
+            given = canary["spec"]["analysis"].get("metrics") or ()
+            canary["spec"]["analysis"]["metrics"] = [*given, *custom_metrics()]
         canary["spec"] |= self.spec
         canary = of_connections(canary) if self.connections else canary
         if self.daemons:
@@ -120,6 +126,7 @@ class Schedule:
             canary, rps=self.rps, replicas=self.replicas, routes=routes, scaler=scaler, cohorts=(STAFF,)
         )
         scenario.roots = roots
+        scenario.templates = [metric_template(canary)] if self.checked else []
         if self.configured:
             scenario.given = [reading(scenario.workload, "catalog-config")]
             scenario.configuration = [config_map(mode="one")]
@@ -185,6 +192,7 @@ async def come_to_rest(sim: Simulation, scenario: Scenario) -> None:
     sim.dataplane.settle()
     sim.behaviours.heal()
     sim.hooks.states.clear()
+    sim.measurer.numbers.update(healthy(scenario.canary))
     if sim.process is None:
         sim.start_controller()
     deadline = sim.now + PATIENCE

@@ -23,6 +23,7 @@ from canary.core.objects import (
     Ref,
 )
 from canary.core.routes.hosts import qualified
+from canary.sim.checks import healthy
 from canary.sim.driver import Simulation
 from canary.sim.manifests import LISTING_5_1, completed, with_image
 from canary.sim.matching import sections
@@ -164,6 +165,8 @@ class Scenario:
     """VirtualServices that stood there before, and Services that they name."""
     configuration: Sequence[Object] = ()
     """ConfigMaps that the Deployment reads."""
+    templates: Sequence[Object] = ()
+    """MetricTemplates that the Canary's checks name."""
     scaler: Object | None = None
     """A HorizontalPodAutoscaler on the target."""
     roots: Sequence[Object] = ()
@@ -231,8 +234,10 @@ async def serve(sim: Simulation, scenario: Scenario) -> None:
     """Apply the application and let callers with and without sidecar call it."""
     scalers = filter(None, (scenario.scaler,))
     sim.daemon_sets.nodes = scenario.replicas or sim.daemon_sets.nodes
-    for manifest in (*scenario.configuration, *scenario.objects, *scenario.routes, *scalers):
+    given = (*scenario.configuration, *scenario.templates, *scenario.objects, *scenario.routes, *scalers)
+    for manifest in given:
         sim.user.apply(manifest)
+    sim.measurer.numbers = {**healthy(scenario.canary), **sim.measurer.numbers}
     workload = sim.world.find(scenario.target)
     assert workload is not None
     found = sim.world.configuration(scenario.ref.namespace)

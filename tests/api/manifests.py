@@ -345,8 +345,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {f"{M}.1.name": "errors", f"{M}.1.query": 'x{a="\n{{ revision }}"}'},
         f"{M}[1].query",
-        f"{M}[].query has {{{{ revision }}}} at line 2, column 1, which stands for no value; known are name, namespace, "
-        "target, primary, canary, service, ingress, route, interval and variables.KEY",
+        f"{M}[].query has {{{{ revision }}}} at line 2, column 1, which stands for no value; known are name, "
+        "namespace, target, primary, canary, service, ingress, route, interval and variables.KEY",
     ),
     (
         {"spec.metricsServer": "prometheus:9090"},

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from canary.sim.checks import ERRORS, ORDERS
 from canary.sim.hooks import TYPES
 from canary.sim.replay import Entry, Schedule
 
@@ -159,6 +160,22 @@ HOOKS = action(
     "hook", kind=st.sampled_from(TYPES), state=st.sampled_from(("open", "closed", "down", "slow")), lasts=seconds(1, 90)
 )
 """Hooks that say yes, no or nothing for a time."""
+
+CHECKS = st.one_of(
+    action(
+        "find",
+        check=st.sampled_from((ERRORS, ORDERS)),
+        numbers=st.sampled_from((None, [], [2.0], [40.0], [2.0, 40.0])),
+        lasts=seconds(1, 90),
+    ),
+    action("misplace_template", lasts=seconds(1, 90)),
+    action(
+        "rewrite_template",
+        query=st.sampled_from(("up", "{{ revision }}", "{{ variables.none }}")),
+        lasts=seconds(1, 90),
+    ),
+)
+"""What custom checks find for a time, and what happens to their MetricTemplate."""
 
 CONFIGURATION = action("configure", mode=st.sampled_from(("one", "two", "three")))
 CONFIGURATION_EDITS = st.one_of(

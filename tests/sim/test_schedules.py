@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from canary.sim.replay import Schedule, play, watch
 from tests.sim.schedules import (
     CHANGES,
+    CHECKS,
     COMMANDS,
     CONFIGURATION_EDITS,
     EDITS,
@@ -273,6 +274,34 @@ def test_hooks_harm_nobody_on_a_bad_way(part: int) -> None:
     @drawn(strategies(st.one_of(HOOKS, COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 40)
     def holds(schedule: Schedule) -> None:
         schedule = replace(schedule, hooked=True)
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(2)
+def test_checks_end_in_a_serving_system(part: int) -> None:
+    """Whatever custom checks find, or cannot, among commands and everything else, by any strategy: no rule breaks."""
+    name = f"checks-{part}"
+
+    @drawn(strategies(st.one_of(CHECKS, CHECKS, COMMANDS, ANYTHING), PAUSED, until=240.0, most=6), name, 25)
+    def holds(schedule: Schedule) -> None:
+        schedule = replace(schedule, checked=True)
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_checks_harm_nobody_on_a_bad_way(part: int) -> None:
+    """Whatever they find under faults of the way and users' changes: no request fails."""
+    name = f"checks-way-{part}"
+
+    @drawn(strategies(st.one_of(CHECKS, COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 25)
+    def holds(schedule: Schedule) -> None:
+        schedule = replace(schedule, checked=True)
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
 

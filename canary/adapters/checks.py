@@ -1,0 +1,103 @@
+"""Checks as ``Measurer``: Istio's metrics from a Prometheus, what users ask from whom they name."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from canary.adapters.asking import Asker, AskError, Secret, address_of, shown
+from canary.adapters.prometheus import PrometheusMeasurer
+from canary.adapters.providers import json_over_http, prometheus
+from canary.api.metric_template import JSON, PROMETHEUS
+from canary.core.measurement import (
+    CheckQuery,
+    CustomQuery,
+    DrainQuery,
+    LabelsQuery,
+    Measurement,
+    NumbersAnswer,
+    Query,
+    Unavailable,
+)
+from canary.core.objects import SECRET, Object, Ref
+from canary.ports import ClusterError
+
+Ask = Callable[[Asker, CustomQuery, Secret], Awaitable[NumbersAnswer]]
+PROVIDERS: dict[str, Ask] = {PROMETHEUS: prometheus.ask, JSON: json_over_http.ask}
+_NAMES = {PROMETHEUS: "Prometheus", JSON: "The server"}
+
+
+class CheckMeasurer:
+    """Ask the controller's Prometheus, or the one a Canary or MetricTemplate names.
+
+    Secrets are read live, each time and only those that a MetricTemplate names.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        read: Callable[[Ref], Awaitable[Object | None]],
+        asker: Asker,
+        *,
+        on_error: Callable[[str], None] | None = None,
+    ) -> None:
+        """Prepare to ask ``server`` where no other is named; ``read`` reads an object or raises ``ClusterError``."""
+        self._server = server
+        self._read = read
+        self._asker = asker
+        self._on_error = on_error
+        self._servers: dict[str, PrometheusMeasurer] = {}
+
+    async def measure(self, query: Query) -> Measurement:
+        """Answer one query about metrics; failures of any kind are ``Unavailable``."""
+        if not isinstance(query, CustomQuery):
+            named = query.server if isinstance(query, (CheckQuery, DrainQuery, LabelsQuery)) else ""
+            return await self._istio(named or self._server).measure(query)
+        answer = await self._custom(query)
+        if isinstance(answer, Unavailable) and self._on_error:
+            self._on_error(answer.reason)
+        return Measurement(query, answer)
+
+    async def close(self) -> None:
+        """Drop waiting questions and connections."""
+        for one in self._servers.values():
+            one.close()
+        await self._asker.close()
+
+    def _istio(self, server: str) -> PrometheusMeasurer:
+        """Return who asks one Prometheus; each has threads of its own, so that a slow one delays no other."""
+        if server not in self._servers:
+            self._servers[server] = PrometheusMeasurer(server, on_error=self._on_error)
+        return self._servers[server]
+
+    async def _custom(self, query: CustomQuery) -> NumbersAnswer | Unavailable:
+        provider = query.provider
+        if provider.address is None:
+            query = replace(query, provider=provider.model_copy(update={"address": self._server}))
+        try:
+            secret = await self._secret(query)
+            return await PROVIDERS[provider.type](self._asker, query, secret)
+        except AskError as fault:
+            return Unavailable(f"{_name(query)} {fault}")
+        except ClusterError as fault:
+            name = provider.secret_ref.name if provider.secret_ref is not None else ""
+            cure = "allow the controller to get it"
+            return Unavailable(f"Secret {query.namespace}/{name} cannot be read ({fault}); {cure}")
+
+    async def _secret(self, query: CustomQuery) -> Secret:
+        named = query.provider.secret_ref
+        if named is None:
+            return {}
+        found = await self._read(Ref(SECRET, query.namespace, named.name))
+        if found is None:
+            raise AskError(f"cannot be asked: Secret {query.namespace}/{named.name} not found; create it")
+        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+
+
+def _name(query: CustomQuery) -> str:
+    who = _NAMES[query.provider.type]
+    try:
+        return f"{who} at {shown(address_of(query.provider.address or ''))}"
+    except AskError:
+        return who

@@ -1,0 +1,1 @@
+"""Whom custom checks can ask: one file for each type of provider."""
