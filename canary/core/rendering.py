@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -13,6 +14,7 @@ from canary.api.query import Placeholder, parts
 
 PRIMARY = "-primary"
 """What Flagger's users write behind `{{ target }}` to speak of the primary."""
+SHOWN = 80
 _BARE = re.compile(r"[A-Za-z0-9_:.,+-]*")
 """What may stand outside of quotes: numbers, durations, names and lists of names."""
 
@@ -67,7 +69,7 @@ class _PromQL:
                 self._quote = letter if letter in "\"'`#" else ""
             elif letter == "\\" and self._quote in "\"'":
                 next(rest, None)
-            elif letter == ("\n" if self._quote == "#" else self._quote):
+            elif letter in ("\r\n" if self._quote == "#" else self._quote):
                 self._quote = ""
 
     def write(self, name: str, value: str) -> str:
@@ -78,9 +80,10 @@ class _PromQL:
         if self._quote == "`" and "`" not in value:
             return value
         if self._quote == "`" or not _BARE.fullmatch(value):
-            place = "between backticks" if self._quote else "outside of quotes"
+            place = "between backticks" if self._quote == "`" else "outside of quotes"
+            given = json.dumps(value[:SHOWN], ensure_ascii=False)
             raise RenderError(
-                f'{name} is "{value}", which its query names {place}, where it would be read as PromQL; '
+                f"{name} is {given}, which its query names {place}, where it would be read as PromQL; "
                 "name it between double quotes, or give it a plain value"
             )
         return value
