@@ -7,8 +7,10 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
-from canary.settings import Settings, SettingsError, flag, load, variable
+from canary.api.groups import FLAGGER, NATIVE
+from canary.settings import Access, Settings, SettingsError, flag, load, load_as, variable
 from canary.version import version
 
 # Each command imports what it needs when it runs: the Kubernetes client alone takes 0.3 s.
@@ -40,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="run the controller", description=_ONE_REPLICA))
     simulate = commands.add_parser("simulate", help="run a release without any cluster")
+    _add_check(commands.add_parser("check", help="ask by hand what a MetricTemplate asks"))
+    if words[:1] == ["check"]:
+        return _check(parser.parse_args(words))
     if words[:1] == ["simulate"]:
         from canary.sim import command
 
@@ -55,6 +60,34 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag(name), action=argparse.BooleanOptionalAction, help=help_text)
         else:
             parser.add_argument(flag(name), metavar="VALUE", help=help_text)
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Ask what a Canary's checks ask by a MetricTemplate, print query and verdict. "
+        "Exit code 0: all passed, 1: one failed, 2: wrong input, 3: one has no answer."
+    )
+    parser.add_argument("template", metavar="TEMPLATE", help="name of a MetricTemplate")
+    parser.add_argument("-n", "--namespace", default="default", metavar="NAME", help="where both live (default)")
+    parser.add_argument("--canary", metavar="NAME", help="the Canary (default: the only one that names the template)")
+    parser.add_argument("--primary", action="store_true", help="ask about production: target is the primary")
+    for name in Access.model_fields:
+        parser.add_argument(flag(name), metavar="VALUE", help=f"{_HELP[name]} [{variable(name)}]")
+    name = "flagger_compat"
+    parser.add_argument(flag(name), action="store_true", help="both are of flagger.app")
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from canary import check
+
+    try:
+        access = load_as(Access, {name: getattr(arguments, name) for name in Access.model_fields}, os.environ)
+        group = (FLAGGER if arguments.flagger_compat else NATIVE).group
+        side: Literal["primary", "canary"] = "primary" if arguments.primary else "canary"
+        return check.run(access, check.Asked(arguments.template, arguments.namespace, arguments.canary, group, side))
+    except (SettingsError, check.CheckError) as fault:
+        print(f"canary check: {fault}", file=sys.stderr)
+        return check.WRONG
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -89,10 +89,17 @@ def _kubeconfig(value: str | None) -> str | None:
     return os.pathsep.join(str(path) for path in found)
 
 
-class Settings(BaseModel):
-    """Hold the settings, checked."""
+class Access(BaseModel):
+    """Which API server is spoken to, and as whom."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
+    context: str | None = None
+
+
+class Settings(Access):
+    """Hold the settings, checked."""
 
     metrics_server: Annotated[str, BeforeValidator(_url)]
     namespaces: Annotated[tuple[str, ...], BeforeValidator(_namespaces)] = ()
@@ -102,8 +109,9 @@ class Settings(BaseModel):
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_format)] = "json"
     http_host: str = Field(default="0.0.0.0", min_length=1)
     http_port: Annotated[int, BeforeValidator(_port)] = 8080
-    kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
-    context: str | None = None
+
+
+Wanted = TypeVar("Wanted", bound=Access)
 
 
 def variable(name: str) -> str:
@@ -118,9 +126,14 @@ def flag(name: str) -> str:
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
     """Return the settings that flags (None = not given) and environment make, or raise SettingsError."""
+    return load_as(Settings, flags, environ)
+
+
+def load_as(wanted: type[Wanted], flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Wanted:
+    """Return some of the settings, or raise SettingsError."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name in Settings.model_fields:
+    for name in wanted.model_fields:
         if (given := flags.get(name)) is not None:
             values[name], sources[name] = given, flag(name)
         elif (set_to := environ.get(variable(name))) is not None and set_to != "":
@@ -130,7 +143,7 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Setting
         source = "KUBECONFIG" if environ.get("KUBECONFIG") else f"{flag('kubeconfig')} (default)"
         values["kubeconfig"], sources["kubeconfig"] = default, source
     try:
-        settings = Settings(**values)
+        settings = wanted(**values)
     except ValidationError as fault:
         raise SettingsError(_line(fault, values, sources)) from None
     if settings.context and not settings.kubeconfig:

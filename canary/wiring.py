@@ -15,7 +15,7 @@ import uvicorn
 from canary.adapters.asking import Asker
 from canary.adapters.checks import CheckMeasurer
 from canary.adapters.clock import SystemClock
-from canary.adapters.kube.client import KubeClient
+from canary.adapters.kube.client import KubeClient, RequestHook
 from canary.adapters.kube.cluster import KubeCluster
 from canary.adapters.kube.events import KubeNotifier
 from canary.adapters.webhooks import WebhookCaller
@@ -26,7 +26,7 @@ from canary.engine.observe import PINNED, affected
 from canary.engine.reconcile import Reconciler
 from canary.engine.telemetry import Telemetry, configure_logging
 from canary.engine.workqueue import WorkQueue
-from canary.settings import Settings, SettingsError
+from canary.settings import Access, Settings, SettingsError
 from canary.version import version
 from canary.web.app import create_app
 
@@ -49,8 +49,8 @@ async def run(settings: Settings) -> int:
     configure_logging(settings.log_level, settings.log_format)
     telemetry = Telemetry()
     listening = _listen(settings)
-    client = await _connect(settings, telemetry)
     agent = f"canary-controller/{version()}"
+    client = await connect(settings, agent, telemetry.requested)
     hooks = WebhookCaller(agent, on_answer=telemetry.hook_answered)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
@@ -84,14 +84,10 @@ async def run(settings: Settings) -> int:
     return 0
 
 
-async def _connect(settings: Settings, telemetry: Telemetry) -> KubeClient:
+async def connect(settings: Access, agent: str, on_request: RequestHook | None = None) -> KubeClient:
+    """Return a client of the API server that the settings name; raise SettingsError."""
     try:
-        return await KubeClient.connect(
-            settings.kubeconfig,
-            settings.context,
-            user_agent=f"canary-controller/{version()}",
-            on_request=telemetry.requested,
-        )
+        return await KubeClient.connect(settings.kubeconfig, settings.context, user_agent=agent, on_request=on_request)
     except Exception as fault:
         # The library answers a wrong kubeconfig with whatever its code ran into.
         place = f"kubeconfig {settings.kubeconfig!r}" if settings.kubeconfig else "in-cluster configuration"

@@ -21,6 +21,7 @@ _SPARED = {
     "customresourcedefinitions",
     "daemonsets",
     "gateways",
+    "metrictemplates",
     "namespaces",
     "peerauthentications",
     "sidecars",

@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from canary.adapters.prometheus import PrometheusMeasurer
+from canary.adapters.asking import Asker
+from canary.adapters.checks import CheckMeasurer
+from canary.core.objects import Object as Found
+from canary.core.objects import Ref
 from e2e.release import manifests
 from e2e.testbed.kube import Object
 from e2e.testbed.load import Rate
@@ -53,7 +56,7 @@ class RealStage:
     canary = "catalog-canary"
     scrape = 1.0
 
-    def __init__(self, testbed: Testbed, measurer: PrometheusMeasurer) -> None:
+    def __init__(self, testbed: Testbed, measurer: CheckMeasurer) -> None:
         self._testbed = testbed
         self.measurer = measurer
 
@@ -133,16 +136,23 @@ def scraped(testbed: Testbed) -> float:
     return float(found[0]["value"]) if found else 0.0
 
 
-class TestPrometheusMeasurer(MeasurerContract):
-    """What ``ports.Measurer`` promises, kept by the adapter of Prometheus."""
+async def no_secret(ref: Ref) -> Found | None:
+    """Read nothing: no question of the contract names a Secret."""
+    raise AssertionError(f"{ref} is read")
+
+
+class TestCheckMeasurer(MeasurerContract):
+    """What ``ports.Measurer`` promises, kept by the adapters of Prometheus."""
 
     @pytest.fixture
-    def play(self, testbed: Testbed, service: None) -> Iterator[Play]:
+    def play(self, testbed: Testbed, service: None) -> Play:
         """Return a way to run a story on the service."""
-        measurer = PrometheusMeasurer(testbed.prometheus_url)
 
         async def whole(story: Story) -> None:
-            await story(RealStage(testbed, measurer))
+            measurer = CheckMeasurer(testbed.prometheus_url, no_secret, Asker("contract"))
+            try:
+                await story(RealStage(testbed, measurer))
+            finally:
+                await measurer.close()
 
-        yield lambda story: asyncio.run(whole(story))
-        measurer.close()
+        return lambda story: asyncio.run(whole(story))

@@ -3,6 +3,8 @@
 import base64
 import copy
 import ssl
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -20,6 +22,7 @@ import pytest
 from canary.api.admission import template_refusals
 from e2e.release import Release, manifests
 from e2e.testbed.kube import Object
+from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, settled
 from tests.adapters.certificates import Authority
@@ -132,6 +135,15 @@ def verdicts(release: Release) -> dict[str, str]:
     return {one["name"]: one["verdict"] for one in release.status["checks"]}
 
 
+def check_by_hand(release: Release, *more: str) -> tuple[int, str]:
+    """Return exit code and output of ``canary check``."""
+    kubeconfig = f"--kubeconfig={release.testbed.controller_kubeconfig}"
+    words = ("check", ERRORS, "-n", release.namespace, "--flagger-compat", kubeconfig, *more)
+    command = [sys.executable, "-m", "canary", *words]
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
 def test_release_is_gated_by_a_template_and_a_query(release: Release, guard: Guard) -> None:
     """Held at 0 while the template is missing, the token or the query wrong; then judged by both, and promoted."""
     release.set_up(stepWeight=50, metrics=checks())
@@ -163,10 +175,16 @@ def test_release_that_a_template_fails_is_rolled_back(release: Release, guard: G
     release.apply(access(guard), template(guard))
     release.set_up(stepWeight=50, threshold=2, metrics=checks())
     assert release.condition("Ready")["reason"] == "Served"
+    assert check_by_hand(release, "--canary=other")[0] == 2
     with release.load():
         since = settled(release)
         release.apply(release.deployment("v2", FAIL_PERCENT="50"))
         release.wait_for("Failed", within=LONG)
+        code, said = check_by_hand(release, "--primary")
+        assert (code, "Pass: error-percentage 0 (max 1)" in said) == (0, True), said
+        assert 'destination_workload="catalog-primary"' in said
+        code, said = check_by_hand(release)
+        assert (code, "Fail: error-percentage " in said) == (1, True), said
     told = release.wait_told("RolledBack")
     assert len(told) == 1
     assert f"2 failed checks, the last: {ERRORS} " in told[0]

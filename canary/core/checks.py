@@ -10,7 +10,7 @@ from canary.api.metric import Metric
 from canary.api.metric_template import PROMETHEUS, MetricProvider
 from canary.core.measurement import CustomQuery, Unavailable
 from canary.core.names import Role
-from canary.core.objects import template_ref
+from canary.core.objects import Ref, template_ref
 from canary.core.rendering import RenderError, rendered
 from canary.core.snapshot import Template
 from canary.core.view import View
@@ -28,7 +28,7 @@ def custom_question(view: View, number: int, judged: Role = "canary") -> CustomQ
     try:
         text = rendered(query, _values(view, metric, judged), provider.language)
     except RenderError as fault:
-        return Unavailable(f"{_named(view, metric)} cannot be asked: {fault}")
+        return Unavailable(f"{template_of(view, metric) or 'its query'} cannot be asked: {fault}")
     return CustomQuery(metric.name, number, provider, text, namespace, view.now)
 
 
@@ -37,6 +37,12 @@ def custom_questions(view: View, judged: Role = "canary") -> Iterator[tuple[Metr
     for number, metric in enumerate(view.checks):
         if metric.custom:
             yield metric, custom_question(view, number, judged)
+
+
+def template_of(view: View, metric: Metric) -> Ref | None:
+    """Return the MetricTemplate that a check names."""
+    named = metric.template_ref
+    return None if named is None else template_ref(view.snapshot.key, named.namespace, named.name)
 
 
 def window(view: View, metric: Metric) -> timedelta:
@@ -51,10 +57,10 @@ def window(view: View, metric: Metric) -> timedelta:
 
 def _source(view: View, metric: Metric) -> tuple[MetricProvider, str, str] | Unavailable:
     """Return provider, query and namespace of a check."""
-    if metric.template_ref is None:
+    ref = template_of(view, metric)
+    if ref is None:
         provider = MetricProvider(type=PROMETHEUS, address=view.server or None)
         return provider, metric.query or "", view.snapshot.names.namespace
-    ref = template_ref(view.snapshot.key, metric.template_ref.namespace, metric.template_ref.name)
     found = view.snapshot.templates.get(ref, Template())
     if found.spec is not None:
         return found.spec.provider, found.spec.query, ref.namespace
@@ -65,12 +71,6 @@ def _source(view: View, metric: Metric) -> tuple[MetricProvider, str, str] | Una
         crd = f"apply the CustomResourceDefinition metrictemplates.{ref.resource.group}"
         return Unavailable(f"{ref} cannot be seen; {crd}, {cure} of that group")
     return Unavailable(f"{ref} not found; create it, or correct templateRef")
-
-
-def _named(view: View, metric: Metric) -> str:
-    if metric.template_ref is None:
-        return "its query"
-    return str(template_ref(view.snapshot.key, metric.template_ref.namespace, metric.template_ref.name))
 
 
 def _values(view: View, metric: Metric, judged: Role) -> dict[str, str]:

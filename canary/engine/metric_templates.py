@@ -22,15 +22,16 @@ def _template(cluster: Cluster, ref: Ref) -> Template:
     found = cluster.get(ref)
     if found is None:
         return Template(seen=cluster.sees(ref.resource, ref.namespace))
-    return read_template(json.dumps({"metadata": {"name": ref.name}, "spec": found.get("spec")}))
+    return read_template(found)
+
+
+def read_template(template: Object) -> Template:
+    """Return what a MetricTemplate asks, or what is wrong with it: it may be older than our definition."""
+    return _read(json.dumps({"metadata": {"name": template["metadata"]["name"]}, "spec": template.get("spec")}))
 
 
 @lru_cache(maxsize=256)
-def read_template(text: str) -> Template:
-    """Return what the MetricTemplate in a JSON text asks, or what is wrong with it.
-
-    One stored before our definition came may be wrong.
-    """
+def _read(text: str) -> Template:
     raw = json.loads(text)
     if refused := tuple(str(one) for one in template_refusals(raw)):
         return Template(refusals=refused)

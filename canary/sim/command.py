@@ -13,11 +13,12 @@ from typing import Any
 import structlog
 import yaml
 
-from canary.api.admission import refusals
-from canary.core.objects import VIRTUAL_SERVICE
+from canary.api.admission import refusals, template_refusals
+from canary.core.objects import NATIVE_TEMPLATE, VIRTUAL_SERVICE
 from canary.core.refusal import READY
 from canary.sim import options
 from canary.sim.behaviour import Behaviour
+from canary.sim.checks import healthy, templates_named
 from canary.sim.dataplane import Requests
 from canary.sim.driver import NotReachedError, Simulation, simulate
 from canary.sim.faults import MetricsFault
@@ -51,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     share = "requests of each cohort, as a share of --rps and beside them (25%%)"
     parser.add_argument("--cohort-share", type=options.percent, default=25.0, metavar="5%%", help=share)
+    found = "what a custom check finds instead of something healthy, nothing after =; may be repeated"
+    parser.add_argument("--check", type=options.finding, action="append", metavar="NAME=NUMBER", help=found)
     parser.add_argument("--canary-errors", type=options.percent, default=0.0, metavar="2%%")
     parser.add_argument("--canary-latency", type=options.latency, default=0.0, metavar="+300ms")
     parser.add_argument("--kill-canary-at", type=options.moment, metavar="90s", help="all pods of the canary die")
@@ -72,7 +75,8 @@ def main(args: argparse.Namespace) -> int:
             from canary.sim.replay import replay
 
             return replay(args)
-        report = _play(_read(args.files), args)
+        scenario = _read(args.files)
+        report = _play(scenario, args, _findings(scenario, args))
     except WrongInput as fault:
         print(f"canary simulate: {fault}", file=sys.stderr)
         return 2
@@ -98,7 +102,29 @@ def _read(files: Sequence[str]) -> Scenario:
         at = f"{scenario.named.namespace}/{scenario.named.name}"
         raise WrongInput(f"{where}: VirtualService {at}, named in spec.service.virtualService, is not there; add it")
     scenario.configuration = configuration_of(scenario.workload, (one for one in objects if "metadata" in one))
+    scenario.templates = _templates(scenario, objects)
     return scenario
+
+
+def _findings(scenario: Scenario, args: argparse.Namespace) -> dict[str, tuple[float, ...]]:
+    """Return what custom checks find."""
+    findings, known = dict(args.check or ()), healthy(scenario.canary)
+    if unknown := findings.keys() - known.keys():
+        names = f"those of the Canary are {', '.join(sorted(known))}" if known else "the Canary has none"
+        raise WrongInput(f'--check "{min(unknown)}" is no custom check; {names}')
+    return findings
+
+
+def _templates(scenario: Scenario, objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the MetricTemplates that the Canary names."""
+    given = {ref_of_manifest(one): one for one in objects if one.get("kind") == NATIVE_TEMPLATE.kind}
+    named = templates_named(scenario.canary)
+    for ref in named:
+        if ref not in given:
+            raise WrongInput(f"{ref}, named in spec.analysis.metrics, is not there; add it")
+        if wrong := template_refusals(given[ref]):
+            raise WrongInput(f"{ref}: {'; '.join(str(one) for one in wrong)}")
+    return [given[ref] for ref in dict.fromkeys(named)]
 
 
 def _routes(scenario: Scenario, objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,13 +148,14 @@ def _load(name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _play(scenario: Scenario, args: argparse.Namespace) -> Report:
+def _play(scenario: Scenario, args: argparse.Namespace, findings: dict[str, tuple[float, ...]]) -> Report:
     scenario.rps = args.rps
     scenario.cohorts = tuple(map(tuple, args.cohort or ()))
     scenario.cohort_share = args.cohort_share / 100
     found: list[Report] = []
 
     async def story(sim: Simulation) -> None:
+        sim.measurer.numbers |= findings
         begun = await _begin(sim, scenario, args)
         _plan_faults(sim, scenario, args)
         await _finish(sim, scenario)

@@ -55,6 +55,17 @@ def command(text: str) -> tuple[Verb, float]:
     raise argparse.ArgumentTypeError(f'"{text}" is not a command such as abort@90s; there are {", ".join(known)}')
 
 
+def finding(text: str) -> tuple[str, tuple[float, ...]]:
+    """Read `error-percentage=7.5` as the name of a check and what it finds; after `=` may be nothing."""
+    name, sign, number = text.rpartition("=")
+    try:
+        if name and sign:
+            return name, (float(number),) if number else ()
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f'"{text}" is not what a check finds, such as error-percentage=7.5')
+
+
 def latency(text: str) -> float:
     """Read `+300ms` or `+1.5s` as milliseconds."""
     if found := _MILLISECONDS.fullmatch(text):

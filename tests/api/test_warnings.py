@@ -74,6 +74,12 @@ PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
             f'{A}.sessionAffinity.cookieName is "__host-b" beside domain "shop.io": browsers keep no such cookie',
         ),
         ({f"{S}.backendTimeout": "3s"}, f"{S}.backendTimeout is ignored"),
+        (
+            {f"{M}.0.templateRef": {"name": "x"}, f"{M}.0.query": "up"},
+            f"{M}[0].query is ignored: the MetricTemplate of templateRef says what to ask",
+        ),
+        ({f"{M}.0.query": "up", f"{M}.0.minSamples": 5}, f"{M}[0].minSamples is 5 and is ignored: a custom check has"),
+        ({f"{M}.0.query": "up", f"{M}.0.reporter": "source"}, f'{M}[0].reporter is "source" and is ignored: the query'),
     ],
     ids=str,
 )

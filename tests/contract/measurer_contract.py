@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from canary.api.metric_template import MetricProvider
 from canary.core.counting import REPORTERS, Outcomes, Window, latency
 from canary.core.judge import BUCKET_LABELS, REQUEST_LABELS, missing_labels
 from canary.core.measurement import (
     LOOKBACK,
     CheckQuery,
+    CustomQuery,
     DrainQuery,
     GoneQuery,
     LabelsQuery,
+    NumbersAnswer,
     SeriesAnswer,
     TemplateQuery,
     Unavailable,
@@ -232,6 +235,22 @@ class MeasurerContract:
                     assert measurement.answer.reason
             for query in queries:
                 assert (await ask(stage, query)).canary
+
+        play(story)
+
+    def test_custom_check_without_series_finds_nothing(self, play: Play) -> None:
+        """A query that matches nothing is an answer without a number, and so is what is asked next."""
+
+        async def story(stage: Stage) -> None:
+            text = 'sum(rate(nobody_counts_this_total{a="\\"}[1m]))'
+            query = CustomQuery("nothing", 0, MetricProvider(type="prometheus"), text, stage.namespace, stage.now())
+            measurement = await stage.measurer.measure(query)
+            assert (measurement.query, measurement.answer) == (query, NumbersAnswer(()))
+            async with stage.outage():
+                measurement = await stage.measurer.measure(query)
+                assert measurement.query == query
+                assert isinstance(measurement.answer, Unavailable), measurement
+                assert measurement.answer.reason
 
         play(story)
 

@@ -127,6 +127,18 @@ LABEL = {"labels": {"app": "catalog", "sidecar.istio.io/inject": "false"}}
 
 FOUND: list[tuple[Snapshot, str, str]] = [
     (
+        around(
+            changes={f"{A}.metrics": [{"name": "e", "templateRef": {"name": "x"}, "thresholdRange": {"max": 1}}]}
+        ),
+        "CheckUnanswerable",
+        f"check e cannot be measured: MetricTemplate {NS}/x not found; create it, or correct templateRef",
+    ),
+    (
+        around(changes={f"{A}.metrics": [{"name": "e", "query": "{{ variables.x }}", "thresholdRange": {"max": 1}}]}),
+        "CheckUnanswerable",
+        "check e cannot be measured: its query cannot be asked: its query names variables.x, which nobody gave",
+    ),
+    (
         around(namespace=namespace()),
         "NamespaceNotInjected",
         f"Namespace {NS} has no label istio-injection: its pods get no sidecar, so no request is split by callers "

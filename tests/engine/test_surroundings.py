@@ -10,9 +10,11 @@ import pytest
 from canary.core.names import OWNER, ROOT_NAMESPACE
 from canary.core.objects import (
     DESTINATION_RULE,
+    FLAGGER_TEMPLATE,
     GATEWAY,
     NAMESPACE,
     NATIVE_CANARY,
+    NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
     SIDECAR,
     VIRTUAL_SERVICE,
@@ -237,3 +239,59 @@ def test_spec_is_read_with_what_it_asks_in_vain() -> None:
     refused = observe(cluster(**{"spec.revertOnDeletion": True, "spec.analysis.stepWeight": 500}), KEY)
     assert refused is not None
     assert (refused.cautions, refused.spec) == ((), None)
+
+
+def asking(**ref: str) -> dict[str, Any]:
+    """Return the changes that let the Canary's first check name a MetricTemplate."""
+    return {"spec.analysis.metrics.0.templateRef": ref}
+
+
+PROVIDER = {"type": "prometheus", "address": "http://p:9090"}
+SPOKEN = made("errors", NS, provider=PROVIDER, query="up")
+
+
+@pytest.mark.parametrize(
+    ("resource", "template", "concerned"),
+    [
+        (FLAGGER_TEMPLATE, SPOKEN, {KEY.name}),
+        (FLAGGER_TEMPLATE, made("other", NS), set()),
+        (FLAGGER_TEMPLATE, made("errors", "elsewhere"), set()),
+        (NATIVE_TEMPLATE, SPOKEN, set()),
+    ],
+)
+def test_change_of_a_template_concerns_the_canaries_that_name_it(
+    resource: Resource, template: Object, concerned: set[str]
+) -> None:
+    """Of its own group alone; whether it came, went or was edited."""
+    found = cluster(**asking(name="errors"))
+    edited = {**template, "spec": {**template["spec"], "query": "down"}}
+    for before, after in ((None, template), (template, None), (template, edited)):
+        assert {key.name for key in affected(found, resource, before, after)} == concerned
+
+
+def test_touched_template_concerns_nobody() -> None:
+    """An annotation changes nothing that is asked."""
+    found = cluster(**asking(name="errors"))
+    touched = {**SPOKEN, "metadata": {**SPOKEN["metadata"], "annotations": {"a": "b"}}}
+    assert list(affected(found, FLAGGER_TEMPLATE, SPOKEN, touched)) == []
+
+
+def test_templates_are_seen_as_they_are() -> None:
+    """What one asks; what is wrong with one from before our definition; one that is not there, or not seen."""
+    wrong = made("errors", NS, provider={"type": "datadog"}, query="avg:errors")
+    ref, apart = Ref(FLAGGER_TEMPLATE, NS, "errors"), Ref(FLAGGER_TEMPLATE, "shared", "errors")
+    here, there = asking(name="errors"), asking(name="errors", namespace="shared")
+
+    def seen(found: FakeCluster) -> Any:
+        snapshot = observe(found, KEY)
+        assert snapshot is not None
+        return snapshot.templates
+
+    assert seen(cluster((FLAGGER_TEMPLATE, SPOKEN), **here))[ref].spec.query == "up"
+    (refusal,) = seen(cluster((FLAGGER_TEMPLATE, wrong), **here))[ref].refusals
+    assert refusal.startswith('spec.provider.type is "datadog", which is not supported')
+    assert (seen(cluster(**here))[ref].spec, seen(cluster(**here))[ref].seen) == (None, True)
+    unseen = cluster(**there)
+    unseen.unseen = {"shared"}
+    assert (seen(unseen).keys(), seen(unseen)[apart].seen) == ({apart}, False)
+    assert seen(cluster()) == {}

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from canary.cli import main
+from canary.sim.checks import ERRORS, ORDERS, custom_metrics, metric_template
 from canary.sim.manifests import LISTING_5_1, config_map, deployment, reading
 from canary.sim.scenario import elsewhere, listing_5_1, naming
 from tests.sim.test_release import TIMELINE
@@ -208,3 +209,62 @@ def test_nothing_heavy_is_imported(listing: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, listing], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> str:
+    """Return a file with listing 5.1, custom checks and their MetricTemplate."""
+    canary = listing_5_1(metrics=custom_metrics())
+    path = tmp_path / "checked.yaml"
+    path.write_text(yaml.safe_dump_all([canary, metric_template(canary)]))
+    return str(path)
+
+
+def test_custom_checks_find_something_healthy(checked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Templates come from the same file; unless told otherwise every check passes."""
+    report = result(capsys, checked)
+    assert (rows(report), report["verdict"]) == (TIMELINE, "Succeeded")
+
+
+def test_custom_check_finds_what_it_is_told(checked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number out of range rolls back; none at all holds for ever."""
+    report = result(capsys, checked, "--check", f"{ERRORS}=7.5")
+    assert report["verdict"] == "Failed"
+    assert report["reason"] == "ChecksFailed"
+    assert main(["simulate", checked, "--check", f"{ORDERS}="]) == 1
+    assert f"{ORDERS} has no data" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (None, "MetricTemplate istioinaction/error-percentage, named in spec.analysis.metrics, is not there; add it"),
+        (
+            {"query": "{{ revision }}"},
+            "MetricTemplate istioinaction/error-percentage: spec.query has {{ revision }} at",
+        ),
+    ],
+)
+def test_template_that_cannot_be_asked_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spec: Any, words: str
+) -> None:
+    """What would hold every run is said before one is played."""
+    canary = listing_5_1(metrics=custom_metrics())
+    template = metric_template(canary)
+    template["spec"] |= spec or {}
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump_all([canary, *([template] if spec else [])]))
+    assert main(["simulate", str(path)]) == 2
+    assert capsys.readouterr().err.startswith(f"canary simulate: {words}")
+
+
+def test_check_that_is_none_is_refused(listing: str, checked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names that nobody has, and what is no number."""
+    assert main(["simulate", checked, "--check", "x=1"]) == 2
+    words = f'canary simulate: --check "x" is no custom check; those of the Canary are {ERRORS}, {ORDERS}\n'
+    assert capsys.readouterr().err == words
+    assert main(["simulate", listing, "--check", "x=1"]) == 2
+    assert capsys.readouterr().err.endswith("the Canary has none\n")
+    with pytest.raises(SystemExit):
+        main(["simulate", checked, "--check", f"{ERRORS}=many"])
+    assert "is not what a check finds" in capsys.readouterr().err
