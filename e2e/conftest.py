@@ -80,6 +80,11 @@ def install_crd(testbed: Testbed, group: str) -> None:
     testbed.wait_for_definitions()
 
 
+def remove_crd(testbed: Testbed, group: str) -> None:
+    """Delete our CustomResourceDefinitions of a group, and with them all of their objects."""
+    testbed.kubectl("delete", "--ignore-not-found", *(f"--filename={path}" for path in definitions(group)))
+
+
 def definitions(group: str) -> list[Path]:
     """Return the files of our CustomResourceDefinitions of a group."""
     return sorted(CRDS.glob(f"{group}_*.yaml"))

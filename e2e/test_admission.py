@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from canary.api.admission import refusals, template_refusals
-from e2e.conftest import definitions, install_crd
+from e2e.conftest import install_crd, remove_crd
 from e2e.testbed.kube import ApiError, Object
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
@@ -33,7 +33,7 @@ def group(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     testbed.delete_namespace(f"{NAMESPACE}-{request.param.partition('.')[0]}")
     if request.param == "canary.delivery":
-        testbed.kubectl("delete", *(f"--filename={path}" for path in definitions(request.param)))
+        remove_crd(testbed, request.param)
 
 
 def answer(testbed: Testbed, group: str, manifest: Object) -> str:

@@ -212,6 +212,8 @@ def test_controller_that_may_not_read_definitions_becomes_ready(
         assert sorted(left_out) == [
             "daemonsets.apps",
             "gateways.networking.istio.io",
+            "metrictemplates.canary.delivery",
+            "metrictemplates.flagger.app",
             "namespaces",
             "peerauthentications.security.istio.io",
             "sidecars.networking.istio.io",

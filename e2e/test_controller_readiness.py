@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from e2e.conftest import CRDS, install_crd
+from e2e.conftest import CRDS, install_crd, remove_crd
 from e2e.controller import Controller
 from e2e.orphans import SOON, apply, orphan, requests_of_controller, status_of, wait_served
 from e2e.pages import log_lines, page, wait_page
@@ -32,9 +32,8 @@ Launch = Callable[..., Controller]
 @pytest.fixture
 def native_crd(testbed: Testbed) -> Iterator[Callable[[], None]]:
     """Return a way to install the definition of our own group, which nobody has at first nor in the end."""
-    path = str(CRDS / f"{NATIVE}_canaries.yaml")
     yield lambda: install_crd(testbed, NATIVE)
-    testbed.kubectl("delete", "--ignore-not-found", "-f", path)
+    remove_crd(testbed, NATIVE)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from e2e.conftest import CRDS, install_crd
+from e2e.conftest import install_crd, remove_crd
 from e2e.controller import Controller
 from e2e.orphans import apply, orphan, requests_of_controller, status_of, wait_served
 from e2e.testbed.testbed import Testbed
@@ -21,7 +21,7 @@ def both_groups(testbed: Testbed, compat_crd: None) -> Iterator[None]:
     """Serve our own group beside Flagger's."""
     install_crd(testbed, "canary.delivery")
     yield
-    testbed.kubectl("delete", "-f", str(CRDS / "canary.delivery_canaries.yaml"))
+    remove_crd(testbed, "canary.delivery")
 
 
 @pytest.fixture

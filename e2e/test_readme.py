@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 import yaml
 
-from e2e.conftest import CRDS
+from e2e.conftest import remove_crd
 from e2e.release import MANIFESTS, SOON
 from e2e.testbed.cache import open_cache
 from e2e.testbed.kube import Object
@@ -69,7 +69,7 @@ def kubectl(testbed: Testbed, book: str) -> Iterator[Kubectl]:
         return typed.stdout
 
     yield run
-    testbed.kubectl("delete", "--ignore-not-found", "-f", str(CRDS / "canary.delivery_canaries.yaml"))
+    remove_crd(testbed, "canary.delivery")
 
 
 @pytest.fixture

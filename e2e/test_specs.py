@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from canary.api.admission import refusals
-from e2e.conftest import CRDS, install_crd
+from e2e.conftest import install_crd, remove_crd
 from e2e.controller import Controller
 from e2e.recorder import Recorder
 from e2e.release import CANARY, MANIFESTS, Release, manifests
@@ -51,7 +51,7 @@ def own_group(testbed: Testbed, namespace: str) -> Iterator[Release]:
     install_crd(testbed, "canary.delivery")
     with Controller(testbed, [namespace], flagger_compat=False), Recorder(testbed, namespace) as recorder:
         yield Release(testbed, namespace, recorder, group="canary.delivery")
-    testbed.kubectl("delete", "-f", str(CRDS / "canary.delivery_canaries.yaml"))
+    remove_crd(testbed, "canary.delivery")
 
 
 def test_same_spec_under_our_own_group_does_a_whole_release(own_group: Release) -> None:

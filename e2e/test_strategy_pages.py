@@ -18,7 +18,7 @@ import yaml
 from canary.api.duration import parse_duration
 from canary.core.names import Names
 from canary.core.routes.istio import read_weights
-from e2e.conftest import CRDS, install_crd, keep_artefacts
+from e2e.conftest import install_crd, keep_artefacts, remove_crd
 from e2e.controller import Controller
 from e2e.findings import State, findings_in, states_of
 from e2e.recorder import Recorder
@@ -135,7 +135,7 @@ def both_groups(testbed: Testbed, compat_crd: None) -> Iterator[None]:
     """Serve our own group beside Flagger's."""
     install_crd(testbed, GROUP)
     yield
-    testbed.kubectl("delete", "-f", str(CRDS / f"{GROUP}_canaries.yaml"))
+    remove_crd(testbed, GROUP)
 
 
 @pytest.fixture(scope="module")

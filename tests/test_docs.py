@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.api.admission import refusals
+from canary.api.admission import refusals, template_refusals
 from canary.api.canary import Canary
+from canary.api.query import VALUES
 from canary.api.status import Phase
 from canary.api.unsupported import UNSUPPORTED
 from canary.api.warnings import WARNINGS
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PYTHON = ".venv/bin/python"
 ROUTES = ROOT / "docs/your-routes.md"
+TEMPLATES = ROOT / "docs/metric-templates.md"
 AUTOSCALING = ROOT / "docs/autoscaling.md"
 
 
@@ -97,6 +99,21 @@ def test_canaries_on_pages_are_admitted() -> None:
     """Every Canary shown is one that works."""
     assert canaries()
     assert [refusals(one) for one in canaries()] == [()] * len(canaries())
+
+
+def test_templates_on_pages_are_admitted() -> None:
+    """Every MetricTemplate shown is one that can be asked, and the first is what the end-to-end tests apply."""
+    shown = [obj for page in PAGES for text in blocks(page, "yaml") for obj in yaml.safe_load_all(text)]
+    templates = [obj for obj in shown if isinstance(obj, dict) and obj.get("kind") == "MetricTemplate"]
+    assert [template_refusals(one) for one in templates] == [(), ()]
+    assert blocks(TEMPLATES, "yaml")[0] == (ROOT / "e2e/manifests/metric-template.yaml").read_text()
+
+
+def test_page_of_templates_tells_every_value() -> None:
+    """The table names all that a query may name, and no other."""
+    rows = table(TEMPLATES, "What a query may name")
+    named = {found for row in rows for found in re.findall(r"{{ ([a-zA-Z.]+) }}", row[0])}
+    assert named == {*VALUES, "variables.KEY"}
 
 
 @pytest.mark.parametrize("line", simulations())

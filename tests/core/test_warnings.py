@@ -127,9 +127,7 @@ LABEL = {"labels": {"app": "catalog", "sidecar.istio.io/inject": "false"}}
 
 FOUND: list[tuple[Snapshot, str, str]] = [
     (
-        around(
-            changes={f"{A}.metrics": [{"name": "e", "templateRef": {"name": "x"}, "thresholdRange": {"max": 1}}]}
-        ),
+        around(changes={f"{A}.metrics": [{"name": "e", "templateRef": {"name": "x"}, "thresholdRange": {"max": 1}}]}),
         "CheckUnanswerable",
         f"check e cannot be measured: MetricTemplate {NS}/x not found; create it, or correct templateRef",
     ),
