@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -60,6 +61,11 @@ def run(access: Access, asked: Asked) -> int:
     outcomes = asyncio.run(_whole(access, asked))
     for one in outcomes:
         print("\n".join(filter(None, (one.text.strip(), f"{one.check.verdict}: {one.check.message}"))))
+    return exit_code(outcomes)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """Return what tells a program how the checks ended."""
     verdicts = {one.check.verdict for one in outcomes}
     return FAILED if "Fail" in verdicts else UNKNOWN if verdicts - {"Pass"} else PASSED
 

@@ -98,8 +98,10 @@ class Access(BaseModel):
     context: str | None = None
 
 
-class Settings(Access):
+class Settings(BaseModel):
     """Hold the settings, checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metrics_server: Annotated[str, BeforeValidator(_url)]
     namespaces: Annotated[tuple[str, ...], BeforeValidator(_namespaces)] = ()
@@ -109,9 +111,11 @@ class Settings(Access):
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_format)] = "json"
     http_host: str = Field(default="0.0.0.0", min_length=1)
     http_port: Annotated[int, BeforeValidator(_port)] = 8080
+    kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
+    context: str | None = None
 
 
-Wanted = TypeVar("Wanted", bound=Access)
+Wanted = TypeVar("Wanted", Settings, Access)
 
 
 def variable(name: str) -> str:

@@ -84,7 +84,7 @@ async def run(settings: Settings) -> int:
     return 0
 
 
-async def connect(settings: Access, agent: str, on_request: RequestHook | None = None) -> KubeClient:
+async def connect(settings: Access | Settings, agent: str, on_request: RequestHook | None = None) -> KubeClient:
     """Return a client of the API server that the settings name; raise SettingsError."""
     try:
         return await KubeClient.connect(settings.kubeconfig, settings.context, user_agent=agent, on_request=on_request)

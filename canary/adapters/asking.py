@@ -51,7 +51,7 @@ class Asker:
     def __init__(self, user_agent: str, *, seconds: float = SECONDS, lookup: Lookup = socket.getaddrinfo) -> None:
         """Prepare to ask; ``seconds`` bound each attempt, ``lookup`` resolves names."""
         self._user_agent = user_agent
-        self._seconds = seconds
+        self.seconds = seconds
         self._resolver = PooledResolver(lookup)
         self._session: aiohttp.ClientSession | None = None
 
@@ -68,7 +68,7 @@ class Asker:
                     raise
                 return await self._attempt(url, headers, context)
         except TimeoutError:
-            raise AskError(f"timed out: no whole answer within {self._seconds:g} s") from None
+            raise AskError(f"timed out: no whole answer within {self.seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as fault:
             if isinstance(fault, aiohttp.InvalidURL):
                 raise AskError(_UNCARRIED) from None
@@ -85,7 +85,7 @@ class Asker:
 
     async def _attempt(self, url: URL, headers: CIMultiDict[str], context: ssl.SSLContext) -> Reply:
         async with (
-            asyncio.timeout(self._seconds),
+            asyncio.timeout(self.seconds),
             self._open().get(url.with_user(None), headers=headers, ssl=context, allow_redirects=False) as response,
         ):
             body = b""

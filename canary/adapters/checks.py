@@ -25,7 +25,7 @@ from canary.ports import ClusterError
 
 Ask = Callable[[Asker, CustomQuery, Secret], Awaitable[NumbersAnswer]]
 PROVIDERS: dict[str, Ask] = {PROMETHEUS: prometheus.ask, JSON: json_over_http.ask}
-_NAMES = {PROMETHEUS: "Prometheus", JSON: "The server"}
+_NAMES = {PROMETHEUS: "Prometheus"}
 
 
 class CheckMeasurer:
@@ -96,7 +96,7 @@ class CheckMeasurer:
 
 
 def _name(query: CustomQuery) -> str:
-    who = _NAMES[query.provider.type]
+    who = _NAMES.get(query.provider.type, "The server")
     try:
         return f"{who} at {shown(address_of(query.provider.address or ''))}"
     except AskError:

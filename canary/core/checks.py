@@ -50,9 +50,10 @@ def window(view: View, metric: Metric) -> timedelta:
 
     A custom check may count what is sent past the routes, by tests; it looks back to the start of the run.
     """
-    run = view.status.run
-    begun = run.started_at if metric.custom and run is not None else view.now
-    return max(SHORTEST_WINDOW, min(metric.window, view.now - (view.status.traffic_since or begun)))
+    since, run = view.status.traffic_since, view.status.run
+    if since is None and metric.custom:
+        since = run.started_at if run is not None else view.now - metric.window
+    return max(SHORTEST_WINDOW, min(metric.window, view.now - (since or view.now)))
 
 
 def _source(view: View, metric: Metric) -> tuple[MetricProvider, str, str] | Unavailable:

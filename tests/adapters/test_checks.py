@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from canary.adapters.asking import Asker
-from canary.adapters.checks import CheckMeasurer
+from canary.adapters.checks import PROVIDERS, CheckMeasurer
+from canary.api.metric_template import PROVIDERS as ADMITTED
 from canary.api.metric_template import MetricProvider
 from canary.core.measurement import (
     Answer,
@@ -119,7 +120,7 @@ class TestPrometheus:
         assert await world.ask(text) == NumbersAnswer(())
         ((request, _),) = world.server.asked
         assert (request.method, request.path) == ("GET", "/metrics/api/v1/query")
-        assert dict(request.query) == {"query": text, "time": "1767268800.250"}
+        assert dict(request.query) == {"query": text, "time": "1767268800.250", "timeout": "30s"}
         assert world.headers["User-Agent"] == "tests"
         assert "Authorization" not in world.headers
         assert world.read == []
@@ -175,6 +176,11 @@ class TestPrometheus:
         """A warning means that something was left out."""
         world.answers([number("1")], warnings=["store unreachable"])
         assert "warned that its answer may be partial: store unreachable" in await world.reason()
+
+
+def test_every_type_that_is_admitted_can_be_asked() -> None:
+    """A provider is a type in the definition and a file here."""
+    assert PROVIDERS.keys() == ADMITTED.keys()
 
 
 class TestJson:

@@ -15,8 +15,8 @@ from canary.core.measurement import CustomQuery, NumbersAnswer
 async def ask(asker: Asker, query: CustomQuery, secret: Secret) -> NumbersAnswer:
     """Return the numbers of a query at its moment; raise AskError."""
     url = address_of(query.provider.address or "")
-    asked = (url.with_query(None) / "api/v1/query").with_query(query=query.text, time=f"{query.at.timestamp():.3f}")
-    reply = await asker.get(asked, query.provider, secret)
+    asked = {"query": query.text, "time": f"{query.at.timestamp():.3f}", "timeout": f"{asker.seconds:g}s"}
+    reply = await asker.get((url / "api/v1/query").with_query(asked), query.provider, secret)
     answer = _body(reply)
     if answer.get("warnings"):
         raise AskError(f"warned that its answer may be partial: {answer['warnings'][0]}")
