@@ -242,7 +242,7 @@ class MeasurerContract:
         """A query that matches nothing is an answer without a number, and so is what is asked next."""
 
         async def story(stage: Stage) -> None:
-            text = 'sum(rate(nobody_counts_this_total{a="\\"}[1m]))'
+            text = 'sum(rate(nobody_counts_this_total{a="b"}[1m]))'
             query = CustomQuery("nothing", 0, MetricProvider(type="prometheus"), text, stage.namespace, stage.now())
             measurement = await stage.measurer.measure(query)
             assert (measurement.query, measurement.answer) == (query, NumbersAnswer(()))
