@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from pydantic import ValidationError
 
-from canary.api.status import CanaryStatus, Phase, parse
+from canary.api.status import CanaryStatus, Check, Phase, parse
 from canary.core.ended import ended_run
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, CanaryKey, Object, Resource
 
@@ -105,7 +105,8 @@ def _gauges(statuses: Mapping[CanaryKey, CanaryStatus]) -> Iterator[Metric]:
             steps.add_metric(labels, status.step.count)
         if status.phase is not Phase.NONE:
             failed.add_metric(labels, status.failed_checks)
-        for check in status.checks:
+        # Two checks may have one name: the worse one is told.
+        for check in {one.name: one for one in sorted(status.checks, key=_badness)}.values():
             verdict.add_metric([*labels, check.name, check.verdict], 1)
             if check.value is not None:
                 value.add_metric([*labels, check.name], float(check.value))
@@ -114,6 +115,10 @@ def _gauges(statuses: Mapping[CanaryKey, CanaryStatus]) -> Iterator[Metric]:
                 at = one.last_transition_time.timestamp()
                 since.add_metric([*labels, one.type, one.status, one.reason], at)
     yield from (phase, weight, step, steps, failed, value, verdict, since)
+
+
+def _badness(check: Check) -> int:
+    return ("Pass", "NoData", "Error", "Fail").index(check.verdict)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

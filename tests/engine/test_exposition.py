@@ -88,6 +88,17 @@ def test_canaries_of_both_groups_are_told_apart() -> None:
     assert sum(line.startswith("canary_phase{") for line in lines) == 2
 
 
+def test_checks_of_one_name_are_one_series() -> None:
+    """A Canary may name two alike; the worse one shows, and Prometheus takes the scrape."""
+    two = [{"name": "mine", "verdict": "Fail", "value": 9.0}, {"name": "mine", "verdict": "Pass", "value": 1.0}]
+    telemetry = followed(canary({**STATUS, "checks": two}))
+    lines = [line.rpartition(" ")[0] for line in telemetry.render().decode().splitlines() if line[0] != "#"]
+    assert len(lines) == len(set(lines))
+    found = scraped(telemetry)
+    assert found["canary_check_value", frozenset({("check", "mine")})] == 9.0
+    assert ("canary_check_verdict", frozenset({("check", "mine"), ("verdict", "Fail")})) in found
+
+
 def test_runs_are_counted_until_their_canary_is_gone() -> None:
     """Once per run, by how it ended, with its duration; the series go with the Canary."""
     present = [canary(STATUS)]
