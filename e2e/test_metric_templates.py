@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import re
 import ssl
 import subprocess
 import sys
@@ -18,16 +19,23 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import yaml
 
 from canary.api.admission import template_refusals
+from e2e.accounts import NAME as ACCOUNT
+from e2e.accounts import Account
+from e2e.controller import Controller
+from e2e.pages import kubeconfig
 from e2e.release import Release, manifests
 from e2e.testbed.kube import Object
 from e2e.testbed.layout import REPOSITORY
+from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, settled
 from tests.adapters.certificates import Authority
 
 LONG = timedelta(seconds=120)
+PAGE = REPOSITORY / "docs/metric-templates.md"
 TOKEN = "let-me-in-7f3a"
 SECRET = "prometheus-access"
 ERRORS, ANSWERS = "error-percentage", "answers"
@@ -88,6 +96,37 @@ def fetched(url: str) -> tuple[int, bytes]:
 
 
 @pytest.fixture
+def controller(testbed: Testbed, namespace: str, compat_crd: None, tmp_path: Path) -> Iterator[Controller]:
+    """Run a controller with the rights of README.md, which may read no Secret."""
+    account = Account(testbed, namespace)
+    account.create()
+    try:
+        access = kubeconfig(testbed, tmp_path, token=account.token().text)
+        with Controller(testbed, [namespace], kubeconfig=Path(access)) as running:
+            yield running
+    finally:
+        account.delete()
+
+
+def right(namespace: str) -> list[Object]:
+    """Return the Role of docs/metric-templates.md, and what gives it to the controller."""
+    found = [
+        one
+        for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        for one in yaml.safe_load_all(text)
+    ]
+    (role,) = (one for one in found if one["kind"] == "Role")
+    binding = {
+        "apiVersion": role["apiVersion"],
+        "kind": "RoleBinding",
+        "metadata": {"name": role["metadata"]["name"]},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]},
+        "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": ACCOUNT}],
+    }
+    return [role, binding]
+
+
+@pytest.fixture
 def guard(release: Release, tmp_path: Path) -> Iterator[Guard]:
     """Put a proxy before the testbed's Prometheus."""
     with guarding(release.testbed.prometheus_url, tmp_path) as found:
@@ -138,7 +177,7 @@ def check_by_hand(release: Release, *more: str) -> tuple[int, str]:
 
 
 def test_release_is_gated_by_a_template_and_a_query(release: Release, guard: Guard) -> None:
-    """Held at 0 while the template is missing, the token or the query wrong; then judged by both, and promoted."""
+    """Held at 0 while the template or a right is missing, the token or the query wrong; then judged, and promoted."""
     release.set_up(stepWeight=50, metrics=checks())
     assert release.condition("Ready")["reason"] == "CheckUnanswerable"
     with release.load() as (mesh, plain):
@@ -147,6 +186,8 @@ def test_release_is_gated_by_a_template_and_a_query(release: Release, guard: Gua
         wait_held(release, f"MetricTemplate {release.namespace}/{ERRORS} not found; create it")
         release.apply(access(guard, "wrong"), template(guard, query="sum(rate(istio_requests_total[1m])"))
         wait_until(lambda: release.condition("Ready")["reason"] == "Served", LONG, lambda: str(release.status))
+        wait_held(release, f"Secret {release.namespace}/{SECRET} cannot be read")
+        release.apply(*right(release.namespace))
         wait_held(release, f"Prometheus at {guard.url} answered 401 Unauthorized")
         assert release.weights == (100, 0)
         assert guard.refused > 0
@@ -165,7 +206,7 @@ def test_release_is_gated_by_a_template_and_a_query(release: Release, guard: Gua
 
 def test_release_that_a_template_fails_is_rolled_back(release: Release, guard: Guard) -> None:
     """Half of the answers are 500: the check counts what Istio counts; at the threshold traffic is back."""
-    release.apply(access(guard), template(guard))
+    release.apply(access(guard), template(guard), *right(release.namespace))
     release.set_up(stepWeight=50, threshold=2, metrics=checks())
     # With a path, as behind a proxy: the controller's own has none.
     release.patch_spec(metricsServer=f"{release.testbed.prometheus_url}/")
