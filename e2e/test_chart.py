@@ -221,7 +221,8 @@ def test_definitions_are_those_of_the_tree_and_kept(flagger: bool, groups: set[s
     assert {one["spec"]["group"] for one in found} == groups
     for one in found:
         assert one["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-        assert one == yaml.safe_load((CHART / f"../../crds/{one['spec']['group']}_canaries.yaml").read_text())
+        name = f"{one['spec']['group']}_{one['spec']['names']['plural']}.yaml"
+        assert one == yaml.safe_load((CHART / "../../crds" / name).read_text())
 
 
 def commands() -> list[list[str]]:

@@ -15,7 +15,7 @@ import pytest
 from canary.adapters.kube.client import FIELD_MANAGER
 from e2e.chart import CHART, NAME, Values, helm
 from e2e.chart_tables import PAGE
-from e2e.conftest import CRDS, install_crd, keep_artefacts
+from e2e.conftest import install_crd, keep_artefacts, remove_crd
 from e2e.orphans import apply, orphan, wait_served
 from e2e.recorder import Recorder
 from e2e.release import CANARY, Release
@@ -66,8 +66,8 @@ def system(testbed: Testbed) -> Iterator[str]:
 
 
 def forget_definition(testbed: Testbed) -> None:
-    """Remove our own definition, whoever has installed it."""
-    testbed.kubectl("delete", "--ignore-not-found", "-f", str(CRDS / "canary.delivery_canaries.yaml"))
+    """Remove our own definitions, whoever has installed them."""
+    remove_crd(testbed, "canary.delivery")
 
 
 @pytest.fixture(scope="module")
