@@ -169,7 +169,7 @@ def verdicts(release: Release) -> dict[str, str]:
 
 def check_by_hand(release: Release, *more: str) -> tuple[int, str]:
     """Return exit code and output of ``canary check``."""
-    kubeconfig = f"--kubeconfig={release.testbed.controller_kubeconfig}"
+    kubeconfig = f"--kubeconfig={release.testbed.kubeconfig}"
     words = ("check", ERRORS, "-n", release.namespace, "--flagger-compat", kubeconfig, *more)
     command = [sys.executable, "-m", "canary", *words]
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
