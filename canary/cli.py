@@ -15,9 +15,9 @@ from canary.version import version
 
 # Each command imports what it needs when it runs: the Kubernetes client alone takes 0.3 s.
 
-_ONE_REPLICA = (
-    "Run one replica for now: there is no leader election yet, and two controllers on the same Canaries "
-    "would work against each other."
+_REPLICAS = (
+    "Without --leader-election run one replica: two controllers on the same Canaries would work against each other. "
+    "With it one of them leads, and the others stand by."
 )
 
 _HELP = {
@@ -31,6 +31,13 @@ _HELP = {
     "log_format": "json or console (default: json)",
     "http_host": "address of /healthz, /readyz and /metrics (default: 0.0.0.0)",
     "http_port": "port of /healthz, /readyz and /metrics, 0 for none (default: 8080)",
+    "leader_election": "let several replicas share a Lease, whose holder leads (default: one replica, no Lease)",
+    "lease_namespace": "namespace of the Lease (default: the pod's own)",
+    "lease_name": "name of the Lease, another one for each set of Canaries (default: canary-controller)",
+    "lease_identity": "name of this replica, to which something random is added (default: the host's)",
+    "lease_duration": "for how long others leave a Lease alone that is not renewed (default: 10s)",
+    "renew_deadline": "for how long the leader writes without having renewed it (default: 7s)",
+    "retry_period": "how often the Lease is renewed, or looked at (default: 2s)",
 }
 
 
@@ -40,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="canary", description="Progressive delivery for Istio.")
     parser.add_argument("--version", action="version", version=f"canary {version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="run the controller", description=_ONE_REPLICA))
+    _add_run(commands.add_parser("run", help="run the controller", description=_REPLICAS))
     simulate = commands.add_parser("simulate", help="run a release without any cluster")
     _add_check(commands.add_parser("check", help="ask by hand what a MetricTemplate asks"))
     if words[:1] == ["check"]:
@@ -56,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     for name, text in _HELP.items():
         help_text = f"{text} [{variable(name)}]"
-        if name in ("flagger_compat", "pin_secrets"):
+        if Settings.model_fields[name].annotation is bool:
             parser.add_argument(flag(name), action=argparse.BooleanOptionalAction, help=help_text)
         else:
             parser.add_argument(flag(name), metavar="VALUE", help=help_text)

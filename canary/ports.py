@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from canary.api.status import CanaryStatus
 from canary.core.actions import Event
+from canary.core.election import Claim, Lease
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Measurement, Query, Unavailable
 from canary.core.objects import CanaryKey, Object, Ref, Resource
 
@@ -36,6 +37,19 @@ class Retryable(ClusterError):
         self.retry_after = retry_after
 
 
+class NotLeading(ClusterError):
+    """The write was not sent: this replica does not lead, or cannot be sure of it."""
+
+
+Fence = Callable[[], timedelta]
+"""Return within what time a write that begins now must be over; nothing: it must not begin."""
+
+
+def unfenced() -> timedelta:
+    """Set no bound: there is one replica, or the write is one for the lease itself."""
+    return timedelta.max
+
+
 Listener = Callable[[Resource, Object | None, Object | None], None]
 """Called with (resource, object before, object after) on every change of the cache; None = absent."""
 
@@ -44,8 +58,9 @@ class Cluster(Protocol):
     """Caches to read from and an API to write to.
 
     Every successful write is visible in the cache when its call returns.
-    Writes raise ``Conflict``, ``NotFound``, ``Refused`` or ``Retryable``; a ``Retryable`` write may
-    have happened.
+    Writes raise ``Conflict``, ``NotFound``, ``Refused``, ``Retryable`` or ``NotLeading``; a ``Retryable``
+    write may have happened.
+    A write asks the fence in the last moment before it is sent, and ends within the time that was left then.
     """
 
     def get(self, ref: Ref) -> Object | None:
@@ -60,8 +75,8 @@ class Cluster(Protocol):
     def sees(self, resource: Resource, namespace: str) -> bool:
         """Return whether what the cache does not hold of a type in a namespace does not exist."""
 
-    def subscribe(self, listener: Listener) -> None:
-        """Call the listener on every later change of the cache."""
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call the listener on every later change of the cache, until what is returned is called."""
 
     async def read(self, ref: Ref) -> Object | None:
         """Read an object live from the API server; None when it does not exist."""
@@ -117,6 +132,19 @@ class Notifier(Protocol):
 
     async def notify(self, key: CanaryKey, uid: str, events: Sequence[Event]) -> None:
         """Record events on a Canary; a failure is logged, never raised."""
+
+
+class Leases(Protocol):
+    """The one lease that replicas share."""
+
+    async def read(self) -> Lease | None:
+        """Read it live; None when it does not exist."""
+
+    async def create(self, claim: Claim) -> Lease:
+        """Make it and return it as stored; ``Conflict`` when it exists."""
+
+    async def update(self, claim: Claim, version: str) -> Lease:
+        """Write it as it is at this version and return it as stored."""
 
 
 class Clock(Protocol):

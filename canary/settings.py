@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -12,13 +14,49 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from canary.api.duration import format_duration, parse_duration
+from canary.core.election import Terms
+
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a pod reads which namespace it is in."""
+
+_BRIEFEST, _LONGEST = timedelta(seconds=1), timedelta(hours=1)
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class SettingsError(Exception):
     """A setting is wrong; the message is one line that names it, its value and what would be right."""
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("give a name of lower-case letters, digits, '-' and '.'")
+    return value
+
+
+def _namespace(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError("give one namespace: lower-case letters, digits and '-'")
+    return value
+
+
+def _identity(value: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,200}", value) or set("()") & set(value):
+        raise ValueError("give at most 200 letters, digits and signs without blanks and parentheses")
+    return value
+
+
+def _duration(value: str) -> timedelta:
+    try:
+        duration = parse_duration(value)
+    except ValueError:
+        duration = timedelta(0)
+    if not _BRIEFEST <= duration <= _LONGEST:
+        raise ValueError("give whole seconds from 1s to 1h, such as 10s or 1m")
+    return duration
 
 
 def _url(value: str) -> str:
@@ -113,6 +151,18 @@ class Settings(BaseModel):
     http_port: Annotated[int, BeforeValidator(_port)] = 8080
     kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
     context: str | None = None
+    leader_election: Annotated[bool, BeforeValidator(_switch)] = False
+    lease_namespace: Annotated[str, BeforeValidator(_namespace)] = "default"
+    lease_name: Annotated[str, BeforeValidator(_name)] = "canary-controller"
+    lease_identity: Annotated[str, BeforeValidator(_identity)] = Field(default_factory=socket.gethostname)
+    lease_duration: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=10)
+    renew_deadline: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=7)
+    retry_period: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=2)
+
+    @property
+    def terms(self) -> Terms:
+        """Return how the lease is kept."""
+        return Terms(self.lease_duration, self.renew_deadline, self.retry_period)
 
 
 Wanted = TypeVar("Wanted", Settings, Access)
@@ -146,13 +196,38 @@ def load_as(wanted: type[Wanted], flags: Mapping[str, str | None], environ: Mapp
         default = environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
         source = "KUBECONFIG" if environ.get("KUBECONFIG") else f"{flag('kubeconfig')} (default)"
         values["kubeconfig"], sources["kubeconfig"] = default, source
+    if "lease_namespace" not in values and (own := _own_namespace()):
+        values["lease_namespace"], sources["lease_namespace"] = own, str(NAMESPACE_FILE)
     try:
         settings = wanted(**values)
     except ValidationError as fault:
         raise SettingsError(_line(fault, values, sources)) from None
     if settings.context and not settings.kubeconfig:
         raise SettingsError(f"{sources['context']} {settings.context!r}: give {flag('kubeconfig')} with it")
+    if settings.leader_election:
+        _check_election(settings, sources)
     return settings
+
+
+def _own_namespace() -> str:
+    """Return the namespace of the pod we are in, nothing outside of one."""
+    try:
+        return NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _check_election(settings: Settings, sources: Mapping[str, str]) -> None:
+    """Refuse a lease that nobody knows the place of, or that could have two holders."""
+    if "lease_namespace" not in sources:
+        both = f"{flag('lease_namespace')} or {variable('lease_namespace')}"
+        raise SettingsError(f"{both} is missing: give the namespace of the lease, which all replicas share")
+    for longer, shorter in (("lease_duration", "renew_deadline"), ("renew_deadline", "retry_period")):
+        least, most = getattr(settings, shorter), getattr(settings, longer)
+        if most <= least:
+            name = sources.get(longer, f"{flag(longer)} (default)")
+            limit = f"{sources.get(shorter, f'{flag(shorter)} (default)')} ({format_duration(least)})"
+            raise SettingsError(f"{name} {format_duration(most)!r}: give more than {limit}")
 
 
 def _line(fault: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:

@@ -8,23 +8,27 @@ import gc
 import signal
 import socket
 from collections.abc import Iterator
+from uuid import uuid4
 
 import structlog
 import uvicorn
 
 from canary.adapters.asking import Asker
 from canary.adapters.checks import CheckMeasurer
-from canary.adapters.clock import SystemClock
+from canary.adapters.clock import SystemClock, instant
 from canary.adapters.kube.client import KubeClient, RequestHook
 from canary.adapters.kube.cluster import KubeCluster
 from canary.adapters.kube.events import KubeNotifier
+from canary.adapters.kube.lease import KubeLeases
 from canary.adapters.webhooks import WebhookCaller
-from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Object, Resource
+from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey
 from canary.engine.controller import Controller
+from canary.engine.elector import Elector
 from canary.engine.exposition import statuses
-from canary.engine.observe import PINNED, affected
+from canary.engine.observe import PINNED
 from canary.engine.reconcile import Reconciler
 from canary.engine.telemetry import Telemetry, configure_logging
+from canary.engine.work import Make, work
 from canary.engine.workqueue import WorkQueue
 from canary.settings import Access, Settings, SettingsError
 from canary.version import version
@@ -49,28 +53,33 @@ async def run(settings: Settings) -> int:
     configure_logging(settings.log_level, settings.log_format)
     telemetry = Telemetry()
     listening = _listen(settings)
-    agent = f"canary-controller/{version()}"
-    client = await connect(settings, agent, telemetry.requested)
+    agent, identity = f"canary-controller/{version()}", f"{settings.lease_identity}_{uuid4()}"
+    # In the audit log replicas are told apart by it.
+    replica = f"{agent} ({identity})" if settings.leader_election else agent
+    client = await connect(settings, replica, telemetry.requested)
     hooks = WebhookCaller(agent, on_answer=telemetry.hook_answered)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
     measurer = CheckMeasurer(
         settings.metrics_server, cluster.read, Asker(agent), on_error=lambda _: telemetry.query_failed()
     )
-    queue: WorkQueue[CanaryKey] = WorkQueue()
-    telemetry.watch_depth(lambda: len(queue))
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()
     notifier = KubeNotifier(client, clock)
     pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED
-    reconciler = Reconciler(cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry, pinned)
-    controller = Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
+
+    def make(queue: WorkQueue[CanaryKey]) -> Controller:
+        telemetry.watch_depth(lambda: len(queue))
+        reconciler = Reconciler(cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry, pinned)
+        return Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
+
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_until_told(), name="signals")
             group.create_task(cluster.run(), name="cluster")
-            group.create_task(_control(cluster, queue, controller), name="controller")
+            elector = _elector(settings, client, identity, telemetry)
+            group.create_task(_control(cluster, make, elector, telemetry), name="controller")
             if listening is not None:
                 group.create_task(_serve(listening, cluster, telemetry), name="http")
     except* _Stop:
@@ -82,6 +91,17 @@ async def run(settings: Settings) -> int:
         if listening is not None:
             listening.close()
     return 0
+
+
+def _elector(settings: Settings, client: KubeClient, identity: str, telemetry: Telemetry) -> Elector | None:
+    """Return who campaigns for the lease, with all other writes fenced by it; None where one replica runs alone."""
+    if not settings.leader_election:
+        return None
+    terms = settings.terms
+    leases = KubeLeases(client, settings.lease_namespace, settings.lease_name, SystemClock(), terms.answer_within)
+    elector = Elector(leases, identity, terms, instant, telemetry.led)
+    client.fence = elector.allowance
+    return elector
 
 
 async def connect(settings: Access | Settings, agent: str, on_request: RequestHook | None = None) -> KubeClient:
@@ -120,22 +140,18 @@ async def _until_told() -> None:
     raise _Stop
 
 
-async def _control(cluster: KubeCluster, queue: WorkQueue[CanaryKey], controller: Controller) -> None:
-    """Wait for the caches, queue everything there is and everything that changes, and reconcile it."""
-
-    def changed(resource: Resource, before: Object | None, after: Object | None) -> None:
-        for key in affected(cluster, resource, before, after):
-            queue.add(key)
-
+async def _control(cluster: KubeCluster, make: Make, elector: Elector | None, telemetry: Telemetry) -> None:
+    """Wait for the caches, and work on what they hold: at once and for good, or whenever we lead."""
     await cluster.wait_synced()
-    cluster.subscribe(changed)
-    for resource, obj in cluster.cached():
-        changed(resource, None, obj)
     # What is cached lives long: the collector need not look at it again each time.
     gc.collect()
     gc.freeze()
-    _log.info("ready", canaries=len(queue))
-    await controller.run()
+    _log.info("ready")
+    if elector is None:
+        telemetry.led(True, "")
+        await work(cluster, make)
+    else:
+        await elector.run(lambda: work(cluster, make))
 
 
 async def _serve(listening: socket.socket, cluster: KubeCluster, telemetry: Telemetry) -> None:

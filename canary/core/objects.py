@@ -47,6 +47,7 @@ WORKLOAD_ENTRY = Resource("networking.istio.io", "v1beta1", "workloadentries", "
 PEER_AUTHENTICATION = Resource("security.istio.io", "v1beta1", "peerauthentications", "PeerAuthentication")
 NAMESPACE = Resource("", "v1", "namespaces", "Namespace")
 SCALED_OBJECT = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject")
+LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 NATIVE_CANARY = Resource("canary.delivery", "v1beta1", "canaries", "Canary")
 FLAGGER_CANARY = Resource("flagger.app", "v1beta1", "canaries", "Canary")
 NATIVE_TEMPLATE = Resource("canary.delivery", "v1beta1", "metrictemplates", "MetricTemplate")

@@ -10,7 +10,7 @@ import structlog
 
 from canary.core.objects import CanaryKey
 from canary.engine.workqueue import WorkQueue
-from canary.ports import Conflict, NotFound, Refused, Retryable
+from canary.ports import Conflict, NotFound, NotLeading, Refused, Retryable
 
 Reconcile = Callable[[CanaryKey], Awaitable[timedelta | None]]
 Observer = Callable[[str, float], None]
@@ -81,6 +81,11 @@ class Controller:
                 self._queue.add_rate_limited(key, at_most=STALE_PAUSE)
                 _log.debug("reconcile_conflict", error=str(outcome))
                 return "conflict"
+            case NotLeading():
+                # The term is about to end, or the lease about to be renewed.
+                self._queue.add_rate_limited(key, at_most=STALE_PAUSE)
+                _log.debug("reconcile_fenced", error=str(outcome))
+                return "fenced"
             case Retryable():
                 at_least = timedelta(seconds=outcome.retry_after or 0)
                 pause = self._queue.add_rate_limited(key, at_least=at_least)

@@ -44,6 +44,12 @@ class Telemetry:
         self._others: set[object] = set()
         alone = Gauge("canary_left_alone", "Canaries whose status another controller writes.", registry=self.registry)
         alone.set_function(lambda: len(self._others))
+        self._leading = Gauge(
+            "canary_leading", "1 while this replica may write: it leads, or is the only one.", registry=self.registry
+        )
+        self._holder = Gauge(
+            "canary_leader", "Who holds the lease, as this replica knows.", ["identity"], registry=self.registry
+        )
         self._query_errors = Counter("canary_query_errors", "Metric queries without an answer.", registry=self.registry)
 
         self._hooks = Histogram(
@@ -62,6 +68,15 @@ class Telemetry:
     def left_alone(self, canary: object, alone: bool) -> None:
         """Count the Canaries that another controller keeps and we leave alone."""
         (self._others.add if alone else self._others.discard)(canary)
+
+    def led(self, leads: bool, holder: str) -> None:
+        """Tell who leads; where one replica runs alone nobody holds a lease."""
+        self._leading.set(leads)
+        if not leads:
+            self._others.clear()
+        self._holder.clear()
+        if holder:
+            self._holder.labels(holder).set(1)
 
     def reconciled(self, result: str, seconds: float) -> None:
         """Count one reconcile."""

@@ -16,6 +16,7 @@ from canary.sim.check_actions import CHECK_ACTIONS
 from canary.sim.dataplane import PROPAGATION, Proxies
 from canary.sim.faults import ApiFault, MetricsFault, WatchFault
 from canary.sim.hooks import address
+from canary.sim.leaders import ON_LEADERS
 from canary.sim.pods import version_of
 from canary.sim.stage import Stage
 from canary.sim.user import User, ref_of_manifest
@@ -284,7 +285,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         proxies,
         undo,
     )
-} | {act.__name__: act for act in CHECK_ACTIONS}
+} | {act.__name__: act for act in CHECK_ACTIONS} | ON_LEADERS
 
 
 def act(stage: Stage, name: str, arguments: dict[str, Any]) -> None:

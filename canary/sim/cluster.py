@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from typing import Any, TypeVar
 
@@ -14,9 +15,10 @@ from canary.adapters.kube.trim import trim
 from canary.adapters.kube.watched import SHARED
 from canary.core.mentions import mentions
 from canary.core.names import MANAGER
-from canary.core.objects import CONFIG_MAP, SECRET, Object, Ref, Resource, labels_of
-from canary.ports import ClusterError, Listener
-from canary.sim.faults import ApiFault, Faults
+from canary.core.objects import CONFIG_MAP, LEASE, SECRET, Object, Ref, Resource, labels_of
+from canary.ports import ClusterError, Fence, Listener, NotLeading, unfenced
+from canary.sim.faults import WRITES, ApiFault, Faults
+from canary.sim.link import Link
 from canary.sim.world import Change, World
 
 T = TypeVar("T")
@@ -39,6 +41,8 @@ class Call:
     ref: Ref
     subresource: str
     outcome: str
+    by: str = ""
+    """Who made it, where several electing controllers run."""
 
 
 class SimCluster:
@@ -53,8 +57,12 @@ class SimCluster:
         manager: str = MANAGER,
         unserved: frozenset[Resource] = frozenset(),
         namespaces: frozenset[str] | None = None,
+        identity: str = "",
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.link = Link(self._loop, random)
+        self.identity = identity
+        self.fence: Fence = unfenced
         self._world = world
         self._random = random
         self._faults = faults or Faults()
@@ -65,7 +73,6 @@ class SimCluster:
         self._floor: dict[Ref, int] = {}
         self._pending: dict[Resource, deque[tuple[float, Callable[[], None]]]] = {}
         self._listeners: list[Listener] = []
-        self._dead = False
         self.calls: list[Call] = []
         self.observers: list[Callable[[Call], None]] = []
         self.on_crash: Callable[[], None] = lambda: None
@@ -93,18 +100,29 @@ class SimCluster:
         here = self._namespaces is None or namespace in self._namespaces
         return here and resource not in self._unserved
 
-    def everything(self) -> tuple[tuple[Resource, Object], ...]:
+    @property
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._loop.time()
+
+    def cached(self) -> tuple[tuple[Resource, Object], ...]:
         """Return all that the cache holds, in a fixed order."""
         refs = sorted(ref for found in self._cache.values() for ref in found)
         return tuple((ref.resource, self._cache[ref.resource][ref]) for ref in refs)
 
-    def subscribe(self, listener: Listener) -> None:
-        """Call the listener on every later change of the cache."""
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call the listener on every later change of the cache, until what is returned is called."""
         self._listeners.append(listener)
+
+        def forget() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return forget
 
     async def read(self, ref: Ref) -> Object | None:
         """Read an object live from the API server."""
-        found = await self._call("get", ref, "", lambda: self._world.find(ref))
+        found = await self.call("get", ref, "", lambda: self._world.find(ref))
         return trim(ref.resource, found) if found is not None else None
 
     async def select(self, resource: Resource, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
@@ -114,11 +132,11 @@ class SimCluster:
             found = self._world.select(resource, namespace)
             return tuple(one for one in found if labels.items() <= labels_of(one).items())
 
-        return await self._call("list", Ref(resource, namespace, ""), "", act)
+        return await self.call("list", Ref(resource, namespace, ""), "", act)
 
     async def create(self, ref: Ref, body: Object) -> Object:
         """Create an object and return it as stored."""
-        made = await self._call("create", ref, "", lambda: self._world.create(ref, body, writer=self._manager))
+        made = await self.call("create", ref, "", lambda: self._world.create(ref, body, writer=self._manager))
         return self._remember(ref, made)
 
     async def patch(self, ref: Ref, body: Mapping[str, Any], *, resource_version: str, subresource: str = "") -> Object:
@@ -133,7 +151,7 @@ class SimCluster:
                 subresource=subresource,
             )
 
-        return self._remember(ref, await self._call("patch", ref, subresource, act))
+        return self._remember(ref, await self.call("patch", ref, subresource, act))
 
     async def delete(self, ref: Ref, *, uid: str, resource_version: str) -> None:
         """Delete an object at this version."""
@@ -142,26 +160,30 @@ class SimCluster:
             self._world.delete(ref, writer=self._manager, uid=uid, resource_version=resource_version)
             return self._world.find(ref), self._world.version
 
-        self._take(ref, *await self._call("delete", ref, "", act))
+        self._take(ref, *await self.call("delete", ref, "", act))
 
     async def dry_run(self, ref: Ref, body: Object) -> Object:
         """Return what creating this object would store."""
-        return await self._call(
+        return await self.call(
             "dry-run", ref, "", lambda: self._world.create(ref, body, writer=self._manager, dry_run=True)
         )
 
     async def established(self, resource: Resource) -> bool:
         """Return whether the CustomResourceDefinition of a resource is Established."""
         ref = Ref(resource, "", f"{resource.plural}.{resource.group}")
-        return await self._call("get-crd", ref, "", lambda: resource in self._world.established)
+        return await self.call("get-crd", ref, "", lambda: resource in self._world.established)
 
     def kill(self) -> None:
         """End the process: no call is sent, answered or listened to from now on."""
-        self._dead = True
+        self.link.dead = True
         self._listeners.clear()
 
-    async def _call(self, verb: str, ref: Ref, subresource: str, act: Callable[[], T]) -> T:
-        await self._travel()
+    async def call(self, verb: str, ref: Ref, subresource: str, act: Callable[[], T]) -> T:
+        """Send a call, let the API server act, and return its answer."""
+        await self.link.pass_out()
+        if verb in WRITES and ref.resource != LEASE and self.fence() <= timedelta(0):
+            raise NotLeading(f"{verb} {ref} was not sent")
+        await self.link.travel()
         fault = self._faults.of_call(self._loop.time(), verb, ref, subresource)
         await self._fail(verb, ref, subresource, fault, "before")
         try:
@@ -171,7 +193,8 @@ class SimCluster:
             raise
         self._note(verb, ref, subresource, "ok")
         await self._fail(verb, ref, subresource, fault, "after")
-        await self._travel()
+        await self.link.travel()
+        await self.link.pass_in()
         return answer
 
     async def _fail(self, verb: str, ref: Ref, subresource: str, fault: ApiFault | None, when: str) -> None:
@@ -180,23 +203,14 @@ class SimCluster:
         if fault.kind.startswith("crash"):
             self.kill()
             self._loop.call_soon(self.on_crash)
-            await self._stop_if_dead()
+            await self.link.pass_on()
         if when == "before":
             self._note(verb, ref, subresource, fault.kind)
-        await self._travel()
+        await self.link.travel()
         raise fault.error(ref)
 
-    async def _travel(self) -> None:
-        await self._stop_if_dead()
-        await asyncio.sleep(self._random.uniform(0.001, 0.003))
-        await self._stop_if_dead()
-
-    async def _stop_if_dead(self) -> None:
-        if self._dead:
-            await self._loop.create_future()
-
     def _note(self, verb: str, ref: Ref, subresource: str, outcome: str) -> None:
-        call = Call(self._loop.time(), verb, ref, subresource, outcome)
+        call = Call(self._loop.time(), verb, ref, subresource, outcome, self.identity)
         self.calls.append(call)
         for observer in self.observers:
             observer(call)
@@ -208,7 +222,7 @@ class SimCluster:
         return held if held and held["metadata"]["resourceVersion"] == version else _kept(ref, obj)
 
     def _on_change(self, change: Change) -> None:
-        if self._dead:
+        if self.link.dead:
             return
         now, ref = self._loop.time(), change.ref
         fault = self._faults.of_event(now, ref)
@@ -230,7 +244,7 @@ class SimCluster:
     def _queue(self, resource: Resource, delay: float, act: Callable[[], None]) -> None:
         """Deliver in order within a type: a watch is one stream."""
         pending = self._pending.setdefault(resource, deque())
-        at = self._loop.time() + delay
+        at = self._loop.time() + max(delay, self.link.holds_back)
         if pending:
             at = max(at, pending[-1][0])
         pending.append((at, act))
@@ -252,7 +266,7 @@ class SimCluster:
             self._take(ref, found, version)
 
     def _take(self, ref: Ref, obj: Object | None, version: int) -> None:
-        if version <= self._floor.get(ref, 0) or self._dead:
+        if version <= self._floor.get(ref, 0) or self.link.dead:
             return
         self._floor[ref] = version
         found = self._cache.setdefault(ref.resource, {})

@@ -24,6 +24,7 @@ from canary.sim.invariants import Checker, InvariantError
 from canary.sim.measurer import SimMeasurer
 from canary.sim.pods import Pods
 from canary.sim.process import Process
+from canary.sim.replicas import Replica, Replicas
 from canary.sim.user import User
 from canary.sim.world import Change, World
 
@@ -44,6 +45,7 @@ class Simulation:
         groups: tuple[str, ...] = GROUPS,
         scrape_interval: float = 5.0,
         judge: bool = True,
+        electing: int = 0,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.groups = groups
@@ -66,17 +68,24 @@ class Simulation:
         Collector(self.loop, self.world)
         self.measurer = SimMeasurer(self.dataplane, self.faults)
         self.hooks, self.user = SimHooks(), User(self.world)
-        self.process: Process | None = None
-        self._running: list[Process] = []
-        self.back_after: float | None = None
-        """Seconds after which a controller that crashed by a fault is started again; None: it stays away."""
-        self.calls: list[Call] = []
+        self._expect_controllers(electing)
         self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
         self._failure: BaseException | None = None
         if judge:
             self.checker.on_violation = lambda violation: self._fail(InvariantError(str(violation)))
         self.world.watch(self._on_change)
         self.pods.after.append(lambda pod: self._look())
+
+    def _expect_controllers(self, electing: int) -> None:
+        self.electing = electing
+        """How many controllers share a lease; none: one runs alone."""
+        self.replicas = Replicas(self.checker.on_controllers)
+        self.checker.writers, self.checker.lease = self.replicas.writers, self.replicas.book
+        self.process: Process | None = None
+        self._running: list[Process] = []
+        self.back_after: float | None = None
+        """Seconds after which a controller that crashed by a fault is started again; None: it stays away."""
+        self.calls: list[Call] = []
 
     def _stream(self, name: str) -> Random:
         """Return a source of chance of its own, so that one part's draws do not move another's."""
@@ -88,16 +97,22 @@ class Simulation:
         return self.loop.time()
 
     def start_controller(self) -> Process:
-        """Start a controller process with an empty memory, unless one is running."""
+        """Start a controller process with an empty memory, unless one is running; as many as elect a leader."""
         if self.process is None:
             self.process = self.start_another_controller()
+        while len(self._running) < self.electing:
+            self.start_another_controller()
         return self.process
 
     def start_another_controller(self) -> Process:
         """Start a controller process beside whatever is running."""
-        unserved = frozenset(one for one in CANARIES if one.group not in self.groups)
         cluster = SimCluster(
-            self.world, self._stream("controller"), self.faults, unserved=unserved, namespaces=self.namespaces
+            self.world,
+            self._stream("controller"),
+            self.faults,
+            unserved=frozenset(one for one in CANARIES if one.group not in self.groups),
+            namespaces=self.namespaces,
+            identity=self.replicas.name() if self.electing else "",
         )
         cluster.observers += [self.calls.append, self.checker.on_call]
         process = Process(
@@ -109,11 +124,19 @@ class Simulation:
             self.groups,
             self._fail,
             self.pinned,
+            self.replicas.add(cluster).elector if self.electing else None,
         )
         cluster.on_crash = lambda: self._crashed(process)
         self._running.append(process)
-        self.checker.on_controllers(len(self._running))
+        self._count()
         return process
+
+    def _count(self) -> None:
+        """Let the rules know how many controllers may write."""
+        if self.electing:
+            self.replicas.count()
+        else:
+            self.checker.on_controllers(len(self._running))
 
     def kill_controller(self) -> None:
         """End the controller process as SIGKILL does."""
@@ -123,11 +146,20 @@ class Simulation:
     def end(self, process: Process) -> None:
         """End a controller process as SIGKILL does; nothing happens when it has ended."""
         process.kill()
-        if process is self.process:
-            self.process = None
         if process in self._running:
             self._running.remove(process)
-            self.checker.on_controllers(len(self._running))
+            if process is self.process:
+                self.process = self._running[0] if self.electing and self._running else None
+            self._count()
+
+    def stop(self, process: Process) -> None:
+        """End a controller process as SIGTERM does."""
+        stopping = asyncio.ensure_future(process.stop())
+        stopping.add_done_callback(lambda _: self.end(process))
+
+    def of(self, replica: Replica) -> Process:
+        """Return the process of a replica that runs."""
+        return next(one for one in self._running if one.cluster is replica.cluster)
 
     async def restart_controller(self, after: float = 0.0) -> None:
         """Kill the controller process and start another one later."""
@@ -136,7 +168,7 @@ class Simulation:
         self.start_controller()
 
     def _crashed(self, process: Process) -> None:
-        if self.back_after is not None and process is self.process:
+        if self.back_after is not None and (self.electing or process is self.process):
             self.loop.call_later(self.back_after, self.start_controller)
         self.end(process)
 

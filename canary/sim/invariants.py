@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from canary.core.names import MANAGER
+from canary.core.objects import LEASE
 from canary.sim import mirror_rules, scaler_rules
 from canary.sim.cluster import Call
 from canary.sim.dataplane import PROPAGATION, DataPlane
-from canary.sim.faults import Faults
+from canary.sim.faults import WRITES, Faults
 from canary.sim.history import CANARIES
+from canary.sim.lease import LeaseBook
 from canary.sim.memory import IDLE, NEVER, PROPAGATED, Memory
 from canary.sim.pods import Pod, Pods
 from canary.sim.rules import WRITE_RULES, Rule
@@ -75,6 +77,9 @@ class Checker:
         self._received: dict[tuple[str, str], int] = {}
         self.violations: list[Violation] = []
         self.on_violation: Callable[[Violation], None] = lambda violation: None
+        self.writers: Callable[[], list[str]] = list
+        """Who may write now, where several electing controllers run."""
+        self.lease = LeaseBook()
         world.watch(self._on_change)
         pods.after.append(self._on_pod)
         dataplane.observers.append(self._on_traffic)
@@ -124,11 +129,24 @@ class Checker:
 
     def on_call(self, call: Call) -> None:
         """Judge one call of a controller."""
+        self._judge_writer(call)
+        if call.ref.resource == LEASE:
+            return
         reading = call.verb in ("get", "get-crd", "dry-run")
         for memory in self.memories():
             # A write that changed something was judged when it did.
             self._judge_quiet(memory, f"{call.verb} {call.ref}", reading=reading)
             memory.calls.append(call)
+
+    def _judge_writer(self, call: Call) -> None:
+        """Find a write that arrives from a controller that does not lead, and two that may write at a time."""
+        writers, lease = self.writers(), self.lease.lease
+        written = call.by and call.verb in WRITES and call.outcome == "ok" and call.ref.resource != LEASE
+        # One that somebody deleted nobody takes before its holder knows of it.
+        if written and lease is not None and lease.holder != call.by:
+            self._blame("one writer", f"{call.by} wrote {call.ref} under a lease that {lease.holder or 'nobody'} holds")
+        if len(writers) > 1:
+            self._blame("one writer", f"{' and '.join(writers)} may write at once")
 
     def _judge_quiet(self, memory: Memory, what: str, *, reading: bool) -> None:
         """Find calls of a settled system (I19) and writes after a mere restart (I5)."""

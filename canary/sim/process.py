@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-from canary.core.objects import CanaryKey, Object, Resource
+from canary.core.objects import CanaryKey, Resource
 from canary.engine.controller import Controller
-from canary.engine.observe import PINNED, affected
+from canary.engine.elector import Elector
+from canary.engine.observe import PINNED
 from canary.engine.reconcile import Reconciler
+from canary.engine.work import work
 from canary.engine.workqueue import WorkQueue
 from canary.ports import Clock, ClusterError, Hooks, Measurer, Notifier
 from canary.sim.cluster import SimCluster
 
 
 class Process:
-    """Run the engine until it is stopped or killed."""
+    """Run the engine until it is stopped or killed: at once, or in each term that an elector wins."""
 
     def __init__(
         self,
@@ -28,33 +30,39 @@ class Process:
         groups: tuple[str, ...],
         on_fault: Callable[[Exception], None],
         pinned: tuple[Resource, ...] = PINNED,
+        elector: Elector | None = None,
     ) -> None:
         self.cluster = cluster
+        self.elector = elector
         self._on_fault = on_fault
-        self._queue: WorkQueue[CanaryKey] = WorkQueue()
-        self._reconciler = Reconciler(
-            cluster, measurer, hooks, notifier, clock, groups, interrupted=self._queue.wait_dirty, pinned=pinned
-        )
-        controller = Controller(self._queue, self._reconcile)
-        for resource, obj in cluster.everything():
-            self._wake(resource, None, obj)
-        cluster.subscribe(self._wake)
-        self._task = asyncio.ensure_future(controller.run())
 
-    async def _reconcile(self, key: CanaryKey) -> timedelta | None:
+        def make(queue: WorkQueue[CanaryKey]) -> Controller:
+            reconciler = Reconciler(
+                cluster, measurer, hooks, notifier, clock, groups, interrupted=queue.wait_dirty, pinned=pinned
+            )
+            return Controller(queue, lambda key: self._reconcile(reconciler, key))
+
+        async def serve() -> None:
+            await work(cluster, make)
+
+        self._task = asyncio.ensure_future(serve() if elector is None else elector.run(serve))
+
+    async def _reconcile(self, reconciler: Reconciler, key: CanaryKey) -> timedelta | None:
         try:
-            return await self._reconciler.reconcile(key)
+            return await reconciler.reconcile(key)
         except ClusterError:
             raise
         except Exception as fault:
             self._on_fault(fault)
             raise
 
-    def _wake(self, resource: Resource, before: Object | None, after: Object | None) -> None:
-        for key in affected(self.cluster, resource, before, after):
-            self._queue.add(key)
-
     def kill(self) -> None:
         """End the process as SIGKILL does."""
         self.cluster.kill()
         self._task.cancel()
+
+    async def stop(self) -> None:
+        """End the process as SIGTERM does: what is under way ends, and a lease is given back."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        self.cluster.kill()

@@ -93,6 +93,8 @@ class Schedule:
     """Whether the release asks a hook of each type."""
     checked: bool = False
     """Whether the release asks checks of the user's, by a MetricTemplate and by a query."""
+    electing: int = 0
+    """How many controllers share a lease; none: one runs alone."""
     entries: list[Entry] = field(default_factory=list)
 
     def as_json(self) -> str:
@@ -173,7 +175,7 @@ def watch(schedule: Schedule) -> tuple[Simulation, Report]:
             raise AssertionError(f"{wrong}\n{sim.picture()}")
         found.append(report_of(sim, scenario.ref, begun))
 
-    return simulate(story, seed=schedule.seed), found[0]
+    return simulate(story, seed=schedule.seed, electing=schedule.electing), found[0]
 
 
 async def _begin(sim: Simulation, schedule: Schedule, scenario: Scenario) -> float:

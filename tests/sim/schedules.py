@@ -113,6 +113,17 @@ WAY = st.one_of(
 )
 """Faults between the controller and everything it talks to."""
 
+LEADERS = st.one_of(
+    action("kill_leader", away=seconds(0, 40)),
+    action("stop_leader", away=seconds(0, 40)),
+    action("freeze_leader", lasts=seconds(0.1, 40)),
+    action("cut_leader", lasts=seconds(0.1, 40)),
+    action("set_clock", ahead=st.sampled_from((-3600.0, -5.0, 5.0, 3600.0))),
+    action("delete_lease"),
+    action("annotate_lease"),
+)
+"""What happens to the replica that leads, and to the lease."""
+
 CHANGES = st.one_of(
     action("template", image=st.sampled_from(("catalog:v1", "catalog:v2", "catalog:v3"))),
     action("restart"),
@@ -270,6 +281,12 @@ def autoscaled(
 
 NODES = action("nodes", count=st.integers(1, 5))
 """Nodes that come, and nodes that are lost with the pods on them."""
+
+
+@st.composite
+def electing(draw: st.DrawFn, actions: st.SearchStrategy[tuple[str, dict[str, Any]]], **how: Any) -> Schedule:
+    """Draw a release under two or three controllers that share a lease, and what happens in it."""
+    return replace(draw(schedules(actions, **how)), electing=draw(st.sampled_from((2, 2, 3))))
 
 
 @st.composite

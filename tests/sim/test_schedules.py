@@ -22,6 +22,7 @@ from tests.sim.schedules import (
     CONFIGURATION_EDITS,
     EDITS,
     HOOKS,
+    LEADERS,
     NODES,
     PAUSED,
     SCALER_EDITS,
@@ -32,6 +33,7 @@ from tests.sim.schedules import (
     connected,
     daemons,
     drawn,
+    electing,
     kept,
     named,
     parts,
@@ -356,6 +358,32 @@ def test_anything_in_an_initialisation_of_a_daemon_set_ends_in_a_serving_system(
     name = f"daemons-initialisation-{part}"
 
     @drawn(daemons(st.one_of(NODES, ANYTHING), disturbed="initialisation", until=40.0), name, 30)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_release_under_electing_controllers_harms_nobody(part: int) -> None:
+    """Leaders die, stand still and are cut off, on a bad way: one writes at any time, and no request fails."""
+    name = f"electing-{part}"
+
+    @drawn(electing(st.one_of(LEADERS, LEADERS, QUIET_CHANGES), most=6), name, 40)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(1)
+def test_anything_under_electing_controllers_ends_in_a_serving_system(part: int) -> None:
+    """The same with edits, deletions, deaths and obstacles of every kind: one writes at any time."""
+    name = f"electing-anything-{part}"
+
+    @drawn(electing(st.one_of(LEADERS, ANYTHING), most=6), name, 40)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)

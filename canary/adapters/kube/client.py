@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import timedelta
 from typing import Any, Self
 
 import aiohttp
@@ -15,7 +17,7 @@ from canary.adapters.kube.answers import Expired, decode, encode, error_of
 from canary.adapters.kube.credentials import Credentials
 from canary.adapters.kube.library import ApiClient, RESTClientObject
 from canary.adapters.kube.login import log_in
-from canary.ports import Retryable
+from canary.ports import Fence, NotLeading, Retryable, unfenced
 
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -43,6 +45,8 @@ class KubeClient:
         self._credentials = credentials
         self._user_agent = user_agent
         self._on_request = on_request
+        self.fence: Fence = unfenced
+        """What each write asks in the last moment before it is sent."""
 
     @classmethod
     async def connect(
@@ -85,10 +89,16 @@ class KubeClient:
         params: Params | None = None,
         content_type: str = JSON,
         total: float = TOTAL_SECONDS,
+        fence: Fence | None = None,
     ) -> dict[str, Any]:
-        """Send a write once and return the body; a ``Retryable`` write may have happened."""
+        """Send a write once and return the body; a ``Retryable`` write may have happened.
+
+        Raises ``NotLeading``, and sends nothing, where the fence (by default the client's) is closed.
+        """
         call = asyncio.ensure_future(
-            self._call(method, path, resource, verb, params, encode(body), content_type, total)
+            self._call(
+                method, path, resource, verb, params, encode(body), content_type, total, fence=fence or self.fence
+            )
         )
         try:
             return await asyncio.shield(call)
@@ -145,11 +155,12 @@ class KubeClient:
         content_type: str,
         total: float,
         accept: str = JSON,
+        fence: Fence = unfenced,
     ) -> dict[str, Any]:
         limits = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_SECONDS)
         code = "error"
         try:
-            async with await self._request(method, path, params, body, content_type, limits, accept) as response:
+            async with await self._request(method, path, params, body, content_type, limits, accept, fence) as response:
                 code = str(response.status)
                 answer = await response.read()
                 if response.status >= 300:
@@ -169,6 +180,7 @@ class KubeClient:
         content_type: str,
         limits: aiohttp.ClientTimeout,
         accept: str,
+        fence: Fence = unfenced,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": accept, "User-Agent": self._user_agent}
         if body is not None:
@@ -176,6 +188,7 @@ class KubeClient:
         await self._api.update_params_for_auth(headers, [], ["BearerToken"])
         settings, rest = self._api.configuration, self._api.rest_client
         session: aiohttp.ClientSession = rest.pool_manager
+        limits = _within(limits, fence(), f"{method} {path}")
         response = await session.request(
             method,
             f"{settings.host}{path}",
@@ -201,6 +214,17 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, An
     async for line in response.content:
         if line.strip():
             yield decode(line)
+
+
+def _within(limits: aiohttp.ClientTimeout, allowance: timedelta, what: str) -> aiohttp.ClientTimeout:
+    """Return the limits of a request that must be over in time; ``NotLeading`` when there is none left."""
+    if allowance <= timedelta(0):
+        raise NotLeading(f"{what} was not sent: this replica does not hold the lease, or cannot be sure of it")
+    if limits.total is None or limits.total <= allowance.total_seconds():
+        return limits
+    # Never rounded up, as aiohttp does with long ones: others may lead from then on.
+    total = allowance.total_seconds()
+    return aiohttp.ClientTimeout(total=total, sock_connect=limits.sock_connect, ceil_threshold=math.inf)
 
 
 def _passing(fault: BaseException) -> bool:

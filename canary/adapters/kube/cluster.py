@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -91,9 +91,10 @@ class KubeCluster:
         reflector = self._reflector(resource, namespace)
         return reflector is not None and reflector.synced.is_set() and not (reflector.absent or reflector.refused)
 
-    def subscribe(self, listener: Listener) -> None:
-        """Call the listener on every later change of the cache."""
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call the listener on every later change of the cache, until what is returned is called."""
         self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     async def read(self, ref: Ref) -> Object | None:
         """Read an object live, whole, and into the cache as it keeps it; None when it does not exist."""
@@ -183,7 +184,7 @@ class KubeCluster:
         return self._reflectors.get((resource, "")) or self._reflectors.get((resource, namespace))
 
     def _changed(self, resource: Resource, before: Object | None, after: Object | None) -> None:
-        for listener in self._listeners:
+        for listener in list(self._listeners):
             try:
                 listener(resource, before, after)
             except Exception:

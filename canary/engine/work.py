@@ -1,0 +1,41 @@
+"""The work of whoever leads: everything there is and everything that changes, queued and reconciled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from canary.core.objects import CanaryKey, Object, Resource
+from canary.engine.controller import Controller
+from canary.engine.observe import affected
+from canary.engine.workqueue import WorkQueue
+from canary.ports import Cluster
+
+
+class Cached(Cluster, Protocol):
+    """A cluster whose caches can be gone through."""
+
+    def cached(self) -> Iterable[tuple[Resource, Object]]:
+        """Give every object of every cache."""
+
+
+Make = Callable[[WorkQueue[CanaryKey]], Controller]
+"""Return a controller that knows nothing yet, for a queue."""
+
+
+async def work(cluster: Cached, make: Make) -> None:
+    """Reconcile with an empty memory until cancelled; what another leader did is read, not remembered."""
+    queue: WorkQueue[CanaryKey] = WorkQueue()
+    controller = make(queue)
+
+    def changed(resource: Resource, before: Object | None, after: Object | None) -> None:
+        for key in affected(cluster, resource, before, after):
+            queue.add(key)
+
+    forget = cluster.subscribe(changed)
+    try:
+        for resource, obj in cluster.cached():
+            changed(resource, None, obj)
+        await controller.run()
+    finally:
+        forget()
