@@ -178,7 +178,9 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+def load(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], namespace_file: Path = NAMESPACE_FILE
+) -> Settings:
     """Return the settings that flags (None = not given) and environment make, or raise SettingsError."""
     return load_as(Settings, flags, environ)
 
@@ -196,8 +198,8 @@ def load_as(wanted: type[Wanted], flags: Mapping[str, str | None], environ: Mapp
         default = environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
         source = "KUBECONFIG" if environ.get("KUBECONFIG") else f"{flag('kubeconfig')} (default)"
         values["kubeconfig"], sources["kubeconfig"] = default, source
-    if "lease_namespace" not in values and (own := _own_namespace()):
-        values["lease_namespace"], sources["lease_namespace"] = own, str(NAMESPACE_FILE)
+    if "lease_namespace" not in values and (own := _own_namespace(namespace_file)):
+        values["lease_namespace"], sources["lease_namespace"] = own, str(namespace_file)
     try:
         settings = wanted(**values)
     except ValidationError as fault:
@@ -209,10 +211,10 @@ def load_as(wanted: type[Wanted], flags: Mapping[str, str | None], environ: Mapp
     return settings
 
 
-def _own_namespace() -> str:
+def _own_namespace(file: Path) -> str:
     """Return the namespace of the pod we are in, nothing outside of one."""
     try:
-        return NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+        return file.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
@@ -225,9 +227,10 @@ def _check_election(settings: Settings, sources: Mapping[str, str]) -> None:
     for longer, shorter in (("lease_duration", "renew_deadline"), ("renew_deadline", "retry_period")):
         least, most = getattr(settings, shorter), getattr(settings, longer)
         if most <= least:
-            name = sources.get(longer, f"{flag(longer)} (default)")
-            limit = f"{sources.get(shorter, f'{flag(shorter)} (default)')} ({format_duration(least)})"
-            raise SettingsError(f"{name} {format_duration(most)!r}: give more than {limit}")
+            name, limit = (sources.get(one, f"{flag(one)} (default)") for one in (longer, shorter))
+            raise SettingsError(
+                f"{name} {format_duration(most)!r}: give more than {limit}, which is {format_duration(least)}"
+            )
 
 
 def _line(fault: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:

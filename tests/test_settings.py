@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from canary.settings import Settings, SettingsError, load
 
 URL = "http://prometheus.istio-system:9090"
 CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "CANARY_METRICS_SERVER": URL}
+ELECTING = {"leader_election": "true", "lease_namespace": "canary-system"}
 
 
 @pytest.fixture
@@ -57,6 +59,39 @@ def test_values_are_read_as_people_write_them() -> None:
     assert settings.log_level == "warning"
 
 
+def test_leader_election_is_off_until_it_is_asked_for() -> None:
+    """One replica needs no lease; durations that contradict each other do not matter then."""
+    assert not load({}, CLUSTER).leader_election
+    assert not load({"lease_duration": "1s"}, CLUSTER).leader_election
+
+
+def test_lease_is_kept_as_told() -> None:
+    """Take place, name and times of the lease from flags and variables."""
+    times = {"CANARY_LEASE_DURATION": "1m", "CANARY_RENEW_DEADLINE": "40s", "CANARY_RETRY_PERIOD": "5s"}
+    settings = load({**ELECTING, "lease_name": "canary.blue", "lease_identity": "pod-1"}, {**CLUSTER, **times})
+    assert (settings.lease_namespace, settings.lease_name) == ("canary-system", "canary.blue")
+    assert settings.lease_identity == "pod-1"
+    times_of = settings.terms
+    assert [one.seconds for one in (times_of.duration, times_of.renew_deadline, times_of.retry_period)] == [60, 40, 5]
+
+
+def test_default_times_of_the_lease_keep_the_promise_of_15_seconds() -> None:
+    """A leader that dies right after a renewal is followed in time, a slow look at the lease included."""
+    terms = load(ELECTING, CLUSTER).terms
+    assert terms.duration + terms.retry_period + timedelta(seconds=2) < timedelta(seconds=15)
+    assert terms.duration - terms.renew_deadline >= timedelta(seconds=3)
+
+
+def test_lease_is_in_the_namespace_of_the_pod(tmp_path: Path) -> None:
+    """Take the pod's own namespace when none is given, and say that one is needed outside of a pod."""
+    file = tmp_path / "namespace"
+    with pytest.raises(SettingsError, match=r"^--lease-namespace or CANARY_LEASE_NAMESPACE is missing: "):
+        load({"leader_election": "true"}, CLUSTER, file)
+    file.write_text("canary-system\n", encoding="utf-8")
+    assert load({"leader_election": "true"}, CLUSTER, file).lease_namespace == "canary-system"
+    assert load({**ELECTING, "lease_namespace": "other"}, CLUSTER, file).lease_namespace == "other"
+
+
 def test_kubeconfig_comes_from_flag_variable_or_kubectl(kubeconfig: str) -> None:
     """Read the file kubectl would read when not in a cluster."""
     outside = {"CANARY_METRICS_SERVER": URL}
@@ -81,6 +116,16 @@ def test_kubeconfig_comes_from_flag_variable_or_kubectl(kubeconfig: str) -> None
         ({"http_port": "tcp://10.0.0.1:80"}, "--http-port 'tcp://10.0.0.1:80'", "65535"),
         ({"kubeconfig": "/missing/file"}, "--kubeconfig '/missing/file'", "no such file"),
         ({"context": "prod"}, "--context 'prod'", "--kubeconfig"),
+        ({"leader_election": "on"}, "--leader-election 'on'", "true or false"),
+        ({**ELECTING, "lease_namespace": "a,b"}, "--lease-namespace 'a,b'", "one namespace"),
+        ({**ELECTING, "lease_name": "Canary"}, "--lease-name 'Canary'", "lower-case"),
+        ({**ELECTING, "lease_identity": "a pod"}, "--lease-identity 'a pod'", "without blanks"),
+        ({**ELECTING, "lease_duration": "10"}, "--lease-duration '10'", "such as 10s"),
+        ({**ELECTING, "lease_duration": "2h"}, "--lease-duration '2h'", "from 1s to 1h"),
+        ({**ELECTING, "retry_period": "500ms"}, "--retry-period '500ms'", "whole seconds"),
+        ({**ELECTING, "lease_duration": "7s"}, "--lease-duration '7s'", "--renew-deadline (default), which is 7s"),
+        ({**ELECTING, "renew_deadline": "2s"}, "--renew-deadline '2s'", "--retry-period (default), which is 2s"),
+        ({**ELECTING, "retry_period": "1m"}, "--renew-deadline (default) '7s'", "--retry-period, which is 1m"),
     ],
 )
 def test_wrong_settings_are_named(flags: dict[str, str], names: str, right: str) -> None:
@@ -126,11 +171,11 @@ def test_run_ends_with_one_line_and_exit_code_2(
     assert captured.err.count("\n") == 1
 
 
-def test_help_names_every_setting_and_the_one_replica(capsys: pytest.CaptureFixture[str]) -> None:
-    """Tell of every flag and variable, and that one replica is supported."""
+def test_help_names_every_setting_and_what_several_replicas_need(capsys: pytest.CaptureFixture[str]) -> None:
+    """Tell of every flag and variable, and that without an election there must be one replica."""
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     text = capsys.readouterr().out
-    assert "one replica" in " ".join(text.split())
+    assert "Without --leader-election run one replica" in " ".join(text.split())
     for name in Settings.model_fields:
         assert f"CANARY_{name.upper()}" in text

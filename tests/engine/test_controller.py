@@ -12,7 +12,7 @@ import pytest
 from canary.core.objects import CanaryKey
 from canary.engine.controller import Controller
 from canary.engine.workqueue import WorkQueue
-from canary.ports import Conflict, NotFound, Refused, Retryable
+from canary.ports import Conflict, NotFound, NotLeading, Refused, Retryable
 
 KEY = CanaryKey("canary.delivery", "shop", "web")
 OTHER = CanaryKey("canary.delivery", "shop", "db")
@@ -67,6 +67,7 @@ def ending(*outcomes: Outcome) -> Callable[[CanaryKey], Awaitable[timedelta | No
         (None, "done", None),
         (Conflict("moved"), "conflict", 0.005),
         (NotFound("gone"), "conflict", 0.005),
+        (NotLeading("not now"), "fenced", 0.005),
         (Retryable("slow"), "retry", 0.005),
         (Retryable("slow", 3.0), "retry", 3),
         (Refused("no"), "refused", 30),
