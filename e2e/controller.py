@@ -25,6 +25,7 @@ class Controller(Part):
         kubeconfig: Path | None = None,
         log_level: str = "debug",
         flags: Sequence[str] = (),
+        replica: str = "",
     ) -> None:
         port = next(_ports)
         self.url = f"http://127.0.0.1:{port}"
@@ -37,9 +38,10 @@ class Controller(Part):
             "--http-host=127.0.0.1",
             f"--http-port={port}",
             *(["--flagger-compat"] if flagger_compat else []),
+            *([f"--lease-identity={replica}"] if replica else []),
             *flags,
         ]
-        name = "-".join(("controller", *namespaces))[:80]
+        name = "-".join(("controller", *filter(None, (replica,)), *namespaces))[:80]
         super().__init__(
             name,
             command,

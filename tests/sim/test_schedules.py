@@ -3,7 +3,7 @@
 CI tries more than 1,500 schedules, the same ones each time; `make long-simulation` tries twenty times as many new ones.
 A failing schedule is left in build/schedules; `canary simulate --schedule FILE` plays it again.
 
-Two controllers at once are part of the schedules: one replica is what is supported, yet resourceVersion
+Two controllers at once, without a lease, are part of the schedules: that is not supported, yet resourceVersion
 guards (I21) keep every rule but one.  A second controller that has not seen the latest status takes a
 step back and forth, so that the route is written more than once in a step (I12).
 """
