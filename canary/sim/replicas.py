@@ -13,6 +13,9 @@ from canary.sim.lease import LeaseBook, SimInstants, SimLeases
 TERMS = Terms(timedelta(seconds=10), timedelta(seconds=7), timedelta(seconds=2))
 """As `canary run` has them when nothing is said."""
 
+APART = 0.7
+"""Seconds between the looks of two replicas that were made one after the other."""
+
 TAKEN_OVER = 15.0
 """Seconds within which another controller leads."""
 
@@ -47,7 +50,8 @@ class Replicas:
         return f"canary-{len(self._made)}"
 
     def add(self, cluster: SimCluster) -> Replica:
-        """Let a controller campaign for the lease."""
+        """Let a controller campaign for the lease, from another moment on than the others."""
+        cluster.link.freeze(len(self._made) * APART % TERMS.retry_period.total_seconds())
         self._made.append(Replica(self.book, cluster, self.count))
         return self._made[-1]
 
