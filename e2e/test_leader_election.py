@@ -1,6 +1,8 @@
 """Two controllers and one Lease: whatever happens to the leader, the other goes on, and one writes at any time."""
 
+import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,8 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
-from e2e.accounts import Account
+from e2e.accounts import DEFINITIONS, NAME, NOTICING, RIGHTS, Account
 from e2e.controller import Controller
 from e2e.orphans import SOON, apply, orphan, wait_served
 from e2e.pages import kubeconfig, page
@@ -18,6 +21,7 @@ from e2e.recorder import LATE_NEWS, Recorder
 from e2e.release import Release
 from e2e.testbed.audit import AuditEntry
 from e2e.testbed.faults import Action, Fault
+from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, moments, settled, weight_changes
@@ -29,6 +33,7 @@ HANDED_OVER = timedelta(seconds=5)
 """Less than the lease lasts."""
 RENEWALS = timedelta(seconds=3)
 """Time for some rounds of the lease."""
+PAGE = REPOSITORY / "docs/high-availability.md"
 LEADER = '\ncanary_leader{identity="one_'
 LONG = timedelta(seconds=120)
 INTERVAL = timedelta(seconds=3)
@@ -150,9 +155,14 @@ def test_leader_cut_off_stands_by_when_it_is_back(testbed: Testbed, namespace: s
 
 @pytest.fixture
 def account(testbed: Testbed, namespace: str, tmp_path: Path) -> Iterator[Path]:
-    """Return a kubeconfig of an account with the rights of README.md."""
-    made = Account(testbed, namespace)
+    """Return a kubeconfig of an account with the rights of README.md, and the Role of docs/high-availability.md."""
+    made = Account(testbed, namespace, (*RIGHTS, *NOTICING, DEFINITIONS))
     made.create()
+    role = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
+    role["metadata"]["namespace"] = namespace
+    testbed.kubectl("apply", "-f", "-", stdin=json.dumps(role))
+    holder = f"--serviceaccount={namespace}:{NAME}"
+    testbed.kubectl("-n", namespace, "create", "rolebinding", "lease", f"--role={role['metadata']['name']}", holder)
     yield Path(kubeconfig(testbed, tmp_path, token=made.token().text))
     made.delete()
 

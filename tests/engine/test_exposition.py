@@ -122,3 +122,20 @@ def test_page_lists_every_metric() -> None:
     listed = set(re.findall(r"^\| `(canary_\w+)`", text, re.MULTILINE))
     served = text_string_to_metric_families(Telemetry().render().decode())
     assert listed == {f"{one.name}_total" if one.type == "counter" else one.name for one in served}
+
+
+def test_leader_is_told_by_each_replica() -> None:
+    """Whether we may write, and who holds the lease: one at a time, and nobody where one runs alone."""
+
+    def told() -> list[str]:
+        return re.findall(r"^canary_lead.*", telemetry.render().decode(), re.MULTILINE)
+
+    telemetry = Telemetry()
+    assert told() == ["canary_leading 0.0"]
+    telemetry.led(False, "pod-1")
+    telemetry.led(True, "pod-2")
+    assert told() == ["canary_leading 1.0", 'canary_leader{identity="pod-2"} 1.0']
+    telemetry.left_alone(KEY, True)
+    telemetry.led(False, "")
+    assert told() == ["canary_leading 0.0"]
+    assert "canary_left_alone 0.0" in telemetry.render().decode()
