@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -37,7 +38,7 @@ class Elector:
         self._clock = clock
         self._told = told
         self._standing = Standing()
-        self._sure = False  # whether the lease is as we know it: our last claim was stored
+        self._sure = False  # whether the lease may still be as we wrote it: no need to read it first
         self._term = 0  # counts the times we began to lead
         self._news = asyncio.Event()
 
@@ -68,7 +69,7 @@ class Elector:
             if working.done():
                 working.result()
                 return
-            _log.warning("lost_lease", identity=self.identity, holder=self._holder())
+            _log.warning("lost_lease", identity=self.identity, last_seen_holder=self._holder())
         finally:
             await _end(over)
             await _end(working)
@@ -115,6 +116,7 @@ class Elector:
                 await self._claim()
                 return
             except (Conflict, NotFound) as fault:
+                self._sure = False
                 _log.debug("lease_moved", error=str(fault))
 
     async def _look(self) -> None:
@@ -123,7 +125,6 @@ class Elector:
         self._standing = election.looked(self._standing, lease, self.identity, self._clock(), self._terms)
 
     async def _claim(self) -> None:
-        self._sure = False
         wanted = election.claim(self._standing, self.identity, self._terms)
         before = self._standing.lease
         sent = self._clock()
@@ -140,17 +141,28 @@ class Elector:
         """Let others lead at once; they would after a while in any case."""
         if self._standing.claimed is None:
             return
+        self._standing = replace(self._standing, claimed=None)
         try:
             async with asyncio.timeout(self._terms.answer_within.total_seconds()):
-                if not self._sure:
-                    await self._look()
-                lease, self._standing = self._standing.lease, Standing()
-                if lease is not None and lease.holder == self.identity:
-                    free = Claim("", self._terms.duration, lease.transitions, anew=False)
-                    await self._leases.update(free, lease.version)
-            _log.info("gave_lease_back", identity=self.identity)
+                await self._give_back()
         except (ClusterError, TimeoutError) as fault:
             _log.warning("lease_not_given_back", error=str(fault) or "no answer in time")
+
+    async def _give_back(self) -> None:
+        """Free the lease if it is ours; a last renewal may have been stored without our knowing."""
+        for _ in range(2):
+            if not self._sure:
+                await self._look()
+            lease = self._standing.lease
+            if lease is None or lease.holder != self.identity:
+                return
+            try:
+                free = Claim("", self._terms.duration, lease.transitions, anew=False)
+                await self._leases.update(free, lease.version)
+                _log.info("gave_lease_back", identity=self.identity)
+                return
+            except (Conflict, NotFound):
+                self._sure = False
 
     def _left(self) -> timedelta:
         return election.left(self._standing, self._clock(), self._terms)

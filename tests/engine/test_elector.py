@@ -183,6 +183,47 @@ def test_standby_that_ends_gives_nothing_back() -> None:
     play(story)
 
 
+def test_leader_that_lost_the_lease_gives_nothing_back() -> None:
+    """It could not be reached; another one took the lease, and it stays that one's."""
+
+    async def story() -> None:
+        api = free()
+        bench = Bench("a", api).start()
+        await asyncio.sleep(1)
+        api.before = api.fails(Retryable("503"))
+        await asyncio.sleep(12)
+        assert api.book.lease is not None
+        api.book.store(Claim("b", TERMS.duration, 1, anew=True), api.book.lease.version)
+        api.before = api.nothing
+        await bench.stop()
+        assert api.book.holder == "b"
+
+    play(story)
+
+
+def test_renewal_that_failed_is_tried_again_without_a_look() -> None:
+    """Nothing need have changed; when it was stored after all, the next one is refused, and then it is read."""
+
+    async def story() -> None:
+        api = free()
+        bench = Bench("a", api).start()
+        await asyncio.sleep(1)
+        api.before = api.fails(Retryable("503"))
+        await asyncio.sleep(2)
+        api.before = api.nothing
+        await asyncio.sleep(2)
+        assert api.asked == ["read", "update", "update", "update"]
+        api.after = api.fails(Retryable("lost"))
+        await asyncio.sleep(2)
+        api.after = api.nothing
+        await asyncio.sleep(2)
+        assert api.asked[4:] == ["update", "update", "read", "update"]
+        assert bench.terms == [("began", 0.0)]
+        await bench.stop()
+
+    play(story)
+
+
 def test_release_that_is_not_answered_does_not_keep_the_process() -> None:
     """The lease ends by itself; the process ends as well."""
 
