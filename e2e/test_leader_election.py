@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.accounts import DEFINITIONS, NAME, NOTICING, RIGHTS, Account
+from e2e.accounts import NAME, Account
 from e2e.controller import Controller
 from e2e.orphans import SOON, apply, orphan, wait_served
 from e2e.pages import kubeconfig, page
@@ -155,8 +155,8 @@ def test_leader_cut_off_stands_by_when_it_is_back(testbed: Testbed, namespace: s
 
 @pytest.fixture
 def account(testbed: Testbed, namespace: str, tmp_path: Path) -> Iterator[Path]:
-    """Return a kubeconfig of an account with the rights of README.md, and the Role of docs/high-availability.md."""
-    made = Account(testbed, namespace, (*RIGHTS, *NOTICING, DEFINITIONS))
+    """Return a kubeconfig of an account with the chart's rights, and the Role of docs/high-availability.md."""
+    made = Account(testbed, namespace)
     made.create()
     role = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
     role["metadata"]["namespace"] = namespace
