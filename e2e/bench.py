@@ -26,8 +26,6 @@ IDLE_CANARIES = 100
 FOREIGN_OBJECTS = 5000
 REACTIONS = 30
 NAMESPACE = "bench"
-RETRY_PERIOD = 2
-"""Seconds between two renewals of the lease."""
 RELEASE_NAMESPACE = "bench-release"
 ROWS_OF_A_RELEASE = 9
 PAGE = Path("docs/benchmarks.md")
@@ -83,8 +81,7 @@ def _measure_on_testbed(results: Results, parts: Sequence[str], idle_seconds: fl
         install_crd(testbed, "flagger.app")
         testbed.create_namespace(NAMESPACE, {})
         testbed.create_namespace(RELEASE_NAMESPACE)
-        election = ("--leader-election", "--lease-namespace=default")
-        controller = Controller(testbed, log_level="info", flags=election)
+        controller = Controller(testbed, log_level="info")
         controller.start()
         with Recorder(testbed, NAMESPACE) as recorder, Recorder(testbed, RELEASE_NAMESPACE) as released:
             fleet = Release(testbed, NAMESPACE, recorder)
@@ -160,9 +157,7 @@ def _measure_idle(results: Results, testbed: Testbed, controller: Controller, se
     time.sleep(seconds)
     used = _cpu_seconds(controller.pid) - cpu
     asked = [e for e in testbed.audit.requests(user=credentials.CONTROLLER, since=since) if e.verb != "watch"]
-    leases = [e for e in asked if e.resource == "leases"]
-    results.add(f"{title}: API requests beside watches and the lease in {seconds:g} s", len(asked) - len(leases), 0)
-    results.add(f"{title}: API requests for the lease in {seconds:g} s", len(leases), seconds / RETRY_PERIOD + 1)
+    results.add(f"{title}: API requests beside watches in {seconds:g} s", len(asked), 0)
     results.add(f"{title}: CPU of one core", 100 * used / seconds, 1, " %")
     results.add(f"{title}: RSS", _rss_megabytes(controller.pid), 150, " MB")
 

@@ -19,6 +19,7 @@ from e2e.orphans import SOON, apply, orphan, wait_served
 from e2e.pages import kubeconfig, page
 from e2e.recorder import LATE_NEWS, Recorder
 from e2e.release import Release
+from e2e.testbed import credentials
 from e2e.testbed.audit import AuditEntry
 from e2e.testbed.faults import Action, Fault
 from e2e.testbed.layout import REPOSITORY
@@ -51,6 +52,7 @@ def start(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Start]
     """Return a way to start a replica of a name, on a lease that nobody holds."""
     lease = {"metadata": {"name": "canary-controller"}, "spec": {}}
     testbed.kube.create(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
+    allow(testbed, namespace, "controller", f"--user={credentials.CONTROLLER}")
     with ExitStack() as started:
 
         def run(name: str, path: Path | None = None, *times: str) -> Controller:
@@ -59,6 +61,15 @@ def start(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Start]
 
         yield run
         testbed.api_path.heal()
+
+
+def allow(testbed: Testbed, namespace: str, name: str, holder: str) -> None:
+    """Give somebody the Role of docs/high-availability.md."""
+    role = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
+    role["metadata"]["namespace"] = namespace
+    testbed.kubectl("apply", "-f", "-", stdin=json.dumps(role))
+    named = f"--role={role['metadata']['name']}"
+    testbed.kubectl("-n", namespace, "create", "rolebinding", name, named, holder)
 
 
 def leads(controller: Controller) -> bool:
@@ -158,11 +169,7 @@ def account(testbed: Testbed, namespace: str, tmp_path: Path) -> Iterator[Path]:
     """Return a kubeconfig of an account with the chart's rights, and the Role of docs/high-availability.md."""
     made = Account(testbed, namespace)
     made.create()
-    role = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
-    role["metadata"]["namespace"] = namespace
-    testbed.kubectl("apply", "-f", "-", stdin=json.dumps(role))
-    holder = f"--serviceaccount={namespace}:{NAME}"
-    testbed.kubectl("-n", namespace, "create", "rolebinding", "lease", f"--role={role['metadata']['name']}", holder)
+    allow(testbed, namespace, "account", f"--serviceaccount={namespace}:{NAME}")
     yield Path(kubeconfig(testbed, tmp_path, token=made.token().text))
     made.delete()
 
