@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from canary.api.groups import FLAGGER, NATIVE
-from canary.settings import Access, Settings, SettingsError, flag, load, load_as, variable
+from canary.settings import Access, Settings, SettingsError, flag, load, load_access, variable
 from canary.version import version
 
 # Each command imports what it needs when it runs: the Kubernetes client alone takes 0.3 s.
@@ -88,7 +88,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from canary import check
 
     try:
-        access = load_as(Access, {name: getattr(arguments, name) for name in Access.model_fields}, os.environ)
+        access = load_access({name: getattr(arguments, name) for name in Access.model_fields}, os.environ)
         group = (FLAGGER if arguments.flagger_compat else NATIVE).group
         side: Literal["primary", "canary"] = "primary" if arguments.primary else "canary"
         return check.run(access, check.Asked(arguments.template, arguments.namespace, arguments.canary, group, side))

@@ -182,11 +182,24 @@ def load(
     flags: Mapping[str, str | None], environ: Mapping[str, str], namespace_file: Path = NAMESPACE_FILE
 ) -> Settings:
     """Return the settings that flags (None = not given) and environment make, or raise SettingsError."""
-    return load_as(Settings, flags, environ)
+    values, sources = _given(Settings, flags, environ)
+    if "lease_namespace" not in values and (own := _own_namespace(namespace_file)):
+        values["lease_namespace"], sources["lease_namespace"] = own, str(namespace_file)
+    settings = _checked(Settings, values, sources)
+    if settings.leader_election:
+        _check_election(settings, sources)
+    return settings
 
 
-def load_as(wanted: type[Wanted], flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Wanted:
-    """Return some of the settings, or raise SettingsError."""
+def load_access(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Access:
+    """Return how the API server is reached, or raise SettingsError."""
+    return _checked(Access, *_given(Access, flags, environ))
+
+
+def _given(
+    wanted: type[Settings | Access], flags: Mapping[str, str | None], environ: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values that flags and environment give, and where each is from."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name in wanted.model_fields:
@@ -198,16 +211,16 @@ def load_as(wanted: type[Wanted], flags: Mapping[str, str | None], environ: Mapp
         default = environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
         source = "KUBECONFIG" if environ.get("KUBECONFIG") else f"{flag('kubeconfig')} (default)"
         values["kubeconfig"], sources["kubeconfig"] = default, source
-    if "lease_namespace" not in values and (own := _own_namespace(namespace_file)):
-        values["lease_namespace"], sources["lease_namespace"] = own, str(namespace_file)
+    return values, sources
+
+
+def _checked(wanted: type[Wanted], values: Mapping[str, Any], sources: Mapping[str, str]) -> Wanted:
     try:
         settings = wanted(**values)
     except ValidationError as fault:
         raise SettingsError(_line(fault, values, sources)) from None
     if settings.context and not settings.kubeconfig:
         raise SettingsError(f"{sources['context']} {settings.context!r}: give {flag('kubeconfig')} with it")
-    if settings.leader_election:
-        _check_election(settings, sources)
     return settings
 
 

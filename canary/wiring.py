@@ -60,9 +60,7 @@ async def run(settings: Settings) -> int:
     hooks = WebhookCaller(agent, on_answer=telemetry.hook_answered)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
-    measurer = CheckMeasurer(
-        settings.metrics_server, cluster.read, Asker(agent), on_error=lambda _: telemetry.query_failed()
-    )
+    measurer = _measurer(settings, cluster, agent, telemetry)
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()
     notifier = KubeNotifier(client, clock)
@@ -85,12 +83,21 @@ async def run(settings: Settings) -> int:
     except* _Stop:
         _log.info("stopped")
     finally:
-        await measurer.close()
-        await hooks.close()
-        await client.close()
+        for one in (measurer, hooks, client):
+            await one.close()
         if listening is not None:
             listening.close()
     return 0
+
+
+def _measurer(settings: Settings, cluster: KubeCluster, agent: str, telemetry: Telemetry) -> CheckMeasurer:
+    return CheckMeasurer(
+        settings.metrics_server,
+        cluster.read,
+        Asker(agent),
+        on_error=lambda _: telemetry.query_failed(),
+        on_answer=telemetry.query_answered,
+    )
 
 
 def _elector(settings: Settings, client: KubeClient, identity: str, telemetry: Telemetry) -> Elector | None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -56,12 +57,13 @@ RIGHT: dict[str, tuple[Values, set[str]]] = {
         ALWAYS | {"NetworkPolicy", "PodDisruptionBudget"},
     ),
     "a place to run": (PLACED, ALWAYS),
+    "two replicas": ({"replicas": 2, "leaderElection": {"enabled": True}}, ALWAYS | ROLES),
 }
 WRONG: dict[str, tuple[Values, str]] = {
     "a word that is no value": ({"metricServer": "http://prometheus:9090"}, "'metricServer' not allowed"),
     "a word that is no value, deeper": ({"crd": {"creat": True}}, "at '/crd': additional properties 'creat'"),
     "another mesh": ({"meshProvider": "linkerd"}, "at '/meshProvider': value must be 'istio'"),
-    "two replicas": ({"replicas": 2}, "at '/replicas': value must be 1"),
+    "two replicas without a lease": ({"replicas": 2}, "at '/leaderElection/enabled': value must be true"),
     "a metrics server that is no URL": ({"metricsServer": "prometheus:9090"}, "at '/metricsServer'"),
     "a namespace that is none": ({"namespaces": ["Shop"]}, "at '/namespaces/0'"),
     "a level that is none": ({"logLevel": "loud"}, "at '/logLevel': value must be one of 'debug'"),
@@ -101,6 +103,8 @@ def test_values_become_settings() -> None:
         "namespaces": ["shop", "bank"],
         "flaggerCompat": True,
         "pinSecrets": True,
+        "replicas": 2,
+        "leaderElection": {"enabled": True, "leaseDuration": "30s", "renewDeadline": "20s", "retryPeriod": "5s"},
         "logLevel": "debug",
         "logFormat": "console",
         "env": [{"name": "CANARY_HTTP_HOST", "value": "127.0.0.1"}],
@@ -108,10 +112,16 @@ def test_values_become_settings() -> None:
     }
     objects = render(values)
     assert container_of(objects)["args"] == ["run", "--no-pin-secrets"]
-    assert settings_of(objects).model_dump(exclude={"kubeconfig", "context"}) == {
+    assert settings_of(objects).model_dump(exclude={"kubeconfig", "context", "lease_identity"}) == {
         "metrics_server": "http://prometheus.istio-system:9090/prefix",
         "namespaces": ("shop", "bank"),
         "flagger_compat": True,
+        "leader_election": True,
+        "lease_name": "canary",
+        "lease_namespace": NAMESPACE,
+        "lease_duration": timedelta(seconds=30),
+        "renew_deadline": timedelta(seconds=20),
+        "retry_period": timedelta(seconds=5),
         "pin_secrets": True,
         "log_level": "debug",
         "log_format": "console",
@@ -168,6 +178,20 @@ def test_rights_in_some_namespaces_are_roles_there() -> None:
     namespaces, definitions = rules_of(role)
     assert namespaces.pop("resourceNames") == ["shop", "bank"]
     assert [namespaces, definitions] == rights.rules(everywhere=True)
+
+
+def test_rights_to_the_lease_are_those_of_the_page() -> None:
+    """One Lease of its own namespace, by its name but to make it; without election there are none."""
+    election = {"replicas": 2, "leaderElection": {"enabled": True}}
+    (role,) = of_kind(render(election), "Role")
+    text = (REPOSITORY / "docs/high-availability.md").read_text()
+    shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])
+    assert (role["metadata"]["namespace"], NAME) == (NAMESPACE, settings_of(render(election)).lease_name)
+    assert rules_of(role) == [
+        {**rule, **({"resourceNames": [NAME]} if "resourceNames" in rule else {})} for rule in shown["rules"]
+    ]
+    (alone,), (shared,) = (of_kind(render(values), "Deployment") for values in ({}, election))
+    assert (alone["spec"]["strategy"], shared["spec"].get("strategy")) == ({"type": "Recreate"}, None)
 
 
 def test_no_right_is_for_everything_or_for_secrets() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -41,8 +42,10 @@ class CheckMeasurer:
         asker: Asker,
         *,
         on_error: Callable[[str], None] | None = None,
+        on_answer: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """Prepare to ask ``server`` where no other is named; ``read`` reads an object or raises ``ClusterError``."""
+        self._on_answer = on_answer
         self._server = server
         self._read = read
         self._asker = asker
@@ -51,6 +54,12 @@ class CheckMeasurer:
 
     async def measure(self, query: Query) -> Measurement:
         """Answer one query about metrics; failures of any kind are ``Unavailable``."""
+        began = time.monotonic()
+        measured = await self._measure(query)
+        self._on_answer(time.monotonic() - began)
+        return measured
+
+    async def _measure(self, query: Query) -> Measurement:
         if not isinstance(query, CustomQuery):
             named = query.server if isinstance(query, (CheckQuery, DrainQuery, LabelsQuery)) else ""
             return await self._istio(named or self._server).measure(query)

@@ -17,6 +17,9 @@ from canary.core.objects import CanaryKey
 from canary.engine.exposition import CanaryMetrics
 
 LogFormat = Literal["json", "console"]
+MOMENTS = (0.001, 0.005, 0.02, 0.1, 0.5, 2, 10)
+ANSWERS = (0.01, 0.05, 0.2, 1, 5, 10, 30, 60)
+"""Bounds of durations in seconds: of our own work, and of what others take for an answer."""
 
 
 class Telemetry:
@@ -25,40 +28,23 @@ class Telemetry:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._reconciles = Counter(
-            "canary_reconciles", "Reconciles by how they ended.", ["result"], registry=self.registry
-        )
-        self._seconds = Histogram(
-            "canary_reconcile_seconds",
-            "Duration of a reconcile.",
-            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10),
-            registry=self.registry,
-        )
-        self._depth = Gauge("canary_queue_depth", "Keys waiting to be reconciled.", registry=self.registry)
-        self._requests = Counter(
-            "canary_api_requests",
-            "Requests to the Kubernetes API.",
-            ["verb", "resource", "code"],
-            registry=self.registry,
-        )
+        here = self.registry
+        self._reconciles = Counter("canary_reconciles", "Reconciles by how they ended.", ["result"], registry=here)
+        self._seconds = Histogram("canary_reconcile_seconds", "Time of a reconcile.", buckets=MOMENTS, registry=here)
+        self._depth = Gauge("canary_queue_depth", "Keys waiting to be reconciled.", registry=here)
+        told = ["verb", "resource", "code"]
+        self._requests = Counter("canary_api_requests", "Requests to the Kubernetes API.", told, registry=here)
         self._others: set[object] = set()
-        alone = Gauge("canary_left_alone", "Canaries whose status another controller writes.", registry=self.registry)
+        alone = Gauge("canary_left_alone", "Canaries whose status another controller writes.", registry=here)
         alone.set_function(lambda: len(self._others))
-        self._leading = Gauge(
-            "canary_leading", "1 while this replica may write: it leads, or is the only one.", registry=self.registry
-        )
-        self._holder = Gauge(
-            "canary_leader", "Who holds the lease, as this replica knows.", ["identity"], registry=self.registry
-        )
-        self._query_errors = Counter("canary_query_errors", "Metric queries without an answer.", registry=self.registry)
-
-        self._hooks = Histogram(
-            "canary_hook_seconds",
-            "Duration of a hook's call with all its attempts, by what it came to: yes, no or undecided.",
-            ["type", "outcome"],
-            buckets=(0.05, 0.2, 1, 5, 10, 30, 60),
-            registry=self.registry,
-        )
+        lone = "1 while this replica may write: it leads, or is the only one."
+        self._leading = Gauge("canary_leading", lone, registry=here)
+        self._holder = Gauge("canary_leader", "Who holds the lease, as far as is known.", ["identity"], registry=here)
+        asked = "Duration of a question about metrics, answered or not."
+        self._queries = Histogram("canary_query_seconds", asked, buckets=ANSWERS, registry=here)
+        self._query_errors = Counter("canary_query_errors", "Metric queries without an answer.", registry=here)
+        called = "Duration of a hook's call with all its attempts, by what it came to: yes, no or undecided."
+        self._hooks = Histogram("canary_hook_seconds", called, ["type", "outcome"], buckets=ANSWERS, registry=here)
         self.canaries = CanaryMetrics(self.registry)
 
     def recorded(self, key: CanaryKey, before: CanaryStatus, after: CanaryStatus, now: datetime) -> None:
@@ -90,6 +76,10 @@ class Telemetry:
     def hook_answered(self, kind: str, outcome: str, seconds: float) -> None:
         """Count one call of a hook."""
         self._hooks.labels(kind, outcome).observe(seconds)
+
+    def query_answered(self, seconds: float) -> None:
+        """Count one question about metrics, answered or not."""
+        self._queries.observe(seconds)
 
     def query_failed(self) -> None:
         """Count one metric query without an answer."""

@@ -248,44 +248,48 @@ def undo(stage: Stage, what: str = "route", times: int = 3) -> None:
     put_back()
 
 
-ACTIONS: dict[str, Callable[..., None]] = {
-    act.__name__: act
-    for act in (
-        template,
-        reapply,
-        restart,
-        scale,
-        weights,
-        selector,
-        annotate,
-        command,
-        hook,
-        delete,
-        remake,
-        delete_revisions,
-        move_tag,
-        analysis,
-        configure,
-        misplace_configuration,
-        opt_out,
-        obstacle,
-        load,
-        bounds,
-        repoint,
-        erase_status,
-        kill_pods,
-        behave,
-        nodes,
-        api_fault,
-        crash,
-        another_controller,
-        restart_controller,
-        watches,
-        metrics,
-        proxies,
-        undo,
-    )
-} | {act.__name__: act for act in CHECK_ACTIONS} | ON_LEADERS
+ACTIONS: dict[str, Callable[..., None]] = (
+    {
+        act.__name__: act
+        for act in (
+            template,
+            reapply,
+            restart,
+            scale,
+            weights,
+            selector,
+            annotate,
+            command,
+            hook,
+            delete,
+            remake,
+            delete_revisions,
+            move_tag,
+            analysis,
+            configure,
+            misplace_configuration,
+            opt_out,
+            obstacle,
+            load,
+            bounds,
+            repoint,
+            erase_status,
+            kill_pods,
+            behave,
+            nodes,
+            api_fault,
+            crash,
+            another_controller,
+            restart_controller,
+            watches,
+            metrics,
+            proxies,
+            undo,
+        )
+    }
+    | {act.__name__: act for act in CHECK_ACTIONS}
+    | ON_LEADERS
+)
 
 
 def act(stage: Stage, name: str, arguments: dict[str, Any]) -> None:

@@ -391,12 +391,14 @@ class TestServers:
         assert isinstance(answer, Unavailable)
 
     async def test_errors_are_counted(self, world: World) -> None:
-        """Who counts failed queries is told of each."""
+        """Who counts failed queries is told of each, and how long each took."""
         told: list[str] = []
-        measurer = CheckMeasurer(world.base, world.find, Asker("tests", seconds=PATIENCE), on_error=told.append)
+        took: list[float] = []
+        asker = Asker("tests", seconds=PATIENCE)
+        measurer = CheckMeasurer(world.base, world.find, asker, on_error=told.append, on_answer=took.append)
         world.server.says(503)
         provider = MetricProvider(type="prometheus", address=world.base)
         await measurer.measure(CustomQuery("errors", 0, provider, "up", "shop", AT))
         await measurer.measure(LabelsQuery("shop", "a", AT))
         await measurer.close()
-        assert len(told) == 2
+        assert (len(told), len(took)) == (2, 2)
