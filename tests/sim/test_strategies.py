@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from canary.sim.behaviour import Behaviour
-from canary.sim.dataplane import DataPlane
 from canary.sim.driver import Simulation, simulate
-from canary.sim.routing import Caller
 from canary.sim.scenario import Scenario, initialise, listing_5_1, release, serve
+from tests.sim.plans import END, FREE, INSIDER, STAFF, VISITOR, begin, http, planned, versions_seen_by
 from tests.sim.stories import (
     CANARY,
     NAMESPACE,
@@ -21,62 +20,15 @@ from tests.sim.stories import (
     V3,
     apex_role,
     condition,
-    found,
     harmed,
     image,
     ours,
     ready,
-    received,
     replicas,
     route_writes,
     steps,
-    version,
     weights,
 )
-
-STAFF = {"headers": {"x-group": {"exact": "staff"}}}
-FREE = {"headers": {"x-plan": {"regex": "free.*"}}}
-INSIDER = Caller("catalog", NAMESPACE, 10, workload="insider", headers=(("x-group", "staff"),))
-VISITOR = Caller("catalog", NAMESPACE, 10, workload="visitor", headers=(("x-plan", "free-trial"),))
-END = [("Promoting", 0), ("Finalising", 0), ("Succeeded", 0)]
-
-
-def planned(promotion: dict[str, Any] | None = None, **analysis: Any) -> Scenario:
-    """Return listing 5.1 at an interval of 10 s with another plan."""
-    canary = listing_5_1(interval="10s", drainSeconds=5, threshold=2)
-    for plan in ("stepWeight", "maxWeight"):
-        del canary["spec"]["analysis"][plan]
-    canary["spec"]["analysis"] |= analysis
-    if promotion is not None:
-        canary["spec"]["promotion"] = promotion
-    return Scenario(canary, replicas=2)
-
-
-async def begin(sim: Simulation, scenario: Scenario, *callers: Caller) -> float:
-    """Initialise, let further callers call, release v2 and return when it was seen."""
-    await initialise(sim, scenario)
-    for caller in callers:
-        sim.dataplane.call(caller)
-    await sim.rest(5)
-    return await release(sim, scenario, V2)
-
-
-def versions_seen_by(dataplane: DataPlane, caller: Caller) -> set[str]:
-    """Return which Deployments a caller's proxies send to at present."""
-    legs = dataplane.proxies[0].legs[caller]
-    return {pod.deployment for leg in legs if not leg.copied for pod in leg.pods}
-
-
-def copied_to(dataplane: DataPlane, caller: Caller) -> set[str]:
-    """Return which Deployments get copies of a caller's requests at present."""
-    legs = dataplane.proxies[0].legs[caller]
-    return {pod.deployment for leg in legs if leg.copied for pod in leg.pods}
-
-
-def http(sim: Simulation) -> list[dict[str, Any]]:
-    """Return the http routes as they are."""
-    routes: list[dict[str, Any]] = found(sim, ROUTE)["spec"]["http"]
-    return routes
 
 
 def test_ab_release_keeps_the_cohort_on_the_canary_and_all_others_off_it() -> None:
@@ -189,88 +141,6 @@ def test_cohorts_come_in_order_and_never_fall_back_while_weights_go_up() -> None
         assert harmed(sim) == 0
 
     simulate(story, seed=4)
-
-
-@pytest.mark.parametrize("weight", [100, 40])
-def test_mirrored_copies_are_judged_before_the_first_weight(weight: int) -> None:
-    """Primary 100, canary 0 and copies; the mirror goes in the write that sets the first weight (R-MIR-1)."""
-    scenario = planned(stepWeight=50, maxWeight=50, mirror=True, mirrorWeight=weight)
-
-    async def story(sim: Simulation) -> None:
-        begun = await begin(sim, scenario)
-        await sim.until(lambda: "mirror" in http(sim)[0], 60, "a mirror")
-        assert http(sim)[0]["mirror"] == {"host": "catalog-canary"}
-        assert http(sim)[0]["mirrorPercentage"] == {"value": weight}
-        assert weights(sim) == (100, 0)
-        await sim.rest(5)
-        assert sim.status()["traffic"] == {"primary": 100, "canary": 0, "mirror": weight}
-        assert received(sim, version(scenario, V2)) > 0
-        await sim.until_phase("Succeeded", 300)
-        assert steps(sim, begun) == [("Progressing", 0), ("Progressing", 50), *END]
-        assert route_writes(sim, begun) == [(100, 0), (50, 50), (0, 100), (100, 0)]
-        assert "mirror" not in http(sim)[0]
-        assert sim.dataplane.requests.failed == 0
-
-    simulate(story, seed=5)
-
-
-def test_clients_never_see_what_mirrored_copies_come_to() -> None:
-    """A canary that fails every copy is rolled back without one failed request."""
-    scenario = planned(stepWeight=50, mirror=True)
-
-    async def story(sim: Simulation) -> None:
-        await initialise(sim, scenario)
-        sim.pods.behaviours.put(Behaviour(errors=100.0), image=V2)
-        begun = await release(sim, scenario, V2)
-        await sim.until_phase("Failed", 200)
-        await sim.rest(20)
-        assert sim.dataplane.requests.failed == 0
-        assert route_writes(sim, begun) == [(100, 0), (100, 0)]
-        assert "mirror" not in http(sim)[0]
-        assert "as the destination reports" in condition(sim, "Progressing")["message"]
-
-    simulate(story, seed=6)
-
-
-def test_mirror_beside_a_cohort_copies_the_requests_of_all_others() -> None:
-    """The cohort is answered by the canary and not copied, the others by the primary alone (W59)."""
-    scenario = planned(iterations=3, match=[STAFF], mirror=True)
-
-    async def story(sim: Simulation) -> None:
-        begun = await begin(sim, scenario, INSIDER, VISITOR)
-        for iteration in (1, 2):
-            await sim.until(lambda n=iteration: sim.status().get("iterations") == n, 100, "an iteration")  # type: ignore[misc]
-            await sim.rest(1)
-            assert versions_seen_by(sim.dataplane, INSIDER) == {"catalog-canary"}
-            assert copied_to(sim.dataplane, INSIDER) == set()
-            assert versions_seen_by(sim.dataplane, VISITOR) == {"catalog-primary"}
-            assert copied_to(sim.dataplane, VISITOR) == {"catalog-canary"}
-        assert ready(sim, CANARY) == 2, "copies of all and a cohort need its full size"
-        await sim.until_phase("Succeeded", 300)
-        assert steps(sim, begun) == [("Progressing", 0), *END]
-        assert route_writes(sim, begun) == [(100, 0), (0, 100), (100, 0)]
-        assert [one for one in http(sim) if "mirror" in one or "match" in one] == []
-        assert harmed(sim) == 0
-
-    simulate(story, seed=16)
-
-
-def test_cohort_alone_meets_a_canary_that_fails_every_copy() -> None:
-    """Nobody belongs to the cohort: the copies roll the canary back without one failed request."""
-    scenario = planned(iterations=3, match=[STAFF], mirror=True)
-
-    async def story(sim: Simulation) -> None:
-        await initialise(sim, scenario)
-        sim.pods.behaviours.put(Behaviour(errors=100.0), image=V2)
-        begun = await release(sim, scenario, V2)
-        await sim.until_phase("Failed", 200)
-        await sim.rest(20)
-        assert received(sim, version(scenario, V2)) > 0
-        assert sim.dataplane.requests.failed == 0
-        assert route_writes(sim, begun) == [(100, 0), (100, 0)]
-        assert len(http(sim)) == 1
-
-    simulate(story, seed=17)
 
 
 @pytest.mark.parametrize("mirror", [True, False])
