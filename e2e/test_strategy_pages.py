@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from canary.core.routes.istio import read_weights
 from e2e.conftest import install_crd, keep_artefacts, remove_crd
 from e2e.controller import Controller
 from e2e.findings import State, findings_in, states_of
-from e2e.recorder import Recorder
+from e2e.recorder import LATE_NEWS, Recorder
 from e2e.release import MANIFESTS, Release, manifests, summary
 from e2e.testbed.kube import Object
 from e2e.testbed.layout import REPOSITORY
@@ -210,6 +210,24 @@ def test_release_of_a_page_succeeds_as_told(endings: dict[str, Ending], name: st
     assert ending.phase == "Succeeded", ending.summary
     assert ending.rows == [replace(row, at=0) for row in rows_shown(name)]
     assert_none_failed(*ending.loads)
+
+
+@pytest.mark.parametrize("name", ["mirroring", "steps"])
+def test_copies_are_judged_before_any_caller_is_answered_by_the_canary(
+    services: dict[str, Release], endings: dict[str, Ending], name: str
+) -> None:
+    """While `mirror` or `steps[].mirror` is in force the checks count requests, and callers see the primary alone."""
+    release, names = services[name], Names(services[name].namespace, "catalog", "catalog")
+    written = [(one.at, read_weights(one.object, names)) for one in release.recorder.seen("virtualservices", "catalog")]
+    copied = next(at for at, weights in written if weights and weights.mirror)
+    shared = next(at for at, weights in written if weights and weights.canary)
+    (load,) = endings[name].loads
+    assert set(load.summary(copied, shared - LATE_NEWS).by_version) == {"v1"}
+    statuses = [one.object.get("status") or {} for one in release.recorder.seen(f"canaries.{GROUP}")]
+    checks = [check for status in statuses for check in status.get("checks") or ()]
+    counted = [check for check in checks if copied < datetime.fromisoformat(check["at"]) < shared]
+    assert all(check["verdict"] != "Pass" or check["samples"] > 0 for check in counted), counted
+    assert "Pass" in {check["verdict"] for check in counted}
 
 
 def test_no_phase_of_any_strategy_has_findings(
