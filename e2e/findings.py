@@ -68,6 +68,13 @@ def _resting(found: Object) -> Object:
     return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": metadata, "spec": spec}
 
 
+def findings_of_run(release: Release) -> tuple[set[str], list[Object]]:
+    """Return the phases in which a service's states were looked at, and the findings about all of them."""
+    states = states_of(release)
+    phases = set[str]().union(*(state.phases for state in states))
+    return phases, findings_in(release.testbed, f"{release.namespace[:30]}-states", {"run": states})
+
+
 def findings_in(testbed: Testbed, namespace: str, services: Mapping[str, list[State]]) -> list[Object]:
     """Return the findings about all states of services at once: they stand side by side, each under another name."""
     items: list[Object] = []

@@ -4,7 +4,9 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+from e2e.findings import findings_of_run
 from e2e.release import CANARY, Release, manifests
+from e2e.test_strategies import RUN
 from e2e.testbed.node.tags import Tags
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import (
@@ -67,6 +69,7 @@ def test_primary_rolls_in_place_under_its_share(release: Release) -> None:
     for moment in history:
         assert moment.ready("catalog-primary") >= 3, f"the primary lost more than its maxUnavailable: {moment}"
     assert version_of(release.get("deployment", "catalog-primary")) == "v2"
+    assert findings_of_run(release) == (RUN, [])
 
 
 def test_primary_that_never_gets_ready_leaves_the_canary_serving_until_a_good_template(release: Release) -> None:
