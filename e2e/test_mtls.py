@@ -97,12 +97,9 @@ def test_strict_mtls_and_policies_hold_for_every_caller_through_a_whole_release(
     rows = [row for row in release.rows() if row.phase != "Initializing"]
     assert [(row.phase, row.weight) for row in rows] == RUN
     moments = [began, *(row.at for row in rows), deleted, datetime.now(UTC)]
-    taken_over, first_weight = (seen.at for seen in release.recorder.seen("virtualservices", "catalog")[:2])
-    # The takeover makes the primary's own proxies listen anew; a connection made in that moment may be cut.
-    cut = [a for a in loads.permitted.answers() if a.status == 503 and taken_over <= a.at <= taken_over + A_WHILE]
-    assert len(cut) <= 1, str(loads.permitted.summary())
-    assert loads.permitted.summary().total - loads.permitted.summary().by_status[200] == len(cut)
-    for load, status in ((loads.stranger, 403), (loads.plain, 0)):
+    _, first_weight = (seen.at for seen in release.recorder.seen("virtualservices", "catalog")[:2])
+    # Without Service APEX-target the target's own sidecars drop the apex before callers are told: 503 at the takeover.
+    for load, status in ((loads.permitted, 200), (loads.stranger, 403), (loads.plain, 0)):
         assert set(load.summary().by_status) == {status}, str(load.summary())
     for load in (loads.permitted, loads.stranger, loads.plain):
         for since, until in pairwise(moments):
