@@ -1,6 +1,6 @@
 """What a Canary that can be run asks for in vain."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from canary.api.duration import parse_duration
@@ -19,6 +19,7 @@ FOREIGN = (
     ("spec.service", "backends"),
 )
 MATCHES = ("spec.service.match[]", "spec.analysis.match[]", "spec.analysis.steps[].match[]")
+_FORMS = {"uri": "begin it with /", "method": "write it in upper case"}
 _NOT_KEPT = "browsers keep no such cookie"
 _WITHOUT_CEILING = {
     "stepWeights": "the last entry of stepWeights is the maximum; remove it",
@@ -72,6 +73,22 @@ def callers_unheeded(raw: Node) -> Iterator[str]:
         for field in ("sourceLabels", "sourceNamespace"):
             if condition.get("gateways") and condition.get(field):
                 yield f"{path}.{field} is ignored: Istio heeds none beside gateways; remove one of the two"
+
+
+def conditions_never_met(raw: Node) -> Iterator[str]:
+    """Find conditions on texts that no request has: paths begin with a slash, methods are in upper case."""
+    for path, condition in (found for at in MATCHES for found in nodes(raw, at)):
+        for field, cure in _FORMS.items():
+            texts = condition.get(field)
+            for key in ("exact", "prefix"):
+                text = texts.get(key) if isinstance(texts, Mapping) else None
+                if isinstance(text, str) and not _can_begin(field, text):
+                    yield f"{path}.{field}.{key} is {written(text)}, which no request meets: {cure}"
+
+
+def _can_begin(field: str, text: str) -> bool:
+    """Tell whether the path or method of some request can be a text, or begin with it."""
+    return text == text.upper() if field == "method" else text == "*" or text.startswith("/")
 
 
 def revert_asked(raw: Node) -> Iterator[str]:
@@ -154,6 +171,7 @@ WARNINGS: tuple[tuple[str, Callable[[Node], Iterator[str]]], ...] = (
     ("FieldIgnored", mirror_unused),
     ("FieldIgnored", queries_without_triggers),
     ("FieldIgnored", callers_unheeded),
+    ("ConditionNeverMet", conditions_never_met),
     ("FieldIgnored", revert_asked),
     ("FieldIgnored", sessions_unused),
     ("FieldIgnored", check_fields_unused),

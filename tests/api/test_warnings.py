@@ -36,6 +36,18 @@ PLAN = {**steps({"setWeight": 5}), f"{A}.maxWeight": ABSENT}
             {f"{S}.match": [BESIDE]},
             f"{S}.match[0].sourceNamespace is ignored: Istio heeds none beside gateways; remove",
         ),
+        (
+            iterations(match=[{"uri": {"exact": "/"}}, {"uri": {"exact": "items"}}]) | NO_CEILING,
+            f'{A}.match[1].uri.exact is "items", which no request meets: begin it with /',
+        ),
+        (
+            steps({"match": [{"uri": {"prefix": "api/"}}]}) | NO_CEILING,
+            f'{A}.steps[0].match[0].uri.prefix is "api/", which no request meets: begin it with /',
+        ),
+        (
+            {f"{S}.match": [{"method": {"exact": "Get"}}]},
+            f'{S}.match[0].method.exact is "Get", which no request meets: write it in upper case',
+        ),
         ({"spec.revertOnDeletion": True}, "spec.revertOnDeletion is true and is ignored"),
         (
             {f"{M}.0.thresholdRange.interval": "10s"},
@@ -100,6 +112,9 @@ def test_spec_warns_of_what_is_asked_in_vain(changes: dict[str, Any], words: str
         {f"{A}.mirrorWeight": 0},
         {f"{S}.match": [{"gateways": ["mesh"]}, {"sourceLabels": {"app": "web"}, "sourceNamespace": "shop"}]},
         {**PLAN, **steps({"mirror": {}})},
+        {f"{S}.match": [{"uri": {"prefix": "/api"}, "method": {"exact": "GET"}}, {"uri": {"exact": "*"}}]},
+        {f"{S}.match": [{"uri": {"regex": ".*/api"}, "method": {"regex": "(?i)get"}}, {"scheme": {"exact": "http"}}]},
+        {f"{S}.match": [{"headers": {"x-group": {"exact": "staff"}}, "queryParams": {"uri": {"exact": "a"}}}]},
     ],
 )
 def test_spec_has_no_warning_for_what_has_an_effect(changes: dict[str, Any]) -> None:
