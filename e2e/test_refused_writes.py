@@ -1,11 +1,16 @@
 """What Istio's own webhook refuses is told on the Canary in its words, and production is as it was."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from e2e.release import Release, manifests
 from e2e.test_strategies import LONG, STAFF, planned, staff
+from e2e.testbed.kube import ApiError, Object
+from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed
+from tests.api.manifests import listing
+from tests.api.routes import ROUTES, route_cases
 
 BROKEN = {"headers": {"x-group": {"regex": "(staff"}}}
 
@@ -38,14 +43,43 @@ def test_cohort_that_istio_refuses_is_named_and_goes_on_once_corrected(release: 
 
 
 def test_route_of_the_spec_that_istio_refuses_keeps_everything_untouched(release: Release) -> None:
-    """A time-out that is none: the apex Service stays with the target until it is corrected."""
+    """An answer that gRPC does not know: the apex Service stays with the target until it is corrected."""
     release.bring_up(release.deployment("v1"), *manifests("catalog-service.yaml"))
     before = release.get("service", "catalog")["spec"]
-    release.apply(release.canary(service={"timeout": "soon"}))
+    release.apply(release.canary(service={"fault": {"abort": {"grpcStatus": "SOON"}}}))
     told = wait_ready(release, "WriteRefused")
     assert "VirtualService catalog could not be written: 4" in told
-    assert "must be a valid duration" in told
+    assert 'gRPC status "SOON" is not supported' in told
     assert release.get("service", "catalog")["spec"] == before
-    release.apply(release.canary(service={"timeout": "5s"}))
+    release.apply(release.canary(service={"fault": {"delay": {"fixedDelay": "5ms"}}}))
     release.wait_for("Initialized", within=timedelta(seconds=90))
     assert release.condition("Ready")["reason"] == "Served"
+
+
+def istio_says(testbed: Testbed, namespace: str, changes: dict[str, Any]) -> str:
+    """Return why no VirtualService may hold what a Canary asks for, nothing when it may."""
+    service = listing(changes)["spec"]["service"]
+    route: Object = {"route": [{"destination": {"host": "catalog"}}]}
+    for field in ("timeout", "retries", "fault"):
+        route |= {field: service[field]} if field in service else {}
+    if "retries" in route:
+        route["retries"] = {"attempts": 1, **route["retries"]}
+    spec = {"hosts": service["hosts"], "http": [route]}
+    body = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "asked"},
+        "spec": spec,
+    }
+    try:
+        testbed.kube.create(f"/apis/networking.istio.io/v1/namespaces/{namespace}/virtualservices?dryRun=All", body)
+    except ApiError as refused:
+        return str(refused)
+    return ""
+
+
+def test_admission_refuses_of_routes_what_istio_refuses_and_nothing_else(testbed: Testbed, namespace: str) -> None:
+    """No manifest that works elsewhere is refused: whatever admission finds wrong with a route Istio refuses too."""
+    refused = [changes for changes, _, _ in route_cases()]
+    assert [changes for changes in refused if not istio_says(testbed, namespace, changes)] == []
+    assert {str(changes): said for changes in ROUTES if (said := istio_says(testbed, namespace, changes))} == {}

@@ -1,11 +1,28 @@
 """`spec.service`: the apex Service and the routes made for it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, WithJsonSchema
 
 from canary.api.connections import is_tcp
-from canary.api.wire import Bool, Labels, Name, Opaque, Port, PortRef, Text, WireModel, Word
+from canary.api.wire import (
+    PRESERVE,
+    Bool,
+    Form,
+    IstioDuration,
+    Labels,
+    Name,
+    Opaque,
+    Port,
+    PortRef,
+    Text,
+    WireModel,
+    Word,
+)
+
+# Colons stand in IPv6 addresses alone.
+HOST = Form("^([^/:]+|[0-9A-Fa-f:.]+)$", "a host without scheme, port and path, such as shop.example.com or *.shop.io")
+Host = Annotated[str, StringConstraints(max_length=255), AfterValidator(HOST.checked), WithJsonSchema(HOST.schema(255))]
 
 
 class Metadata(WireModel):
@@ -36,8 +53,38 @@ class Retries(WireModel):
     attempts: Annotated[int, Strict(), Field(ge=0, le=1000)] | None = Field(
         None, description="Number of retries of one request."
     )
-    per_try_timeout: Word | None = Field(None, description="Time-out of one attempt, as Istio writes it.")
+    per_try_timeout: IstioDuration | None = Field(None, description="Time-out of one attempt, as Istio writes it.")
     retry_on: Text | None = Field(None, description="Conditions of a retry, separated by commas.")
+
+
+class Abort(WireModel):
+    """An answer in the service's place: Istio's HTTPFaultInjection.Abort."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={PRESERVE: True})
+
+    http_status: Annotated[int, Strict(), Field(ge=200, le=599)] | None = Field(None, description="Status of it.")
+
+
+class Delay(WireModel):
+    """A wait before a request goes on: Istio's HTTPFaultInjection.Delay."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={PRESERVE: True})
+
+    fixed_delay: IstioDuration | None = Field(None, description="How long, as Istio writes it.")
+
+
+class Fault(WireModel):
+    """Istio's HTTPFaultInjection, carried as it stands."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={PRESERVE: True})
+
+    abort: Abort | None = Field(None, description="Answers in the service's place.")
+    delay: Delay | None = Field(None, description="Waits before requests go on.")
+
+    @property
+    def wire(self) -> dict[str, Any]:
+        """Return it as it was written."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 class VirtualServiceRef(WireModel):
@@ -66,7 +113,7 @@ class Service(WireModel):
     )
     port_discovery: Bool = Field(False, description="Add the target's other container ports. Not supported yet.")
     headless: Bool = Field(False, description="Make headless Services. Not supported yet.")
-    timeout: Word | None = Field(None, description="Time-out of every generated route, as Istio writes it.")
+    timeout: IstioDuration | None = Field(None, description="Time-out of every generated route, as Istio writes it.")
     backend_timeout: Word | None = Field(None, description="Gateway API only; no effect with Istio.")
     gateways: tuple[Text, ...] = Field(
         ("mesh",),
@@ -74,7 +121,7 @@ class Service(WireModel):
         description="Gateways of the VirtualService; `mesh` when empty, not added otherwise.",
     )
     gateway_refs: tuple[Opaque, ...] = Field((), max_length=32, description="Gateway API only; no effect with Istio.")
-    hosts: tuple[Text, ...] = Field(
+    hosts: tuple[Host, ...] = Field(
         (),
         max_length=64,
         description="Hosts of the VirtualService; the apex name is added unless it or `*` is listed.",
@@ -100,7 +147,7 @@ class Service(WireModel):
     retries: Retries | None = Field(None, description="Retries put on every generated route.")
     headers: Opaque | None = Field(None, description="Istio header operations put on every generated route.")
     cors_policy: Opaque | None = Field(None, description="Istio CorsPolicy put on every generated route.")
-    fault: Opaque | None = Field(None, description="Istio HTTPFaultInjection put on every generated route.")
+    fault: Fault | None = Field(None, description="Istio HTTPFaultInjection put on every generated route.")
     mirror: tuple[Opaque, ...] = Field((), max_length=16, description="Gateway API only; no effect with Istio.")
     mesh_name: Word | None = Field(None, description="App Mesh only; no effect with Istio.")
     backends: tuple[Text, ...] = Field((), max_length=64, description="App Mesh only; no effect with Istio.")

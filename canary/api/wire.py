@@ -20,7 +20,17 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from canary.api.duration import FORM, FORM_OR_ZERO, PATTERN, parse_duration
+from canary.api.duration import (
+    FORM,
+    FORM_OR_ZERO,
+    ISTIO_FORM,
+    ISTIO_PATTERN,
+    LONGEST_ISTIO_SECONDS,
+    PATTERN,
+    SHORTEST_ISTIO_SECONDS,
+    istio_seconds,
+    parse_duration,
+)
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 INT_OR_STRING = "x-kubernetes-int-or-string"
@@ -78,6 +88,12 @@ def _duration_or_zero(text: str) -> str:
         parse_duration(text or "0s")
     except ValueError:
         raise PydanticCustomError("form", FORM_OR_ZERO) from None
+    return text
+
+
+def _istio_duration(text: str) -> str:
+    if text and not SHORTEST_ISTIO_SECONDS <= istio_seconds(text) <= LONGEST_ISTIO_SECONDS:
+        raise PydanticCustomError("form", ISTIO_FORM)
     return text
 
 
@@ -157,6 +173,21 @@ DurationOrZero = Annotated[
             "type": "string",
             "maxLength": 32,
             FORM_RULE: {"rule": f"self.matches('{PATTERN}')", "words": FORM_OR_ZERO},
+        }
+    ),
+]
+IstioDuration = Annotated[
+    str,
+    StringConstraints(max_length=253),
+    AfterValidator(_istio_duration),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 253,
+            FORM_RULE: {
+                "rule": f"self == '' || (self.matches('{ISTIO_PATTERN}') && duration(self) >= duration('1ms'))",
+                "words": ISTIO_FORM,
+            },
         }
     ),
 ]

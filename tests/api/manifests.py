@@ -9,6 +9,8 @@ import yaml
 
 from canary.sim.manifests import LISTING_5_1
 
+from .routes import ROUTES, route_cases
+
 
 class Absent(Enum):
     """Stand for a field that is taken out."""
@@ -257,6 +259,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     *_cookie_cases(),
     *_connection_cases(),
+    *route_cases(),
     (
         {f"{A}.webhooks": [WEBHOOK, {**WEBHOOK, "gateTimeout": "30m"}]},
         f"{A}.webhooks[1].gateTimeout",
@@ -471,4 +474,5 @@ ACCEPTED: list[dict[str, Any]] = [
         f"{S}.corsPolicy": {"allowOrigins": [{"exact": "*"}], "maxAge": "24h"},
         f"{S}.fault": {"delay": {"fixedDelay": "1s", "percentage": {"value": 0.1}}},
     },
+    *ROUTES,
 ]

@@ -250,7 +250,7 @@ def route_fields(spec: CanarySpec) -> dict[str, Any]:
         "rewrite": _wire(service.rewrite, drop="type"),
         "headers": service.headers,
         "corsPolicy": service.cors_policy,
-        "fault": service.fault,
+        "fault": service.fault.wire if service.fault else None,
     }
     return {name: value for name, value in fields.items() if value}
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from canary.api.duration import istio_seconds
 from canary.api.warnings import Caution
 from canary.core.mentions import gateways_of, route_gateways, route_hosts
 from canary.core.names import is_ours
@@ -14,9 +14,6 @@ from canary.core.routes.hosts import qualified
 from canary.core.routes.istio import route_fields
 from canary.core.view import View
 from canary.core.warnings.wording import listed
-
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def nothing_to_judge(view: View) -> Caution | None:
@@ -39,8 +36,8 @@ def retries_outlast_timeout(view: View) -> Caution | None:
     """Find retries for which the time-out of the route leaves no time (R-RES-7)."""
     for label, fields in _retried(view):
         retries = fields.get("retries") or {}
-        attempts, each = retries.get("attempts") or 0, _seconds(retries.get("perTryTimeout"))
-        limit = _seconds(fields.get("timeout"))
+        attempts, each = retries.get("attempts") or 0, istio_seconds(retries.get("perTryTimeout"))
+        limit = istio_seconds(fields.get("timeout"))
         if attempts and each and limit and attempts * each >= limit:
             return Caution(
                 "RetriesOutlastTimeout",
@@ -86,10 +83,3 @@ def _retried(view: View) -> Iterator[tuple[str, Any]]:
         return
     for number, entry in enumerate(touched((route.get("spec") or {}).get("http") or (), names), 1):
         yield f"VirtualService {view.snapshot.route_label}, http route {entry.get('name') or number}", entry
-
-
-def _seconds(text: object) -> float:
-    """Return a duration as Istio writes it in seconds, 0 for none and for what is no duration."""
-    parts = _PART.findall(str(text or ""))
-    whole = "".join(amount + unit for amount, unit in parts) == str(text or "")
-    return sum(float(amount) * _SECONDS[unit] for amount, unit in parts) if whole else 0.0
