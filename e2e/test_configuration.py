@@ -1,21 +1,26 @@
 """ConfigMaps that pods read: an edit is released like a template, and production keeps what it was promoted with."""
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+import yaml
 
 from e2e.controller import Controller
 from e2e.recorder import Recorder
 from e2e.release import CANARY, Release, manifests
+from e2e.testbed import credentials, rights
 from e2e.testbed.kube import Object
+from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, settled
 
 LONG = timedelta(seconds=120)
 SOON = timedelta(seconds=2)
+CONFIGURATION = REPOSITORY / "docs/configuration.md"
 FILES = "/run/catalog"
 BINARY = base64.b64encode(bytes(range(256))).decode()
 
@@ -124,7 +129,7 @@ def test_deleted_canary_leaves_no_copy_and_the_live_reference(release: Release) 
 
 @pytest.fixture
 def with_secrets(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Release]:
-    """Offer a service under a controller that may pin Secrets."""
+    """Offer a service under a controller that is told to pin Secrets, with the chart's rights for it."""
     with Controller(testbed, [namespace], flags=["--pin-secrets"]), Recorder(testbed, namespace) as recorder:
         yield Release(testbed, namespace, recorder)
 
@@ -135,8 +140,15 @@ def secret(version: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "catalog-config"}, "stringData": data}
 
 
-def test_secret_is_pinned_when_it_is_allowed(with_secrets: Release) -> None:
-    """With the setting an edit of a Secret is a release like any other."""
+def documented_rights() -> dict[str, list[str]]:
+    """Return the verbs by resource in the role that the page on configuration shows."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", CONFIGURATION.read_text(), re.MULTILINE | re.DOTALL)
+    (role,) = (one for one in map(yaml.safe_load, blocks) if one["kind"] == "ClusterRole")
+    return {resource: rule["verbs"] for rule in role["rules"] for resource in rule["resources"]}
+
+
+def test_secret_is_pinned_with_the_documented_rights_and_no_other(with_secrets: Release) -> None:
+    """With the setting an edit of a Secret is a release like any other, and each right to Secrets is made use of."""
     release = with_secrets
     release.bring_up(secret("v1"), configured(release, source="secret"), *manifests("catalog-service.yaml"))
     release.apply(release.canary(stepWeight=50))
@@ -149,3 +161,11 @@ def test_secret_is_pinned_when_it_is_allowed(with_secrets: Release) -> None:
     volume = release.get("deployment", "catalog-primary")["spec"]["template"]["spec"]["volumes"][0]
     assert volume["secret"]["secretName"] == f"catalog-config-{release.status['revision']['primary']}"
     assert volume["secret"]["secretName"] in copies(release, "secrets")
+    release.kubectl("delete", "canaries.flagger.app", CANARY)
+    wait_until(lambda: copies(release, "secrets") == [], LONG, lambda: f"left: {copies(release, 'secrets')}")
+    documented = documented_rights()
+    granted = {resource: rule["verbs"] for rule in rights.rules("pinSecrets") for resource in rule["resources"]}
+    assert documented == {resource: granted[resource] for resource in ("configmaps", "secrets")}
+    asked = release.testbed.audit.requests(user=credentials.CONTROLLER, namespace=release.namespace)
+    # A list is only asked for where a watch does not begin with one.
+    assert {one.verb for one in asked if one.resource == "secrets"} | {"list"} == set(documented["secrets"])
