@@ -29,6 +29,8 @@ _HELP = {
     "pin_secrets": "pin Secrets as ConfigMaps are; needs the right to read and write them (default: they stay live)",
     "log_level": "debug, info, warning or error (default: info)",
     "log_format": "json or console (default: json)",
+    "api": "serve the HTTP API and gates too; needs rights of its own, see docs/api.md (default: no)",
+    "api_audience": "audience that tokens of callers of the API must be for (default: that of the Kubernetes API)",
     "http_host": "address of /healthz, /readyz and /metrics (default: 0.0.0.0)",
     "http_port": "port of /healthz, /readyz and /metrics, 0 for none (default: 8080)",
     "leader_election": "let several replicas share a Lease, whose holder leads (default: one replica, no Lease)",

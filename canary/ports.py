@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from canary.api.status import CanaryStatus
+from canary.core.access import Caller, Right
 from canary.core.actions import Event
 from canary.core.election import Claim, Lease
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Measurement, Query, Unavailable
@@ -145,6 +146,16 @@ class Leases(Protocol):
 
     async def update(self, claim: Claim, version: str) -> Lease:
         """Write it as it is at this version and return it as stored."""
+
+
+class Access(Protocol):
+    """Knows who callers are and what they may do; raises ``ClusterError`` when it cannot be asked."""
+
+    async def identify(self, token: str) -> Caller | None:
+        """Return whose token this is; None when it is nobody's."""
+
+    async def permits(self, caller: Caller, right: Right) -> bool:
+        """Return whether a caller has a right."""
 
 
 class Clock(Protocol):

@@ -149,6 +149,8 @@ class Settings(BaseModel):
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_format)] = "json"
     http_host: str = Field(default="0.0.0.0", min_length=1)
     http_port: Annotated[int, BeforeValidator(_port)] = 8080
+    api: Annotated[bool, BeforeValidator(_switch)] = False
+    api_audience: str = ""
     kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
     context: str | None = None
     leader_election: Annotated[bool, BeforeValidator(_switch)] = False
@@ -188,6 +190,8 @@ def load(
     settings = _checked(Settings, values, sources)
     if settings.leader_election:
         _check_election(settings, sources)
+    if settings.api and not settings.http_port:
+        raise SettingsError(f"{sources['api']}: give a {flag('http_port')} other than 0 with it")
     return settings
 
 

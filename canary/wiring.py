@@ -7,21 +7,23 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 import structlog
 import uvicorn
+from fastapi import APIRouter
 
 from canary.adapters.asking import Asker
 from canary.adapters.checks import CheckMeasurer
 from canary.adapters.clock import SystemClock, instant
+from canary.adapters.kube.access import KubeAccess
 from canary.adapters.kube.client import KubeClient, RequestHook
 from canary.adapters.kube.cluster import KubeCluster
 from canary.adapters.kube.events import KubeNotifier
 from canary.adapters.kube.lease import KubeLeases
 from canary.adapters.webhooks import WebhookCaller
-from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey
+from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Resource
 from canary.engine.controller import Controller
 from canary.engine.elector import Elector
 from canary.engine.exposition import statuses
@@ -32,7 +34,12 @@ from canary.engine.work import Make, work
 from canary.engine.workqueue import WorkQueue
 from canary.settings import Access, Settings, SettingsError
 from canary.version import version
+from canary.web.api import api
 from canary.web.app import create_app
+from canary.web.canaries import Canaries
+from canary.web.gates import gates
+from canary.web.guard import Guard
+from canary.web.shown import shown
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +86,8 @@ async def run(settings: Settings) -> int:
             elector = _elector(settings, client, identity, telemetry)
             group.create_task(_control(cluster, make, elector, telemetry), name="controller")
             if listening is not None:
-                group.create_task(_serve(listening, cluster, telemetry), name="http")
+                routes = _routes(settings, client, cluster, groups, pinned) if settings.api else ()
+                group.create_task(_serve(listening, cluster, telemetry, routes), name="http")
     except* _Stop:
         _log.info("stopped")
     finally:
@@ -161,9 +169,21 @@ async def _control(cluster: KubeCluster, make: Make, elector: Elector | None, te
         await elector.run(lambda: work(cluster, make))
 
 
-async def _serve(listening: socket.socket, cluster: KubeCluster, telemetry: Telemetry) -> None:
+def _routes(
+    settings: Settings, client: KubeClient, cluster: KubeCluster, groups: tuple[str, ...], pinned: tuple[Resource, ...]
+) -> Sequence[APIRouter]:
+    """Return the routes of the API."""
+    clock = SystemClock()
+    guard = Guard(KubeAccess(client, settings.api_audience))
+    canaries = Canaries(cluster, KubeNotifier(client, clock), clock, groups, guard, cluster.unready)
+    return api(canaries, guard, lambda key: shown(cluster, key, pinned, clock.now())), gates(canaries, guard)
+
+
+async def _serve(
+    listening: socket.socket, cluster: KubeCluster, telemetry: Telemetry, routes: Sequence[APIRouter]
+) -> None:
     config = uvicorn.Config(
-        create_app(unready=cluster.unready, metrics=telemetry.render),
+        create_app(unready=cluster.unready, metrics=telemetry.render, api=routes),
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -18,6 +18,7 @@ from canary.core.hooks import post_rollout_at, rollback_asked_at
 from canary.core.measurement import CheckQuery, CustomQuery, HookQuery, LabelsQuery, Measurement, Query, TemplateQuery
 from canary.core.moment import Change
 from canary.core.names import MANAGER
+from canary.core.objects import Object
 from canary.core.obstacles import CONTESTED_AFTER
 from canary.core.pinning import content_awaited
 from canary.core.snapshot import Snapshot
@@ -63,9 +64,12 @@ def needs_protection(snapshot: Snapshot, now: datetime) -> bool:
 
 def is_foreign(snapshot: Snapshot) -> bool:
     """Return whether another controller, not ours, keeps the status of this Canary."""
-    if snapshot.canary is None or snapshot.status.phase is Phase.NONE:
-        return False
-    entries = snapshot.canary["metadata"].get("managedFields") or []
+    return snapshot.canary is not None and snapshot.status.phase is not Phase.NONE and kept_by_another(snapshot.canary)
+
+
+def kept_by_another(canary: Object) -> bool:
+    """Return whether a Canary's status was written, and never by this controller."""
+    entries = canary["metadata"].get("managedFields") or []
     writers = {e.get("manager") for e in entries if e.get("subresource") == "status"}
     return bool(writers) and MANAGER not in writers
 

@@ -1,21 +1,26 @@
-"""The controller's own HTTP pages: health, readiness, metrics."""
+"""The controller's own HTTP pages: health, readiness, metrics, and the API where it is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-Unready = Callable[[], Sequence[Mapping[str, str]]]
-"""Return what keeps the controller from working now: for each its kind, namespace and reason."""
+from canary.version import version
+from canary.web.canaries import Unready
+from canary.web.problems import answer_problems
 
 
-def create_app(*, unready: Unready, metrics: Callable[[], bytes]) -> FastAPI:
-    """Return the application."""
-    app = FastAPI(title="canary", docs_url=None, redoc_url=None, openapi_url=None)
+def create_app(*, unready: Unready, metrics: Callable[[], bytes], api: Sequence[APIRouter] = ()) -> FastAPI:
+    """Return the application, with the routes of the API if there are any."""
+    described = "/openapi.json" if api else None
+    app = FastAPI(title="canary", version=version(), docs_url=None, redoc_url=None, openapi_url=described)
+    answer_problems(app)
+    for router in api:
+        app.include_router(router)
 
     @app.get("/healthz")
     async def healthz() -> PlainTextResponse:

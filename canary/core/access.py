@@ -1,0 +1,32 @@
+"""Who calls the controller, and what they want to be allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A user as the API server knows them."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on Canaries of a group, or on a subresource of theirs; an empty namespace or name means all."""
+
+    verb: str
+    group: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        kind = f"canaries/{self.subresource}" if self.subresource else "canaries"
+        place = f" in namespace {self.namespace}" if self.namespace else " in all namespaces"
+        return f"{self.verb} {kind}.{self.group}{place}"
