@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -100,10 +100,13 @@ def crd(resource: Resource) -> dict[str, Any]:
     }
 
 
+Server = TypeVar("Server", bound=ApiServer)
+
+
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[ApiServer, KubeClient]]:
+async def serving(folder: Path, kind: Callable[[], Server] = ApiServer) -> AsyncIterator[tuple[Server, KubeClient]]:
     """Run a server, and a client of it."""
-    server = ApiServer()
+    server = kind()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", server.answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
