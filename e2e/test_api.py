@@ -78,11 +78,28 @@ def pipeline(release: Release, controller: Controller, folder: Path, *test: str)
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def assert_refused(release: Release, controller: Controller) -> None:
+    """Ask with tokens that are not good, of accounts without the right, and of one without the right to commands."""
+    one = f"/v1/namespaces/{release.namespace}/canaries/{CANARY}"
+    bad = {
+        token(release, STRANGER): 403,
+        token(release, "deployer", "https://kubernetes.default.svc"): 401,
+        "not-a-token": 401,
+    }
+    for bearer, code in bad.items():
+        assert call(controller, f"{one}/gates/gate:open", bearer, {})[0] == code
+        assert call(controller, f"{one}/abort", bearer, {})[0] == code
+        assert call(controller, one, bearer)[0] == code
+    code, told = call(controller, f"{one}/abort", token(release, "deployer"), {})
+    who = f"system:serviceaccount:{release.namespace}:deployer"
+    right = f"create canaries/command.{release.group} in namespace {release.namespace}"
+    assert (code, told["message"].partition(";")[0]) == (403, f"{who} may not {right}")
+
+
 def test_pipeline_opens_the_gate_of_its_own_revision(release: Release, controller: Controller, tmp_path: Path) -> None:
     """Closed, the gate holds in Waiting whoever else asks; its own account opens it, and no request fails."""
     hook = {"name": "pipeline", "type": "confirm-rollout", "url": f"{controller.url}/gate/check"}
     release.set_up(stepWeight=50, webhooks=[hook])
-    one = f"/v1/namespaces/{release.namespace}/canaries/{CANARY}"
     mark = tmp_path / "tested"
     with release.load() as (mesh, plain):
         tests = ["sh", "-c", f'while ! [ -e {mark} ]; do sleep 0.2; done; test -n "$CANARY_REVISION"']
@@ -93,21 +110,7 @@ def test_pipeline_opens_the_gate_of_its_own_revision(release: Release, controlle
         release.wait_message("confirm-rollout hook pipeline says no: HTTP 403: Forbidden")
         pending = release.status["revision"]["pending"]
         before = release.testbed.kube.get(release.path)["metadata"].get("annotations")
-        bad = {
-            token(release, STRANGER): 403,
-            token(release, "deployer", "https://kubernetes.default.svc"): 401,
-            "not-a-token": 401,
-        }
-        for bearer, code in bad.items():
-            assert call(controller, f"{one}/gates/gate:open", bearer, {})[0] == code
-            assert call(controller, f"{one}/abort", bearer, {})[0] == code
-            assert call(controller, one, bearer)[0] == code
-        code, told = call(controller, f"{one}/abort", token(release, "deployer"), {})
-        assert (code, told["message"].partition(";")[0]) == (
-            403,
-            f"system:serviceaccount:{release.namespace}:deployer may not create "
-            f"canaries/command.{release.group} in namespace {release.namespace}",
-        )
+        assert_refused(release, controller)
         # Longer than an interval: the gate is asked again.
         mesh.next_window(timedelta(seconds=4))
         assert (release.status["phase"], release.find("deployment", "catalog-canary")) == ("Waiting", None)

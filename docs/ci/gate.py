@@ -74,11 +74,13 @@ def own_revision(options, until):
 def end_of(shown, revision):
     """Raise End when the release of a revision is over."""
     status = shown["status"]
-    if (status.get("revision") or {}).get("primary") == revision and shown["phase"] in ("Succeeded", "Initialized"):
+    superseded = (shown["target"] or {}).get("revision") != revision
+    serves = (status.get("revision") or {}).get("primary") == revision
+    if serves and (superseded or shown["phase"] in ("Succeeded", "Initialized")):
         raise End(PROMOTED, f"revision {revision} is promoted")
     if shown["phase"] == "Failed" and status.get("lastAppliedSpec") == revision:
         raise End(FAILED, f"revision {revision} failed: {shown['message']}")
-    if (shown["target"] or {}).get("revision") != revision:
+    if superseded:
         raise End(SUPERSEDED, f"revision {revision} was superseded: the target shows another one by now")
 
 
@@ -99,7 +101,7 @@ def test(command, revision):
 def release(options, command):
     """See the release through; always raises End."""
     until = time.monotonic() + options.timeout
-    revision, message = own_revision(options, until), ""
+    revision, message, tested = own_revision(options, until), "", False
     print(f"{options.image} is revision {revision}", flush=True)
     while True:
         shown = look(options, until)
@@ -108,7 +110,9 @@ def release(options, command):
             print(f"{shown['phase']} {shown['weight']} %: {message}", flush=True)
         end_of(shown, revision)
         if waits_at(shown, options.gate, revision):
-            test(command, revision)
+            if not tested:
+                test(command, revision)
+                tested = True
             path = f"/v1/namespaces/{shown['namespace']}/canaries/{shown['name']}/gates/{options.gate}:open"
             if call(options, path, {"revision": revision}) is not None:
                 print(f"gate {options.gate} is open for revision {revision}", flush=True)

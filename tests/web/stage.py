@@ -29,7 +29,7 @@ from canary.web.gates import gates
 from canary.web.guard import Guard
 from canary.web.shown import shown
 from tests.adapters.api_server import ApiServer, serving
-from tests.builders import V2, canary_object, deployment
+from tests.builders import V2, canary_object, deployment, template
 
 NS, NAME = "istioinaction", "catalog-release"
 ONE = f"/v1/namespaces/{NS}/canaries/{NAME}"
@@ -130,6 +130,12 @@ class Stage:
         await self.server.change(patch)
         async with asyncio.timeout(5):
             await heard.wait()
+
+    async def retarget(self, image: str) -> None:
+        """Give the target another image."""
+        path = collection(DEPLOYMENT)
+        self.server.objects[path][0] = dict(deployment(pod=template(image), replicas=0, generation=2).raw)
+        await self.server.tell(path, "MODIFIED", self.server.objects[path][0])
 
     async def call(
         self, method: str, path: str, token: str | None = CI, body: Any = None
