@@ -55,7 +55,8 @@ def rights_rows() -> Iterator[Sequence[str]]:
         if "resourceNames" in rule:
             objects += ": " + ", ".join(f"`{name}`" for name in rule["resourceNames"])
         where = "cluster" if rule.get("everywhere") else "namespaces"
-        granted = f"{where}, with `{rule['only']}`" if "only" in rule else where
+        switches = " and ".join(f"`{one}`" for one in rule.get("only", ()))
+        granted = f"{where}, with {switches}" if switches else where
         yield objects, ", ".join(rule["verbs"]), granted, rule["why"]
 
 

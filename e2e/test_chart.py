@@ -36,6 +36,7 @@ RIGHT: dict[str, tuple[Values, set[str]]] = {
     "definitions of both groups": ({"crd": {"create": True}, "flaggerCompat": True}, ALWAYS | {DEFINITION}),
     "some namespaces": ({"namespaces": ["shop", "bank"]}, ALWAYS | ROLES),
     "secrets": ({"pinSecrets": True}, ALWAYS),
+    "the API": ({"api": True, "apiAudience": "canary"}, ALWAYS | {"Service"}),
     "an account and rights of the user's own": (
         {"serviceAccount": {"create": False, "name": "mine"}, "rbac": {"create": False}},
         {"Deployment"},
@@ -105,6 +106,8 @@ def test_values_become_settings() -> None:
         "pinSecrets": True,
         "replicas": 2,
         "leaderElection": {"enabled": True, "leaseDuration": "30s", "renewDeadline": "20s", "retryPeriod": "5s"},
+        "api": True,
+        "apiAudience": "canary",
         "logLevel": "debug",
         "logFormat": "console",
         "env": [{"name": "CANARY_HTTP_HOST", "value": "127.0.0.1"}],
@@ -123,6 +126,8 @@ def test_values_become_settings() -> None:
         "renew_deadline": timedelta(seconds=20),
         "retry_period": timedelta(seconds=5),
         "pin_secrets": True,
+        "api": True,
+        "api_audience": "canary",
         "log_level": "debug",
         "log_format": "console",
         "http_host": "127.0.0.1",
@@ -162,7 +167,7 @@ def rules_of(role: Object) -> list[dict[str, Any]]:
 
 def test_rights_are_those_listed() -> None:
     """One ClusterRole has them all, those of switches only with the switch."""
-    for switches in ((), ("flaggerCompat",), ("pinSecrets",), rights.SWITCHES):
+    for switches in ((), ("flaggerCompat",), ("pinSecrets",), ("api",), rights.SWITCHES):
         (role,) = of_kind(render(dict.fromkeys(switches, True)), "ClusterRole")
         wanted = rights.rules(*switches, everywhere=True) + rights.rules(*switches, everywhere=False)
         assert rules_of(role) == wanted
@@ -170,6 +175,8 @@ def test_rights_are_those_listed() -> None:
 
 def test_rights_in_some_namespaces_are_roles_there() -> None:
     """Of the cluster only definitions and the namespaces themselves are read, and those by their names."""
+    with_api = of_kind(render({"namespaces": ["shop"], "api": True}), "ClusterRole")[0]
+    assert rules_of(with_api)[1:] == rights.rules("api", everywhere=True)[1:]
     objects = render({"namespaces": ["shop", "bank"]})
     roles = of_kind(objects, "Role")
     assert [role["metadata"]["namespace"] for role in roles] == ["shop", "bank"]

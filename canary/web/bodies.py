@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, TypeVar
 
 from fastapi import Request
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from canary.web.problems import Problem
 
 LONGEST = 65536
+SECONDS = 10.0
+"""How long a body may take to come."""
 _Word = Annotated[str, Field(max_length=253)]
 
 
@@ -43,17 +46,26 @@ Model = TypeVar("Model", bound=BaseModel)
 
 async def read(request: Request, model: type[Model]) -> Model:
     """Return the body of a request; an empty one says nothing."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            content = await _content(request)
+    except TimeoutError:
+        raise Problem(408, f"the body did not come within {SECONDS:g} s") from None
+    try:
+        return model.model_validate_json(content or b"{}")
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "body"
+        raise Problem(422, f"{place}: {first['msg']}") from None
+
+
+async def _content(request: Request) -> bytes:
     content = bytearray()
     async for part in request.stream():
         content += part
         if len(content) > LONGEST:
             raise Problem(413, f"the body is longer than {LONGEST} bytes")
-    try:
-        return model.model_validate_json(bytes(content) or b"{}")
-    except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "body"
-        raise Problem(422, f"{place}: {first['msg']}") from None
+    return bytes(content)
 
 
 def described(model: type[BaseModel]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from e2e.testbed.kube import KubeClient, Object
 from e2e.testbed.layout import REPOSITORY
 
 RIGHTS = REPOSITORY / "helm/canary/files/rights.yaml"
-SWITCHES = ("flaggerCompat", "pinSecrets")
+SWITCHES = ("flaggerCompat", "pinSecrets", "api")
 """Values of the chart without which some rules are left out."""
 _API = "/apis/rbac.authorization.k8s.io/v1"
 _OF_A_RULE = ("apiGroups", "resources", "resourceNames", "verbs")
@@ -25,7 +25,7 @@ def rules(*switches: str, everywhere: bool | None = None) -> list[Object]:
     return [
         {key: entry[key] for key in _OF_A_RULE if key in entry}
         for entry in listed()
-        if entry.get("only") in (None, *switches) and everywhere in (None, entry.get("everywhere", False))
+        if {*entry.get("only", ())} <= {*switches} and everywhere in (None, entry.get("everywhere", False))
     ]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from canary.adapters.webhooks import WebhookCaller
 from canary.api.open_gates import ANNOTATION
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
+from canary.web import bodies
 from tests.web.stage import ACCOUNTS, CI, NAME, NS, ONE, Stage, staged
 
 ASKED = {"name": NAME, "namespace": NS}
@@ -130,3 +133,15 @@ async def test_wrong_bodies_are_told(stage: Stage) -> None:
         for path, token in (("/gate/check", None), ("/gate/open", CI)):
             answered, told, _ = await stage.call("POST", path, token, body)
             assert (answered, told["code"], bool(told["message"])) == (code, code, True)
+
+
+async def test_body_that_does_not_come_is_not_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who sends half of it is told so."""
+    monkeypatch.setattr(bodies, "SECONDS", 0.05)
+    host, port = stage.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /gate/check HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    async with asyncio.timeout(5):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+    await writer.wait_closed()

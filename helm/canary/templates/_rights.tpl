@@ -2,13 +2,15 @@
 {{- define "canary.rules" -}}
 {{- $values := .root.Values -}}
 {{- range .root.Files.Get "files/rights.yaml" | fromYamlArray -}}
-{{- if and (eq (default false .everywhere) $.everywhere) (or (not .only) (index $values (default "" .only))) }}
+{{- $wanted := eq (default false .everywhere) $.everywhere -}}
+{{- range .only -}}{{- $wanted = and $wanted (index $values .) -}}{{- end -}}
+{{- if $wanted }}
 # {{ .why }}
 - apiGroups: {{ toJson .apiGroups }}
   resources: {{ toJson .resources }}
   {{- if .resourceNames }}
   resourceNames: {{ toJson .resourceNames }}
-  {{- else if and .everywhere $values.namespaces }}
+  {{- else if and (has "namespaces" .resources) $values.namespaces }}
   resourceNames: {{ toJson $values.namespaces }}
   {{- end }}
   verbs: {{ toJson .verbs }}
