@@ -172,8 +172,9 @@ async def _control(cluster: KubeCluster, make: Make, elector: Elector | None, te
 def _routes(
     settings: Settings, client: KubeClient, cluster: KubeCluster, groups: tuple[str, ...], pinned: tuple[Resource, ...]
 ) -> Sequence[APIRouter]:
-    """Return the routes of the API."""
-    clock = SystemClock()
+    """Return the routes of the API, which every replica serves, whoever leads."""
+    clock, client = SystemClock(), client.for_callers()
+    cluster = cluster.writing_by(client)
     guard = Guard(KubeAccess(client, settings.api_audience))
     canaries = Canaries(cluster, KubeNotifier(client, clock), clock, groups, guard, cluster.unready)
     return api(canaries, guard, lambda key: shown(cluster, key, pinned, clock.now())), gates(canaries, guard)

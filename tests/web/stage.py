@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -179,13 +180,16 @@ async def staged(folder: Path, audience: str = "") -> AsyncIterator[Stage]:
         await cluster.wait_synced(10)
         clock = SystemClock()
         trouble: list[dict[str, str]] = []
+        # Another replica leads.
+        client.fence = timedelta
+        client = client.for_callers()
         guard = Guard(KubeAccess(client, audience))
         group = NATIVE_CANARY.group
 
         def unready() -> list[Mapping[str, str]]:
             return [*cluster.unready(), *trouble]
 
-        canaries = Canaries(cluster, KubeNotifier(client, clock), clock, (group,), guard, unready)
+        canaries = Canaries(cluster.writing_by(client), KubeNotifier(client, clock), clock, (group,), guard, unready)
         routes = (api(canaries, guard, lambda key: shown(cluster, key, (), clock.now())), gates(canaries, guard))
         app = create_app(unready=cluster.unready, metrics=bytes, api=routes)
         async with _listening(app) as url, aiohttp.ClientSession() as session:

@@ -14,6 +14,8 @@ import pytest_asyncio
 from canary.adapters.webhooks import WebhookCaller
 from canary.api.open_gates import ANNOTATION
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
+from canary.core.objects import CanaryKey
+from canary.ports import NotLeading
 from canary.web import bodies
 from tests.web.stage import ACCOUNTS, CI, NAME, NS, ONE, Stage, staged
 
@@ -79,6 +81,15 @@ async def test_gates_survive_and_are_seen_by_every_replica(tmp_path: Path) -> No
         await stage.change({"metadata": {"annotations": {ANNOTATION: '{"gate": {}}'}}})
         assert await asks(stage, "/gate/check") == HookAnswer(True)
         assert stage.server.reviewed == []
+
+
+async def test_replica_that_does_not_lead_serves_callers_and_decides_nothing(stage: Stage) -> None:
+    """What a caller wishes is written there; a write of its own is stopped by the fence."""
+    assert (await stage.call("POST", "/gate/open", body=ASKED))[0] == 202
+    assert await asks(stage, "/gate/check") == HookAnswer(True)
+    ref = CanaryKey("canary.delivery", NS, NAME).ref
+    with pytest.raises(NotLeading):
+        await stage.cluster.patch(ref, {}, resource_version=stage.server.canary["metadata"]["resourceVersion"])
 
 
 async def test_gate_that_no_hook_asks_for_is_a_slip(stage: Stage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
@@ -59,6 +60,12 @@ class KubeClient:
     ) -> Self:
         """Read the configuration of a kubeconfig file, or the pod's own when None; sends nothing."""
         return cls(Credentials(await log_in(kubeconfig, context)), user_agent, on_request)
+
+    def for_callers(self) -> Self:
+        """Return this client for writes in the name of callers, which every replica may send: no fence stops them."""
+        apart = copy.copy(self)
+        apart.fence = unfenced
+        return apart
 
     async def close(self) -> None:
         """Close all connections."""

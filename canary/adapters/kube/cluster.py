@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import structlog
 
@@ -36,6 +37,12 @@ class KubeCluster:
             for watched in (*served, *shared)
             for namespace in (namespaces or ("",))
         }
+
+    def writing_by(self, client: KubeClient) -> Self:
+        """Return a cluster with these caches that writes by another client."""
+        apart = copy.copy(self)
+        apart._client = client
+        return apart
 
     async def run(self) -> None:
         """Keep the caches up to date until cancelled."""
