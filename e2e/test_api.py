@@ -18,6 +18,8 @@ import yaml
 from e2e.controller import Controller
 from e2e.recorder import Recorder
 from e2e.release import CANARY, Release
+from e2e.test_leader_election import allow, wait_leading
+from e2e.testbed import credentials
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
 from e2e.timeline import assert_none_failed
@@ -33,10 +35,27 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
+def replica(testbed: Testbed, namespace: str, name: str) -> Controller:
+    """Return a controller that shares a lease and serves its API, for tokens of its own audience."""
+    flags = ["--api", f"--api-audience={AUDIENCE}", "--leader-election", f"--lease-namespace={namespace}"]
+    return Controller(testbed, [namespace], flags=flags, replica=name)
+
+
 @pytest.fixture
 def controller(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Controller]:
-    """Run a controller that serves its API, for tokens of its own audience."""
-    with Controller(testbed, [namespace], flags=["--api", f"--api-audience={AUDIENCE}"]) as running:
+    """Run the controller that leads."""
+    lease = {"metadata": {"name": "canary-controller"}, "spec": {}}
+    testbed.kube.create(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
+    allow(testbed, namespace, "controller", f"--user={credentials.CONTROLLER}")
+    with replica(testbed, namespace, "one") as running:
+        wait_leading(running)
+        yield running
+
+
+@pytest.fixture
+def standby(testbed: Testbed, namespace: str, controller: Controller) -> Iterator[Controller]:
+    """Run another one, which callers meet."""
+    with replica(testbed, namespace, "two") as running:
         yield running
 
 
@@ -96,21 +115,26 @@ def assert_refused(release: Release, controller: Controller) -> None:
     assert (code, told["message"].partition(";")[0]) == (403, f"{who} may not {right}")
 
 
-def test_pipeline_opens_the_gate_of_its_own_revision(release: Release, controller: Controller, tmp_path: Path) -> None:
-    """Closed, the gate holds in Waiting whoever else asks; its own account opens it, and no request fails."""
+def test_pipeline_opens_the_gate_of_its_own_revision(
+    release: Release, controller: Controller, standby: Controller, tmp_path: Path
+) -> None:
+    """Closed, the gate holds in Waiting whoever else asks; its own account opens it, and no request fails.
+
+    Callers meet the replica that does not lead, and the hook the one that does.
+    """
     hook = {"name": "pipeline", "type": "confirm-rollout", "url": f"{controller.url}/gate/check"}
     release.set_up(stepWeight=50, webhooks=[hook])
     mark = tmp_path / "tested"
     with release.load() as (mesh, plain):
         tests = ["sh", "-c", f'while ! [ -e {mark} ]; do sleep 0.2; done; test -n "$CANARY_REVISION"']
-        script = pipeline(release, controller, tmp_path, *tests)
+        script = pipeline(release, standby, tmp_path, *tests)
         target = release.deployment("v2")
         target["spec"]["template"]["spec"]["containers"][0]["image"] = "testbed/catalog:v2"
         release.apply(target)
         release.wait_message("confirm-rollout hook pipeline says no: HTTP 403: Forbidden")
         pending = release.status["revision"]["pending"]
         before = release.testbed.kube.get(release.path)["metadata"].get("annotations")
-        assert_refused(release, controller)
+        assert_refused(release, standby)
         # Longer than an interval: the gate is asked again.
         mesh.next_window(timedelta(seconds=4))
         assert (release.status["phase"], release.find("deployment", "catalog-canary")) == ("Waiting", None)
@@ -122,5 +146,5 @@ def test_pipeline_opens_the_gate_of_its_own_revision(release: Release, controlle
     assert_none_failed(mesh, plain)
     caller = f"system:serviceaccount:{release.namespace}:deployer"
     assert release.told("GateOpened") == [f"Gate gate was opened by {caller} for revision {pending}"]
-    assert f'"caller":"{caller}"' in controller.log.read_text()
-    assert (tmp_path / "token").read_text() not in controller.log.read_text()
+    assert f'"caller":"{caller}"' in standby.log.read_text()
+    assert (tmp_path / "token").read_text() not in standby.log.read_text()
