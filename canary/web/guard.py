@@ -33,7 +33,7 @@ class Guard:
     def __init__(self, access: Access, clock: Callable[[], float] = time.monotonic) -> None:
         self._access = access
         self._callers: Recent[bytes, Caller | bool] = Recent(REMEMBERED, clock)
-        self._rights: Recent[tuple[str, tuple[str, ...], Right], bool] = Recent(REMEMBERED, clock)
+        self._rights: Recent[tuple[Caller, Right], bool] = Recent(REMEMBERED, clock)
         self._rates: Rates[str] = Rates(BURST, PER_SECOND, clock)
         self._strangers: Rates[str] = Rates(STRANGERS_BURST, STRANGERS_PER_SECOND, clock)
 
@@ -47,7 +47,7 @@ class Guard:
 
     async def permits(self, caller: Caller, right: Right) -> bool:
         """Return whether a caller has a right."""
-        question = (caller.name, caller.groups, right)
+        question = (caller, right)
         known = self._rights.find(question)
         if known is None:
             known = self._rights.keep(question, await self._access.permits(caller, right))

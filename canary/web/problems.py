@@ -36,6 +36,8 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(ClusterError, _cluster_error)
     app.add_exception_handler(RequestValidationError, _wrong_request)
     app.add_exception_handler(HTTPException, _no_route)
+    # It is raised again after the answer, and logged by the server.
+    app.add_exception_handler(Exception, _own_fault)
 
 
 def _answer(problem: Problem) -> JSONResponse:
@@ -73,3 +75,7 @@ async def _no_route(request: Request, fault: Exception) -> JSONResponse:
     words = {404: "there is nothing at this path", 405: f"this path takes no {request.method}"}
     said = words.get(fault.status_code, str(fault.detail))
     return _answer(Problem(fault.status_code, f"{said}; /openapi.json lists what there is"))
+
+
+async def _own_fault(_: Request, fault: Exception) -> JSONResponse:
+    return _answer(Problem(500, "the controller failed at this; its log says more"))

@@ -53,6 +53,8 @@ class Reviewer(ApiServer):
     events: list[dict[str, Any]] = field(default_factory=list)
     patched: list[dict[str, Any]] = field(default_factory=list)
     conflicts: int = 0
+    broken: bool = False
+    """Answer reviews with what is none."""
     obeys: bool = True
     """Answer each command as a controller does."""
 
@@ -62,6 +64,8 @@ class Reviewer(ApiServer):
         if request.method == "GET" or status:
             return await super().answer(request)
         body = await request.json()
+        if self.broken:
+            return web.json_response({"status": ["broken"]}, status=201)
         if request.path == collection(TOKEN_REVIEW):
             return web.json_response({"status": self._known(body["spec"])}, status=201)
         if request.path == collection(ACCESS_REVIEW):

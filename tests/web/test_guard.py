@@ -13,7 +13,7 @@ from starlette.requests import Request
 from canary.adapters.kube.access import ACCESS_REVIEW, TOKEN_REVIEW
 from canary.adapters.kube.paths import collection
 from canary.core.access import Caller, Right
-from canary.engine.telemetry import configure_logging
+from canary.engine.telemetry import LogFormat, configure_logging
 from canary.web.guard import BURST, REMEMBERED, STRANGERS_BURST, Guard
 from canary.web.problems import Problem
 from canary.web.rates import KNOWN, Rates, Recent
@@ -179,10 +179,13 @@ async def test_token_for_another_audience_is_refused(tmp_path: Path) -> None:
         assert (code, headers["WWW-Authenticate"]) == (401, "Bearer")
 
 
-async def test_logs_and_answers_never_hold_a_token(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
-    """Whoever calls with whatever outcome; names of callers are logged."""
+@pytest.mark.parametrize("style", ["json", "console"])
+async def test_logs_and_answers_never_hold_a_token(
+    stage: Stage, capfd: pytest.CaptureFixture[str], style: LogFormat
+) -> None:
+    """Whoever calls with whatever outcome, a fault of the controller among them; names of callers are logged."""
     before = logging.getLogger().handlers
-    configure_logging("debug", "json")
+    configure_logging("debug", style)
     said = ""
     try:
         for token in (CI, NOBODY, WRONG):
@@ -192,9 +195,17 @@ async def test_logs_and_answers_never_hold_a_token(stage: Stage, capfd: pytest.C
         stage.server.refused[collection(TOKEN_REVIEW)] = 500
         _, told, _ = await stage.call("POST", f"{ONE}/pause", "another-secret-token")
         said += str(told)
+        # Neither a Status nor JSON that a review may be: the controller's own code fails on it.
+        stage.server.refused.clear()
+        stage.server.broken = True
+        code, told, _ = await stage.call("POST", f"{ONE}/pause", "a-secret-token-that-breaks")
+        said += str(told)
+        assert (code, told["code"]) == (500, 500)
     finally:
         logging.getLogger().handlers = before
     said += "".join(capfd.readouterr()) + str(stage.server.events) + str(stage.server.patched)
-    assert f'"caller":"{ACCOUNTS[CI]}"' in said
-    assert '"event":"api_refused"' in said
-    assert [token for token in (CI, NOBODY, WRONG, "another-secret-token") if token in said] == []
+    assert ACCOUNTS[CI] in said
+    assert "api_refused" in said
+    assert "Traceback" in said
+    tokens = (CI, NOBODY, WRONG, "another-secret-token", "a-secret-token-that-breaks")
+    assert [token for token in tokens if token in said] == []

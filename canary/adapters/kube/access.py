@@ -30,7 +30,7 @@ class KubeAccess:
         meant = not self._audience or self._audience in (status.get("audiences") or ())
         if not (status.get("authenticated") is True and user.get("username") and meant):
             return None
-        extra = {name: tuple(values) for name, values in (user.get("extra") or {}).items()}
+        extra = tuple((name, tuple(values)) for name, values in sorted((user.get("extra") or {}).items()))
         return Caller(user["username"], user.get("uid", ""), tuple(user.get("groups") or ()), extra)
 
     async def permits(self, caller: Caller, right: Right) -> bool:
@@ -38,7 +38,7 @@ class KubeAccess:
         wanted = {"verb": right.verb, "group": right.group, "resource": NATIVE_CANARY.plural}
         place = {"namespace": right.namespace, "name": right.name, "subresource": right.subresource}
         attributes = {**wanted, **{name: text for name, text in place.items() if text}}
-        extra = {name: list(values) for name, values in caller.extra.items()}
+        extra = {name: list(values) for name, values in caller.extra}
         user = {"user": caller.name, "uid": caller.uid, "groups": list(caller.groups), "extra": extra}
         status = await self._review(ACCESS_REVIEW, {**user, "resourceAttributes": attributes})
         return status.get("allowed") is True and not status.get("denied")
