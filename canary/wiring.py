@@ -139,7 +139,10 @@ def _listen(settings: Settings) -> socket.socket | None:
         family, *_, address = socket.getaddrinfo(
             settings.http_host, settings.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return socket.create_server((str(address[0]), int(address[1])), family=family)
+        listening = socket.create_server((str(address[0]), int(address[1])), family=family)
+        # Connections inherit it; asyncio sets it for those alone whose socket was made with a protocol.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        return listening
     except OSError as fault:
         message = f"--http-host, --http-port {where!r}: cannot listen there ({fault}); give a free port, or 0"
         raise SettingsError(message) from fault

@@ -205,6 +205,7 @@ async def staged(folder: Path, audience: str = "") -> AsyncIterator[Stage]:
 @asynccontextmanager
 async def _listening(app: Any) -> AsyncIterator[str]:
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
