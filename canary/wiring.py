@@ -7,12 +7,12 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from uuid import uuid4
 
 import structlog
 import uvicorn
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 
 from canary.adapters.asking import Asker
 from canary.adapters.checks import CheckMeasurer
@@ -85,9 +85,8 @@ async def run(settings: Settings) -> int:
             group.create_task(cluster.run(), name="cluster")
             elector = _elector(settings, client, identity, telemetry)
             group.create_task(_control(cluster, make, elector, telemetry), name="controller")
-            if listening is not None:
-                routes = _routes(settings, client, cluster, groups, pinned) if settings.api else ()
-                group.create_task(_serve(listening, cluster, telemetry, routes), name="http")
+            app = _application(settings, client, cluster, telemetry, groups, pinned)
+            group.create_task(_serve(listening, app), name="http")
     except* _Stop:
         _log.info("stopped")
     finally:
@@ -172,27 +171,32 @@ async def _control(cluster: KubeCluster, make: Make, elector: Elector | None, te
         await elector.run(lambda: work(cluster, make))
 
 
-def _routes(
-    settings: Settings, client: KubeClient, cluster: KubeCluster, groups: tuple[str, ...], pinned: tuple[Resource, ...]
-) -> Sequence[APIRouter]:
-    """Return the routes of the API, which every replica serves, whoever leads."""
-    clock, client = SystemClock(), client.for_callers()
-    cluster = cluster.writing_by(client)
-    guard = Guard(KubeAccess(client, settings.api_audience))
-    canaries = Canaries(cluster, KubeNotifier(client, clock), clock, groups, guard, cluster.unready)
-    return api(canaries, guard, lambda key: shown(cluster, key, pinned, clock.now())), gates(canaries, guard)
+def _application(
+    settings: Settings,
+    client: KubeClient,
+    cluster: KubeCluster,
+    telemetry: Telemetry,
+    groups: tuple[str, ...],
+    pinned: tuple[Resource, ...],
+) -> FastAPI:
+    """Return what is served over HTTP; the API by every replica, whoever leads."""
+    routes: tuple[APIRouter, ...] = ()
+    if settings.api:
+        clock, client = SystemClock(), client.for_callers()
+        cluster = cluster.writing_by(client)
+        guard = Guard(KubeAccess(client, settings.api_audience))
+        canaries = Canaries(cluster, KubeNotifier(client, clock), clock, groups, guard, cluster.unready)
+        routes = (
+            api(canaries, guard, lambda key: shown(cluster, key, pinned, clock.now())),
+            gates(canaries, guard),
+        )
+    return create_app(unready=cluster.unready, metrics=telemetry.render, api=routes)
 
 
-async def _serve(
-    listening: socket.socket, cluster: KubeCluster, telemetry: Telemetry, routes: Sequence[APIRouter]
-) -> None:
-    config = uvicorn.Config(
-        create_app(unready=cluster.unready, metrics=telemetry.render, api=routes),
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
+async def _serve(listening: socket.socket | None, app: FastAPI) -> None:
+    if listening is None:
+        return
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=5)
     await _Server(config).serve(sockets=[listening])
 
 
