@@ -59,6 +59,12 @@ def test_values_are_read_as_people_write_them() -> None:
     assert settings.log_level == "warning"
 
 
+def test_api_is_off_until_it_is_asked_for() -> None:
+    """It needs rights that nothing else does, and takes tokens for the Kubernetes API unless told otherwise."""
+    assert (load({}, CLUSTER).api, load({}, {**CLUSTER, "CANARY_API": "true"}).api) == (False, True)
+    assert load({}, {**CLUSTER, "CANARY_API_AUDIENCE": "canary"}).api_audience == "canary"
+
+
 def test_leader_election_is_off_until_it_is_asked_for() -> None:
     """One replica needs no lease; durations that contradict each other do not matter then."""
     assert not load({}, CLUSTER).leader_election
@@ -114,6 +120,7 @@ def test_kubeconfig_comes_from_flag_variable_or_kubectl(kubeconfig: str) -> None
         ({"log_format": "xml"}, "--log-format 'xml'", "json or console"),
         ({"http_port": "99999"}, "--http-port '99999'", "65535"),
         ({"http_port": "tcp://10.0.0.1:80"}, "--http-port 'tcp://10.0.0.1:80'", "65535"),
+        ({"api": "true", "http_port": "0"}, "--api", "--http-port other than 0"),
         ({"kubeconfig": "/missing/file"}, "--kubeconfig '/missing/file'", "no such file"),
         ({"context": "prod"}, "--context 'prod'", "--kubeconfig"),
         ({"leader_election": "on"}, "--leader-election 'on'", "true or false"),
