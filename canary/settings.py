@@ -107,7 +107,8 @@ def _format(value: str) -> str:
     return value.lower()
 
 
-def _kubeconfig(value: str | None) -> str | None:
+def kubeconfig_files(value: str | None) -> str | None:
+    """Return those of the files named that are there, checked; ValueError says what is wrong with them."""
     # kubectl's KUBECONFIG may name several files; as there, those that are missing do not count.
     paths = [Path(part).expanduser() for part in (value or "").split(os.pathsep) if part]
     if not paths:
@@ -132,7 +133,7 @@ class Access(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
+    kubeconfig: Annotated[str | None, BeforeValidator(kubeconfig_files)] = None
     context: str | None = None
 
 
@@ -151,7 +152,7 @@ class Settings(BaseModel):
     http_port: Annotated[int, BeforeValidator(_port)] = 8080
     api: Annotated[bool, BeforeValidator(_switch)] = False
     api_audience: str = ""
-    kubeconfig: Annotated[str | None, BeforeValidator(_kubeconfig)] = None
+    kubeconfig: Annotated[str | None, BeforeValidator(kubeconfig_files)] = None
     context: str | None = None
     leader_election: Annotated[bool, BeforeValidator(_switch)] = False
     lease_namespace: Annotated[str, BeforeValidator(_namespace)] = "default"

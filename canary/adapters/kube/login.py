@@ -61,6 +61,12 @@ class Loader(KubeConfigLoader):
         return self._user is not None and "exec" in self._user
 
     @property
+    def namespace(self) -> str:
+        """Return the namespace of the context, empty when it names none."""
+        found = self.current_context or {}
+        return str(found.get("context", {}).get("namespace") or "")
+
+    @property
     def token_file(self) -> Path | None:
         """Return the file with the user's token."""
         name = self._user.safe_get("tokenFile") if self._user is not None and not self.has_plugin else None
@@ -80,6 +86,8 @@ class Login:
     settings: Configuration
     token_file: Path | None = None
     plugin: Loader | None = None
+    namespace: str = ""
+    """Where the context, or the pod itself, is; empty when nothing says so."""
 
 
 async def log_in(kubeconfig: str | None, context: str | None, *, patience: float = PLUGIN_SECONDS) -> Login:
@@ -91,7 +99,8 @@ async def log_in(kubeconfig: str | None, context: str | None, *, patience: float
     if kubeconfig is None:
         load_incluster_config(settings, try_refresh_token=False)  # type: ignore[no-untyped-call]
         settings.api_key["BearerToken"] = bearer_of(Path(SERVICE_TOKEN_FILENAME))
-        return Login(settings, Path(SERVICE_TOKEN_FILENAME))
+        token = Path(SERVICE_TOKEN_FILENAME)
+        return Login(settings, token, namespace=_text(token.with_name("namespace")))
     loader = Loader(KubeConfigMerger(kubeconfig).config, active_context=context, config_base_path=None)
     loader.patience = patience
     if loader.provider is not None:
@@ -105,7 +114,11 @@ async def log_in(kubeconfig: str | None, context: str | None, *, patience: float
         settings.api_key["BearerToken"] = bearer_of(loader.token_file)
     elif not loader.has_plugin:
         _warn_of_end(settings.api_key.get("BearerToken"))
-    return Login(settings, loader.token_file, loader if loader.has_plugin else None)
+    return Login(settings, loader.token_file, loader if loader.has_plugin else None, loader.namespace)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def bearer_of(path: Path) -> str:

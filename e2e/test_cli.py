@@ -1,0 +1,56 @@
+"""The command line as a person or a pipeline types it, on one release after another."""
+
+import os
+import re
+import subprocess
+import sys
+
+from e2e.release import CANARY, Release
+from e2e.testbed.layout import REPOSITORY
+
+PATIENCE = 120
+
+
+def type_in(release: Release, *words: str) -> subprocess.CompletedProcess[str]:
+    """Type a command in the release's namespace, with the testbed's kubeconfig."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "KUBECONFIG": str(release.testbed.kubeconfig)}
+    command = [sys.executable, "-m", "canary", words[0], "-n", release.namespace, *words[1:]]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False, cwd=REPOSITORY
+    )
+
+
+def asked(release: Release, *words: str) -> tuple[int, str]:
+    """Return exit code and answer of a command that is typed."""
+    done = type_in(release, *words)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_release_is_aborted_tried_again_paused_and_waited_for(release: Release) -> None:
+    """Abort at 30 %, retry after Failed, pause and resume, and the end of the revision: by commands alone."""
+    release.set_up(interval="5s")
+    assert asked(release, "wait", CANARY, "--timeout", "10s")[0] == 0
+    release.apply(release.deployment("v2"))
+    release.wait_for("Progressing", 30)
+    candidate = release.status["revision"]["candidate"]
+    assert asked(release, "abort", CANARY, "--revision", "another")[0] == 1
+    assert asked(release, "abort", CANARY, "--revision", candidate) == (0, "Obeyed: the run is rolled back\n")
+    code, told = asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "1m")
+    assert code == 1
+    assert f"Succeeded of revision {candidate} does not come: revision {candidate} is Failed (Aborted)" in told
+    code, told = asked(release, "retry", CANARY)
+    assert re.fullmatch(rf"Obeyed: revision {candidate} is tried again, asked by \S+\n", told), told
+    release.wait_for("Progressing", 10)
+    assert asked(release, "pause", CANARY) == (0, "Obeyed: the run holds at 10 %\n")
+    shown = type_in(release, "status", CANARY).stdout
+    assert re.search(r"canary: Deployment catalog-canary, revision \w+, \d/\d pods ready, 10 % of traffic", shown), (
+        shown
+    )
+    assert "http 1: catalog-primary 90 % and catalog-canary 10 %" in shown
+    listed = type_in(release, "get").stdout.splitlines()
+    assert listed[1].split()[:4] == [CANARY, "Progressing", "10", "1/5"]
+    assert asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "1s")[0] == 3
+    assert asked(release, "resume", CANARY)[0] == 0
+    code, told = asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "110s")
+    assert (code, told.splitlines()[-1].split(",")[0]) == (0, "Succeeded"), told
+    assert asked(release, "pause", CANARY)[0] == 1

@@ -1,0 +1,77 @@
+"""Start-up: what a command does not need is not imported, and every command explains itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from canary.cli import COMMANDS, main, plugin
+from canary.cli.exits import Exit
+from canary.sim.manifests import LISTING_5_1
+
+CLUSTER = {"aiohttp", "kubernetes_asyncio", "fastapi", "requests", "structlog", "prometheus_api_client"}
+MODELS = {"pydantic", "yaml", "rich", "asyncio"}
+ROOT = Path(__file__).parents[2]
+
+
+def imported(*words: str) -> set[str]:
+    """Return the top-level packages that a command imports."""
+    code = (
+        "import sys, contextlib\nfrom canary.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(sys.argv[1:])\n"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--help",)])
+def test_nothing_is_imported_to_say_who_one_is(words: tuple[str, ...]) -> None:
+    """Help and version need neither models nor clients."""
+    assert imported(*words) & (CLUSTER | MODELS) == set()
+
+
+def test_offline_commands_import_no_client(tmp_path: Path) -> None:
+    """What needs no cluster starts without its client."""
+    path = tmp_path / "canary.yaml"
+    path.write_text(LISTING_5_1)
+    assert imported("lint", str(path)) & (CLUSTER | {"rich"}) == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Options and purpose of each command are shown."""
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert f"usage: canary {name}" in capsys.readouterr().out
+
+
+def test_commands_are_served_by_modules_alike() -> None:
+    """Each module has what is called of it."""
+    for module, _ in COMMANDS.values():
+        found = import_module(module)
+        assert callable(found.add_arguments)
+        assert callable(found.main)
+
+
+def test_plugin_is_the_same_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`kubectl canary` is found by its name in the path, and speaks of itself so."""
+    monkeypatch.setattr(sys, "argv", ["kubectl-canary", "wait", "--help"])
+    with pytest.raises(SystemExit):
+        plugin()
+    assert "usage: kubectl canary wait" in capsys.readouterr().out
+
+
+def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, as for every wrong command line."""
+    for words in ([], ["dance"], ["--", "get"]):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == Exit.USAGE
+    assert "canary: error:" in capsys.readouterr().err
