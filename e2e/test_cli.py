@@ -7,6 +7,7 @@ import sys
 
 from e2e.release import CANARY, Release
 from e2e.testbed.layout import REPOSITORY
+from e2e.timeline import assert_none_failed
 
 PATIENCE = 120
 
@@ -28,29 +29,33 @@ def asked(release: Release, *words: str) -> tuple[int, str]:
 
 def test_release_is_aborted_tried_again_paused_and_waited_for(release: Release) -> None:
     """Abort at 30 %, retry after Failed, pause and resume, and the end of the revision: by commands alone."""
-    release.set_up(interval="5s")
+    release.set_up(interval="4s", stepWeight=15, maxWeight=30)
     assert asked(release, "wait", CANARY, "--timeout", "10s")[0] == 0
-    release.apply(release.deployment("v2"))
-    release.wait_for("Progressing", 30)
-    candidate = release.status["revision"]["candidate"]
-    assert asked(release, "abort", CANARY, "--revision", "another")[0] == 1
-    assert asked(release, "abort", CANARY, "--revision", candidate) == (0, "Obeyed: the run is rolled back\n")
-    code, told = asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "1m")
-    assert code == 1
-    assert f"Succeeded of revision {candidate} does not come: revision {candidate} is Failed (Aborted)" in told
-    code, told = asked(release, "retry", CANARY)
-    assert re.fullmatch(rf"Obeyed: revision {candidate} is tried again, asked by \S+\n", told), told
-    release.wait_for("Progressing", 10)
-    assert asked(release, "pause", CANARY) == (0, "Obeyed: the run holds at 10 %\n")
+    with release.load() as (mesh, plain):
+        release.apply(release.deployment("v2"))
+        release.wait_for("Progressing", 30)
+        candidate = release.status["revision"]["candidate"]
+        assert asked(release, "abort", CANARY, "--revision", "another")[0] == 1
+        assert asked(release, "abort", CANARY, "--revision", candidate) == (0, "Obeyed: the run is rolled back\n")
+        code, told = asked(release, "wait", CANARY, "--timeout", "1m")
+        assert (code, f"revision {candidate} is Failed (Aborted)" in told) == (1, True), told
+        code, told = asked(release, "retry", CANARY)
+        assert re.fullmatch(rf"Obeyed: revision {candidate} is tried again, asked by \S+\n", told), told
+        release.wait_for("Progressing", 15)
+        assert asked(release, "pause", CANARY) == (0, "Obeyed: the run holds at 15 %\n")
+        see_pause(release, candidate)
+        assert asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "1s")[0] == 3
+        assert asked(release, "resume", CANARY)[0] == 0
+        code, told = asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "110s")
+        assert (code, told.splitlines()[-1].split(",")[0]) == (0, "Succeeded"), told
+        assert asked(release, "pause", CANARY)[0] == 1
+    assert_none_failed(mesh, plain)
+
+
+def see_pause(release: Release, candidate: str) -> None:
+    """Look at a run that is paused at 15 %."""
     shown = type_in(release, "status", CANARY).stdout
-    assert re.search(r"canary: Deployment catalog-canary, revision \w+, \d/\d pods ready, 10 % of traffic", shown), (
-        shown
-    )
-    assert "http 1: catalog-primary 90 % and catalog-canary 10 %" in shown
+    assert f"canary: Deployment catalog-canary, revision {candidate}, 1/1 pods ready, 15 % of traffic" in shown
+    assert "http weighted: catalog-primary 85 % and catalog-canary 15 %" in shown
     listed = type_in(release, "get").stdout.splitlines()
-    assert listed[1].split()[:4] == [CANARY, "Progressing", "10", "1/5"]
-    assert asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "1s")[0] == 3
-    assert asked(release, "resume", CANARY)[0] == 0
-    code, told = asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "110s")
-    assert (code, told.splitlines()[-1].split(",")[0]) == (0, "Succeeded"), told
-    assert asked(release, "pause", CANARY)[0] == 1
+    assert listed[1].split()[:6] == [CANARY, "Progressing", "15", "1", "of", "2:"]

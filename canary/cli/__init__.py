@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 
-from canary.version import version
-
 # Only the command that is asked for is imported: the Kubernetes client alone takes 0.3 s.
 
 _ASK = "canary.cli.ask"
@@ -38,7 +36,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "canary") -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog=prog, description="Progressive delivery for Istio.")
-    parser.add_argument("--version", action="version", version=f"canary {version()}")
+    told = f"canary {_version()}" if words[:1] == ["--version"] else ""
+    parser.add_argument("--version", action="version", version=told)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     chosen: ModuleType | None = None
     for name, (module, purpose) in COMMANDS.items():
@@ -51,6 +50,12 @@ def main(argv: Sequence[str] | None = None, prog: str = "canary") -> int:
         parser.error("name the command first")
     code: int = chosen.main(arguments)
     return code
+
+
+def _version() -> str:
+    from canary.version import version
+
+    return version()
 
 
 def plugin() -> int:

@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 
-from canary.api.status import CanaryStatus, parse
+from canary.api.status import parse
 from canary.cli.access import Access, add_cluster_options, ask_cluster
 from canary.cli.canaries import get_canary, list_canaries
 from canary.cli.exits import Exit
+from canary.cli.portrait import place
 from canary.cli.terminal import show_table
 from canary.core.objects import Object
 
@@ -60,9 +61,3 @@ def row(canary: Object) -> tuple[object, ...]:
         status.revisions.candidate or status.revisions.primary,
         status.message,
     )
-
-
-def place(status: CanaryStatus) -> str:
-    """Return where in its plan a run is, empty outside of one."""
-    step = status.step
-    return f"{step.index}/{step.count} {step.description}".rstrip() if step is not None else ""

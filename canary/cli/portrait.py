@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from canary.api.status import CanaryStatus, parse
 from canary.cli.terminal import Branch
+from canary.core.advance.readiness import SERVED
 from canary.core.names import REVISION_LABEL
 from canary.core.objects import Object, Ref, labels_of
 from canary.core.routes.sections import EVERY
@@ -63,8 +64,8 @@ def _sentences(status: CanaryStatus) -> Iterator[Branch]:
     if status.message:
         yield Branch(status.message)
     for one in status.conditions:
-        # Of the others the message says the same; these stand beside it.
-        if one.type == "Ready" and (one.status != "True" or one.message not in ("", status.message)):
+        # What other conditions say stands in the message too; warnings stand beside it.
+        if one.type == "Ready" and one.reason != SERVED and one.message != status.message:
             yield Branch(f"{one.type} {one.status} ({one.reason}): {one.message}")
 
 
@@ -121,6 +122,12 @@ def _entry(section: str, number: int, entry: Object) -> Branch:
     return Branch(_listed(f"{name}: {' and '.join(to) or 'no pods'}", mirrored, matched))
 
 
+def place(status: CanaryStatus) -> str:
+    """Return where in its plan a run is, empty outside of one."""
+    step = status.step
+    return step.description or f"{step.index} of {step.count}" if step is not None else ""
+
+
 def _step(status: CanaryStatus) -> Iterator[Branch]:
     step = status.step
     if step is None:
@@ -128,7 +135,7 @@ def _step(status: CanaryStatus) -> Iterator[Branch]:
     started = f"since {step.started_at:%H:%M:%S} UTC" if step.started_at else ""
     judged = f"judged next at {step.next_tick_at:%H:%M:%S} UTC" if step.next_tick_at else ""
     failed = f"failed checks: {status.failed_checks}" if status.failed_checks else ""
-    yield Branch(_listed(f"step {step.index} of {step.count}: {step.description}", started, judged, failed))
+    yield Branch(_listed(f"step {place(status)}", started, judged, failed))
 
 
 def _checks(status: CanaryStatus) -> Iterator[Branch]:

@@ -11,6 +11,7 @@ import pytest
 
 from canary.cli import COMMANDS, main, plugin
 from canary.cli.exits import Exit
+from canary.cli.reference import PAGE, page
 from canary.sim.manifests import LISTING_5_1
 
 CLUSTER = {"aiohttp", "kubernetes_asyncio", "fastapi", "requests", "structlog", "prometheus_api_client"}
@@ -75,3 +76,8 @@ def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
             main(words)
         assert caught.value.code == Exit.USAGE
     assert "canary: error:" in capsys.readouterr().err
+
+
+def test_reference_on_the_page_is_that_of_the_commands() -> None:
+    """`python -m canary.cli.reference` would change nothing."""
+    assert PAGE.read_text() == page()

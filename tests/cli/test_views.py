@@ -19,7 +19,7 @@ RUNNING: dict[str, Any] = {
     "message": MESSAGE,
     "traffic": {"primary": 80, "canary": 20},
     "revision": {"primary": "abc", "candidate": "def"},
-    "step": {"index": 2, "count": 5, "description": "20 %", "startedAt": "2026-01-01T12:00:00Z"},
+    "step": {"index": 2, "count": 5, "description": "2 of 5: 20 %", "startedAt": "2026-01-01T12:00:00Z"},
     "conditions": [{"type": "Ready", "status": "True", "reason": "RouteBypassed", "message": "HTTPRoute x"}],
     "checks": [
         {"name": "request-success-rate", "verdict": "Pass", "value": 99.9, "threshold": "at least 99", "samples": 300},
@@ -65,9 +65,9 @@ async def test_get_lists_canaries(tmp_path: Path, typed: Typing) -> None:
         assert await typed("get") == (
             0,
             text(f"""
-            NAME             STATUS       WEIGHT  STEP      FAILED  REVISION  MESSAGE
-            catalog-release  Progressing  20      2/5 20 %  1       def       {MESSAGE}
-            web              Initialized  0       -         0       -         -
+            NAME             STATUS       WEIGHT  STEP          FAILED  REVISION  MESSAGE
+            catalog-release  Progressing  20      2 of 5: 20 %  1       def       {MESSAGE}
+            web              Initialized  0       -             0       -         -
             """),
             "",
         )
