@@ -28,14 +28,15 @@ def asked(release: Release, *words: str) -> tuple[int, str]:
 
 
 def test_release_is_aborted_tried_again_paused_and_waited_for(release: Release) -> None:
-    """Abort at 30 %, retry after Failed, pause and resume, and the end of the revision: by commands alone."""
-    release.set_up(interval="4s", stepWeight=15, maxWeight=30)
+    """Abort at 30 %, retry after Failed, pause, resume, promote, and the end of the revision: by commands alone."""
+    release.set_up(interval="5s", stepWeight=15, maxWeight=45)
     assert asked(release, "wait", CANARY, "--timeout", "10s")[0] == 0
     with release.load() as (mesh, plain):
         release.apply(release.deployment("v2"))
-        release.wait_for("Progressing", 30)
+        release.wait_for("Progressing")
         candidate = release.status["revision"]["candidate"]
         assert asked(release, "abort", CANARY, "--revision", "another")[0] == 1
+        release.wait_for("Progressing", 30)
         assert asked(release, "abort", CANARY, "--revision", candidate) == (0, "Obeyed: the run is rolled back\n")
         code, told = asked(release, "wait", CANARY, "--timeout", "1m")
         assert (code, f"revision {candidate} is Failed (Aborted)" in told) == (1, True), told
@@ -46,6 +47,7 @@ def test_release_is_aborted_tried_again_paused_and_waited_for(release: Release) 
         see_pause(release, candidate)
         assert asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "1s")[0] == 3
         assert asked(release, "resume", CANARY)[0] == 0
+        assert asked(release, "promote", CANARY)[0] == 0
         code, told = asked(release, "wait", CANARY, "--revision", candidate, "--timeout", "110s")
         assert (code, told.splitlines()[-1].split(",")[0]) == (0, "Succeeded"), told
         assert asked(release, "pause", CANARY)[0] == 1
@@ -58,4 +60,4 @@ def see_pause(release: Release, candidate: str) -> None:
     assert f"canary: Deployment catalog-canary, revision {candidate}, 1/1 pods ready, 15 % of traffic" in shown
     assert "http weighted: catalog-primary 85 % and catalog-canary 15 %" in shown
     listed = type_in(release, "get").stdout.splitlines()
-    assert listed[1].split()[:6] == [CANARY, "Progressing", "15", "1", "of", "2:"]
+    assert listed[1].split()[:6] == [CANARY, "Progressing", "15", "1", "of", "3:"]

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("canary.cli.check", "ask by hand what a MetricTemplate asks"),
     "get": ("canary.cli.get", "list Canaries"),
     "status": ("canary.cli.status", "show a Canary with its pods, routes, checks and gates"),
+    "watch": ("canary.cli.watch", "show Canaries as they change"),
     "wait": ("canary.cli.wait", "wait for the end of a release"),
     "pause": (_ASK, "hold a run where it is"),
     "resume": (_ASK, "let a paused run go on"),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
 from canary.adapters.kube.answers import Forbidden
 from canary.adapters.kube.client import KubeClient
-from canary.adapters.kube.follow import follow, list_objects
+from canary.adapters.kube.follow import World, follow, list_objects
 from canary.cli.exits import Stopped
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, Object, Resource
-from canary.ports import NotFound
+from canary.ports import ClusterError, NotFound
 
 GROUPS = (NATIVE_CANARY, FLAGGER_CANARY)
 
@@ -52,6 +53,38 @@ async def follow_canary(client: KubeClient, canary: Object) -> AsyncGenerator[Ob
     async with contextlib.aclosing(follow(client, resource_of(canary), *place)) as worlds:
         async for world in worlds:
             yield world.get(place)
+
+
+async def follow_canaries(client: KubeClient, namespace: str, name: str = "") -> AsyncGenerator[list[Object], None]:
+    """Give the Canaries of both groups as they are, sorted by name, and again after each change.
+
+    A group that is not installed, or that nobody may read, is left out.
+    """
+    news: asyncio.Queue[tuple[Resource, World] | ClusterError] = asyncio.Queue()
+
+    async def feed(resource: Resource) -> None:
+        try:
+            async with contextlib.aclosing(follow(client, resource, namespace, name)) as worlds:
+                async for world in worlds:
+                    news.put_nowait((resource, dict(world)))
+        except (NotFound, Forbidden):
+            pass
+        except ClusterError as fault:
+            news.put_nowait(fault)
+
+    feeds = [asyncio.create_task(feed(resource)) for resource in GROUPS]
+    known: dict[Resource, World] = {}
+    try:
+        while True:
+            found = await news.get()
+            if isinstance(found, ClusterError):
+                raise found
+            known[found[0]] = found[1]
+            yield [one for _, one in sorted((place, one) for world in known.values() for place, one in world.items())]
+    finally:
+        for task in feeds:
+            task.cancel()
+        await asyncio.gather(*feeds, return_exceptions=True)
 
 
 def resource_of(canary: Object) -> Resource:

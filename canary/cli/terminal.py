@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,16 @@ def show_tree(root: Branch) -> None:
     """Print a tree."""
     console = _console()
     _show(console, _tree(root))
+
+
+@contextlib.contextmanager
+def live_table(head: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[object]]], None]]:
+    """Give what shows other rows in the place of those before, on a terminal."""
+    console = _console()
+    from rich.live import Live
+
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda rows: live.update(table(head, rows), refresh=True)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> RenderableType:
