@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "approve": (_ASK, "open a closed gate"),
     "reject": (_ASK, "roll back at a closed gate"),
     "lint": ("canary.cli.lint", "tell what is wrong with Canaries in files"),
+    "plan": ("canary.cli.plan", "tell when each step would begin and what traffic judges it"),
 }
 """Each command with its module, which has ``add_arguments`` and ``main``, and what it is for."""
 

@@ -52,14 +52,23 @@ def read_canaries(files: Sequence[str]) -> Iterator[Document]:
 def _read(file: str) -> Iterator[Document]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        nodes = [node for node in yaml.compose_all(text, yaml.SafeLoader) if node is not None]
-        contents = [one for one in yaml.safe_load_all(text) if one is not None]
+        documents = list(_documents(text))
     except OSError as fault:
         raise Stopped(f"{file}: {fault.strerror or fault}", Exit.USAGE) from None
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise Stopped(f"{file} is not YAML: {' '.join(str(fault).split())}", Exit.USAGE) from None
-    for node, content in zip(nodes, contents, strict=True):
+    for node, content in documents:
         yield from _canaries(file, node, content)
+
+
+def _documents(text: str) -> Iterator[tuple[yaml.Node, Any]]:
+    loader = yaml.SafeLoader(text)
+    try:
+        while loader.check_node():
+            if (node := loader.get_node()) is not None:
+                yield node, loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _canaries(file: str, node: yaml.Node, content: Any) -> Iterator[Document]:
