@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "get": ("canary.cli.get", "list Canaries"),
     "status": ("canary.cli.status", "show a Canary with its pods, routes, checks and gates"),
     "watch": ("canary.cli.watch", "show Canaries as they change"),
+    "history": ("canary.cli.history", "list the events of a Canary"),
     "wait": ("canary.cli.wait", "wait for the end of a release"),
     "pause": (_ASK, "hold a run where it is"),
     "resume": (_ASK, "let a paused run go on"),
@@ -30,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reject": (_ASK, "roll back at a closed gate"),
     "lint": ("canary.cli.lint", "tell what is wrong with Canaries in files"),
     "plan": ("canary.cli.plan", "tell when each step would begin and what traffic judges it"),
+    "completion": ("canary.cli.completion", "print a script that completes commands in a shell"),
 }
 """Each command with its module, which has ``add_arguments`` and ``main``, and what it is for."""
 

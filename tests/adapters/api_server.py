@@ -71,8 +71,9 @@ class ApiServer:
         )
 
     def _selected(self, request: web.Request) -> list[dict[str, Any]]:
-        wanted = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
-        return [obj for obj in self.objects[request.path] if wanted in ("", obj["metadata"]["name"])]
+        wanted = [part.split("=") for part in request.query.get("fieldSelector", "").split(",") if part]
+        listed = self.objects[request.path]
+        return [obj for obj in listed if all(_field(obj, path) == value for path, value in wanted)]
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -85,6 +86,12 @@ class ApiServer:
         self._watches.append((request.path, response, request))
         await asyncio.Event().wait()
         return response
+
+
+def _field(obj: dict[str, Any], path: str) -> Any:
+    for part in path.split("."):
+        obj = obj[part]
+    return obj
 
 
 async def _send(response: web.StreamResponse, kind: str, obj: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from canary.adapters.kube.events import EVENT
 from canary.core.names import REVISION_LABEL, ROLE_LABEL
 from canary.core.objects import DEPLOYMENT, NATIVE_CANARY, POD, VIRTUAL_SERVICE
 from tests.cli.cluster import NAME, NS, Typing, canary, cluster_of
@@ -142,4 +143,27 @@ async def test_status_shows_what_there_is(tmp_path: Path, typed: Typing) -> None
         │   └── the cluster does not know VirtualServices
         └── checks
             └── none yet
+        """)
+
+
+def told(name: str, last: str, uid: str = "u1", **more: Any) -> dict[str, Any]:
+    """Return an event on the Canary, or on another one of its name."""
+    about = {"metadata": {"name": f"{NAME}.{name}", "namespace": NS}, "involvedObject": {"kind": "Canary", "uid": uid}}
+    return {**about, "lastTimestamp": last, "type": "Normal", "count": 1, **more}
+
+
+async def test_history_lists_events_in_their_order(tmp_path: Path, typed: Typing) -> None:
+    """The latest is last, within a second by name; those of a Canary that was there before are left out."""
+    async with cluster_of(tmp_path, canary()) as cluster:
+        late = told("b", "2026-01-01T12:01:00Z", reason="Promoted", message="done", count=3)
+        early = told("c", "2026-01-01T12:00:00Z", reason="StepPassed", message="Advancing")
+        first = told("a", "2026-01-01T12:00:00Z", reason="CheckFailed", message="bad", type="Warning")
+        cluster.place(EVENT, late, early, first, told("d", "2025-01-01T12:00:00Z", "u0", reason="Promoted"))
+        code, out, err = await typed("history", NAME)
+    assert (code, err) == (0, "")
+    assert out == text("""
+        LAST SEEN             COUNT  TYPE     REASON       MESSAGE
+        2026-01-01T12:00:00Z  1      Warning  CheckFailed  bad
+        2026-01-01T12:00:00Z  1      Normal   StepPassed   Advancing
+        2026-01-01T12:01:00Z  3      Normal   Promoted     done
         """)
