@@ -59,5 +59,6 @@ def see_pause(release: Release, candidate: str) -> None:
     shown = type_in(release, "status", CANARY).stdout
     assert f"canary: Deployment catalog-canary, revision {candidate}, 1/1 pods ready, 15 % of traffic" in shown
     assert "http weighted: catalog-primary 85 % and catalog-canary 15 %" in shown
+    assert "the run holds at 15 %" in type_in(release, "history", CANARY).stdout
     listed = type_in(release, "get").stdout.splitlines()
     assert listed[1].split()[:6] == [CANARY, "Progressing", "15", "1", "of", "3:"]

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reject": (_ASK, "roll back at a closed gate"),
     "lint": ("canary.cli.lint", "tell what is wrong with Canaries in files"),
     "plan": ("canary.cli.plan", "tell when each step would begin and what traffic judges it"),
+    "convert": ("canary.cli.convert", "print manifests of Flagger as manifests of canary.delivery"),
     "completion": ("canary.cli.completion", "print a script that completes commands in a shell"),
 }
 """Each command with its module, which has ``add_arguments`` and ``main``, and what it is for."""

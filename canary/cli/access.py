@@ -58,6 +58,10 @@ def ask_cluster(args: argparse.Namespace, story: Story) -> int:
         return fault.code
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Who read has what they wanted, as `head` does; nothing may be written at the end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.YES
 
 
 async def _told(args: argparse.Namespace, story: Story) -> Exit:

@@ -25,7 +25,10 @@ OBEYED = "Obeyed"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command to a release."""
-    parser.description = "Ask this of a release, and wait for the controller's answer."
+    parser.description = (
+        "Ask this of a release, and wait for the controller's answer. "
+        "Exit code 0: it was obeyed; 1: it was refused; 3: there was no answer in time."
+    )
     parser.add_argument("name", metavar="NAME", help="name of the Canary")
     parser.add_argument("--revision", default="", metavar="ID", help="refuse unless this is the revision under way")
     if parser.prog.split()[-1] in ("approve", "reject"):
@@ -45,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
             async with asyncio.timeout(args.timeout.total_seconds()):
                 answer = await _answer(access.client, written, asked)
         except TimeoutError:
-            raise Stopped(_unanswered(args), Exit.LATE) from None
+            raise Stopped(_unanswered(args, access.namespace), Exit.LATE) from None
         if not answer.result.startswith(OBEYED):
             raise Stopped(answer.result, Exit.NO)
         print(answer.result)
@@ -84,8 +87,9 @@ async def _answer(client: KubeClient, canary: Object, asked: str) -> LastCommand
     raise AssertionError("a watch has no end")
 
 
-def _unanswered(args: argparse.Namespace) -> str:
+def _unanswered(args: argparse.Namespace, namespace: str) -> str:
     return (
         f"no answer within {format_duration(args.timeout)}; is there a controller that serves Canary {args.name}? "
-        f"It will answer once there is; to take the command back: kubectl annotate canary/{args.name} {ANNOTATION}-"
+        "It will answer once there is; to take the command back: "
+        f"kubectl -n {namespace} annotate canary/{args.name} {ANNOTATION}-"
     )

@@ -62,10 +62,11 @@ def main(args: argparse.Namespace) -> int:
 def lint(files: Sequence[str]) -> Iterator[Finding]:
     """Yield what is wrong in files, in their order."""
     for document in read_canaries(files):
-        yield from _findings(document)
+        yield from findings(document)
 
 
-def _findings(document: Document) -> Iterator[Finding]:
+def findings(document: Document) -> Iterator[Finding]:
+    """Yield what is wrong with one Canary: warnings only when nothing is refused."""
     refused = refusals(document.content)
     for one in refused:
         yield Finding(document.file, document.line_of(one.field), REFUSED, str(one))

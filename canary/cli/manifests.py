@@ -20,11 +20,16 @@ _PART = re.compile(r"[^.\[\]]+")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One Canary of a file."""
+    """One object of a file."""
 
     file: str
     content: dict[str, Any]
     node: yaml.Node
+
+    @property
+    def is_canary(self) -> bool:
+        """Return whether it is a Canary of either group."""
+        return (self.content.get("apiVersion"), self.content.get("kind")) in KNOWN
 
     def line_of(self, field: str) -> int:
         """Return the line of a field such as ``spec.analysis.metrics[0].name``; of what holds it when it is missing."""
@@ -37,28 +42,48 @@ class Document:
         return line + 1
 
 
-def read_canaries(files: Sequence[str]) -> Iterator[Document]:
-    """Yield the Canaries in files; it is wrong usage when there is none in any."""
-    some = False
-    for file in files:
-        for one in _read(file):
-            some = True
-            yield one
-    if not some:
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One file: its text, and the objects in it in their order."""
+
+    text: str
+    documents: tuple[Document, ...]
+
+    @property
+    def canaries(self) -> tuple[Document, ...]:
+        """Return the Canaries."""
+        return tuple(one for one in self.documents if one.is_canary)
+
+    @property
+    def others(self) -> tuple[Document, ...]:
+        """Return all other objects."""
+        return tuple(one for one in self.documents if not one.is_canary)
+
+
+def read_canaries(files: Sequence[str]) -> list[Document]:
+    """Return the Canaries in files; it is wrong usage when there is none in any."""
+    found = [one for file in files for one in read_manifest(file).canaries]
+    if not found:
         known = " or ".join(sorted(api for api, _ in KNOWN))
         raise Stopped(f"{', '.join(files)}: no Canary found, needed is one of {known}", Exit.USAGE)
+    return found
 
 
-def _read(file: str) -> Iterator[Document]:
+def read_manifest(file: str) -> Manifest:
+    """Return what a file holds, ``-`` being stdin."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        documents = list(_documents(text))
+        return Manifest(text, tuple(one for pair in _documents(text) for one in _objects(file, *pair)))
     except OSError as fault:
         raise Stopped(f"{file}: {fault.strerror or fault}", Exit.USAGE) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+    except (yaml.YAMLError, ValueError) as fault:
         raise Stopped(f"{file} is not YAML: {' '.join(str(fault).split())}", Exit.USAGE) from None
-    for node, content in documents:
-        yield from _canaries(file, node, content)
+
+
+def value_of(node: yaml.Node, key: str) -> yaml.Node | None:
+    """Return the value of a key as it is written, None when it is not there."""
+    found = _below(node, key)
+    return found[1] if found is not None else None
 
 
 def _documents(text: str) -> Iterator[tuple[yaml.Node, Any]]:
@@ -71,17 +96,16 @@ def _documents(text: str) -> Iterator[tuple[yaml.Node, Any]]:
         loader.dispose()
 
 
-def _canaries(file: str, node: yaml.Node, content: Any) -> Iterator[Document]:
-    """Yield what is a Canary, inside Lists too."""
+def _objects(file: str, node: yaml.Node, content: Any) -> Iterator[Document]:
+    """Yield the objects of a document, those of a List one by one."""
     if not isinstance(content, dict):
         return
-    if (content.get("apiVersion"), content.get("kind")) in KNOWN:
+    items = value_of(node, "items") if content.get("kind") == "List" else None
+    if not isinstance(items, yaml.SequenceNode):
         yield Document(file, content, node)
-    elif content.get("kind") == "List" and isinstance(content.get("items"), list):
-        items = _below(node, "items")
-        if items is not None and isinstance(items[1], yaml.SequenceNode):
-            for entry, one in zip(items[1].value, content["items"], strict=True):
-                yield from _canaries(file, entry, one)
+        return
+    for entry, one in zip(items.value, content["items"], strict=True):
+        yield from _objects(file, entry, one)
 
 
 def _below(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:

@@ -60,7 +60,7 @@ async def test_unanswered_command_ends_in_time(tmp_path: Path, typed: Typing) ->
     assert err.startswith(
         "canary abort: no answer within 1s; is there a controller that serves Canary catalog-release?"
     )
-    assert "kubectl annotate canary/catalog-release canary.delivery/command-" in err
+    assert "kubectl -n shop annotate canary/catalog-release canary.delivery/command-" in err
 
 
 async def test_answer_may_come_later(tmp_path: Path, typed: Typing) -> None:

@@ -97,3 +97,17 @@ async def test_wrong_name_ends_at_once(tmp_path: Path, typed: Typing) -> None:
         code, out, err = await typed("watch", "nobody")
     assert (code, out) == (4, "")
     assert err.startswith("canary watch: there is no Canary nobody in namespace shop")
+
+
+async def test_reader_may_go(tmp_path: Path) -> None:
+    """With nobody to read, as behind `head`, there is nothing more to do, and no error."""
+    async with cluster_of(tmp_path, canary(phase="Waiting")) as cluster:
+        ours, theirs = os.pipe()
+        command = [sys.executable, "-m", "canary", "watch", "-n", NS, "--kubeconfig", str(tmp_path / "kubeconfig")]
+        process = await asyncio.create_subprocess_exec(*command, stdout=theirs, stderr=PIPE)
+        os.close(theirs)
+        await started(cluster)
+        os.close(ours)
+        await cluster.move(phase="Progressing")
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, err) == (0, b"")

@@ -1,0 +1,62 @@
+"""`canary convert`: manifests of Flagger as ours, nothing else of them changed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+import yaml
+
+from canary.api.groups import FLAGGER, NATIVE
+from canary.cli.exits import Exit, Stopped
+from canary.cli.lint import REFUSED, WARNING, Finding, findings
+from canary.cli.manifests import Manifest, read_manifest, value_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `canary convert`."""
+    parser.description = (
+        "Print Canaries of flagger.app as Canaries of canary.delivery; comments, order and other objects stay as they "
+        "are.  What has no counterpart is told on stderr.  Exit code 0: all can be served; 1: something is refused."
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML that may hold other objects too; - is stdin")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the converted files and return the exit code."""
+    try:
+        manifests = [read_manifest(name) for name in args.files]
+    except Stopped as fault:
+        print(f"canary convert: {fault}", file=sys.stderr)
+        return fault.code
+    found = [one for manifest in manifests for one in _found(manifest)]
+    print(
+        "---\n".join(converted(one) if one.text.endswith("\n") else f"{converted(one)}\n" for one in manifests), end=""
+    )
+    for one in found:
+        print(one, file=sys.stderr)
+    return Exit.NO if any(one.level == REFUSED for one in found) else Exit.YES
+
+
+def converted(manifest: Manifest) -> str:
+    """Return the text of a file with the group of its Canaries changed."""
+    text = manifest.text
+    for document in reversed(manifest.canaries):
+        written = value_of(document.node, "apiVersion")
+        if document.content["apiVersion"] == FLAGGER.api_version and isinstance(written, yaml.ScalarNode):
+            text = text[: written.start_mark.index] + NATIVE.api_version + text[written.end_mark.index :]
+    return text
+
+
+def _found(manifest: Manifest) -> Iterator[Finding]:
+    """Yield what of a file cannot be served, or is served otherwise."""
+    for document in manifest.canaries:
+        yield from findings(document)
+    for one in manifest.others:
+        group, _, _ = str(one.content.get("apiVersion", "")).partition("/")
+        if group == FLAGGER.group:
+            line = one.line_of("kind")
+            yield Finding(
+                one.file, line, WARNING, f"{one.content.get('kind')} has no counterpart here; it stays as it is"
+            )
