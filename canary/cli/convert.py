@@ -17,8 +17,9 @@ from canary.cli.manifests import Manifest, read_manifest, value_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `canary convert`."""
     parser.description = (
-        "Print Canaries of flagger.app as Canaries of canary.delivery; comments, order and other objects stay as they "
-        "are.  What has no counterpart is told on stderr.  Exit code 0: all can be served; 1: something is refused."
+        "Print Canaries and MetricTemplates of flagger.app as those of canary.delivery; comments, order and other "
+        "objects stay as they are. What has no counterpart is told on stderr. "
+        "Exit code 0: all can be served; 1: something is refused."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="YAML that may hold other objects too; - is stdin")
 
@@ -40,9 +41,9 @@ def main(args: argparse.Namespace) -> int:
 
 
 def converted(manifest: Manifest) -> str:
-    """Return the text of a file with the group of its Canaries changed."""
+    """Return the text of a file with the group of what is served changed."""
     text = manifest.text
-    for document in reversed(manifest.canaries):
+    for document in reversed(manifest.served):
         written = value_of(document.node, "apiVersion")
         if document.content["apiVersion"] == FLAGGER.api_version and isinstance(written, yaml.ScalarNode):
             text = text[: written.start_mark.index] + NATIVE.api_version + text[written.end_mark.index :]
@@ -51,7 +52,7 @@ def converted(manifest: Manifest) -> str:
 
 def _found(manifest: Manifest) -> Iterator[Finding]:
     """Yield what of a file cannot be served, or is served otherwise."""
-    for document in manifest.canaries:
+    for document in manifest.served:
         yield from findings(document)
     for one in manifest.others:
         group, _, _ = str(one.content.get("apiVersion", "")).partition("/")

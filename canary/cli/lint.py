@@ -1,4 +1,4 @@
-"""`canary lint`: what is wrong with Canaries in files, as far as it can be told without a cluster."""
+"""`canary lint`: what is wrong with Canaries and MetricTemplates in files, as far as no cluster is needed to know."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from canary.api.admission import refusals
+from canary.api.admission import refusals, template_refusals
 from canary.api.warnings import warnings
 from canary.cli.exits import Exit, Stopped
-from canary.cli.manifests import Document, read_canaries
+from canary.cli.manifests import Document, read_served
 from canary.core.warnings.spec import spec_warnings
 
 REFUSED, WARNING = "refused", "warning"
@@ -61,16 +61,16 @@ def main(args: argparse.Namespace) -> int:
 
 def lint(files: Sequence[str]) -> Iterator[Finding]:
     """Yield what is wrong in files, in their order."""
-    for document in read_canaries(files):
+    for document in read_served(files):
         yield from findings(document)
 
 
 def findings(document: Document) -> Iterator[Finding]:
-    """Yield what is wrong with one Canary: warnings only when nothing is refused."""
-    refused = refusals(document.content)
+    """Yield what is wrong with one object: warnings only of a Canary, and when nothing is refused."""
+    refused = template_refusals(document.content) if document.is_template else refusals(document.content)
     for one in refused:
         yield Finding(document.file, document.line_of(one.field), REFUSED, str(one))
-    if refused:
+    if refused or document.is_template:
         return
     for caution in (*warnings(document.content), *spec_warnings(document.content)):
         line = document.line_of(caution.message.split(":")[0].split(" ")[0])

@@ -1,4 +1,4 @@
-"""Read Canaries from YAML, with the line that each field is written at."""
+"""Read Canaries and MetricTemplates from YAML, with the line that each field is written at."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
-from canary.api.groups import FLAGGER, NATIVE
+from canary.api.groups import FLAGGER, FLAGGER_TEMPLATE, NATIVE, NATIVE_TEMPLATE
 from canary.cli.exits import Exit, Stopped
 
-KNOWN = {(group.api_version, group.kind) for group in (NATIVE, FLAGGER)}
+CANARIES = {(group.api_version, group.kind) for group in (NATIVE, FLAGGER)}
+TEMPLATES = {(group.api_version, group.kind) for group in (NATIVE_TEMPLATE, FLAGGER_TEMPLATE)}
 _PART = re.compile(r"[^.\[\]]+")
 
 
@@ -29,7 +30,16 @@ class Document:
     @property
     def is_canary(self) -> bool:
         """Return whether it is a Canary of either group."""
-        return (self.content.get("apiVersion"), self.content.get("kind")) in KNOWN
+        return self._type in CANARIES
+
+    @property
+    def is_template(self) -> bool:
+        """Return whether it is a MetricTemplate of either group."""
+        return self._type in TEMPLATES
+
+    @property
+    def _type(self) -> tuple[str, str]:
+        return str(self.content.get("apiVersion")), str(self.content.get("kind"))
 
     def line_of(self, field: str) -> int:
         """Return the line of a field such as ``spec.analysis.metrics[0].name``; of what holds it when it is missing."""
@@ -50,21 +60,29 @@ class Manifest:
     documents: tuple[Document, ...]
 
     @property
-    def canaries(self) -> tuple[Document, ...]:
-        """Return the Canaries."""
-        return tuple(one for one in self.documents if one.is_canary)
+    def served(self) -> tuple[Document, ...]:
+        """Return the Canaries and MetricTemplates."""
+        return tuple(one for one in self.documents if one.is_canary or one.is_template)
 
     @property
     def others(self) -> tuple[Document, ...]:
         """Return all other objects."""
-        return tuple(one for one in self.documents if not one.is_canary)
+        return tuple(one for one in self.documents if not (one.is_canary or one.is_template))
+
+
+def read_served(files: Sequence[str]) -> list[Document]:
+    """Return the Canaries and MetricTemplates in files; it is wrong usage when there is none in any."""
+    return _some(files, [one for file in files for one in read_manifest(file).served])
 
 
 def read_canaries(files: Sequence[str]) -> list[Document]:
     """Return the Canaries in files; it is wrong usage when there is none in any."""
-    found = [one for file in files for one in read_manifest(file).canaries]
+    return _some(files, [one for file in files for one in read_manifest(file).served if one.is_canary])
+
+
+def _some(files: Sequence[str], found: list[Document]) -> list[Document]:
     if not found:
-        known = " or ".join(sorted(api for api, _ in KNOWN))
+        known = " or ".join(sorted(api for api, _ in CANARIES))
         raise Stopped(f"{', '.join(files)}: no Canary found, needed is one of {known}", Exit.USAGE)
     return found
 

@@ -76,5 +76,6 @@ def _pods(spec: CanarySpec, plan: Plan, index: int) -> int:
 
 def _needed(spec: CanarySpec, share: int) -> float | None:
     metrics = () if spec.skip_analysis or not share else spec.analysis.metrics
-    rates = (one.min_samples / one.window.total_seconds() * PERCENT / share for one in metrics)
+    counting = (one for one in metrics if not one.custom)
+    rates = (one.min_samples / one.window.total_seconds() * PERCENT / share for one in counting)
     return max(rates, default=None)

@@ -12,7 +12,13 @@ from canary.cli import main
 from canary.sim.manifests import LISTING_5_1
 from tests.api.manifests import A, listing
 
-TEMPLATE = "apiVersion: flagger.app/v1beta1\nkind: MetricTemplate\nmetadata: {name: errors}\n"
+ALERTS = "apiVersion: flagger.app/v1beta1\nkind: AlertProvider\nmetadata: {name: team}\n"
+TEMPLATE = """\
+apiVersion: flagger.app/v1beta1
+kind: MetricTemplate
+metadata: {name: errors}
+spec: {provider: {type: prometheus, address: "http://prometheus:9090"}, query: sum(errors)}
+"""
 SERVICE = "# of the team\napiVersion: v1\nkind: Service\nmetadata:\n  name: web\n---\n"
 
 
@@ -37,7 +43,9 @@ def test_only_the_group_of_canaries_changes(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_files_and_lists_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every Canary of every file is converted, inside Lists and without a last line break too."""
+    """All that is served of every file is converted, inside Lists and without a last line break too."""
+    _, out, _ = run(tmp_path, capsys, TEMPLATE)
+    assert out == TEMPLATE.replace("flagger.app", "canary.delivery")
     both = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [listing(), listing()]})
     code, out, _ = run(tmp_path, capsys, both, LISTING_5_1.rstrip())
     found = list(yaml.safe_load_all(out))
@@ -48,13 +56,13 @@ def test_files_and_lists_are_joined(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_what_has_no_counterpart_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is refused is exit code 1; other kinds of Flagger are warned of."""
     asking = yaml.safe_dump(listing({"spec.ingressRef": {"apiVersion": "v1", "kind": "Ingress", "name": "x"}}))
-    code, out, err = run(tmp_path, capsys, asking, TEMPLATE)
+    code, out, err = run(tmp_path, capsys, asking, ALERTS)
     assert code == 0
-    assert TEMPLATE in out
+    assert ALERTS in out
     line = asking.splitlines().index("  ingressRef:") + 1
     assert err.splitlines() == [
         f"0.yaml:{line}: warning: spec.ingressRef is ignored: it has no effect with Istio; remove it (FieldIgnored)",
-        "1.yaml:2: warning: MetricTemplate has no counterpart here; it stays as it is",
+        "1.yaml:2: warning: AlertProvider has no counterpart here; it stays as it is",
     ]
     code, _, err = run(tmp_path, capsys, yaml.safe_dump(listing({f"{A}.threshold": 0})))
     assert code == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.api.admission import refusals
+from canary.api.admission import refusals, template_refusals
 from canary.api.warnings import warnings
 from canary.cli import main
 from canary.sim.manifests import LISTING_5_1
@@ -137,3 +137,18 @@ def test_files_without_canaries_are_wrong_usage(
     err = capsys.readouterr().err
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_metric_templates_are_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A MetricTemplate that cannot be asked is refused at its line, alone in a file too."""
+    spec = {"provider": {"type": "oracle", "address": "http://x"}, "query": "1"}
+    template = {
+        "apiVersion": "canary.delivery/v1beta1",
+        "kind": "MetricTemplate",
+        "metadata": {"name": "x"},
+        "spec": spec,
+    }
+    content = yaml.safe_dump(template)
+    code, found = linted(tmp_path, capsys, content)
+    assert (code, [words for _, words in found]) == (1, [f"refused: {one}" for one in template_refusals(template)])
+    assert found[0][0] == line_of(content, "type: oracle")

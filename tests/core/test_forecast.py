@@ -38,10 +38,11 @@ def test_steps_begin_when_the_pages_of_strategies_say(name: str) -> None:
 
 
 def test_traffic_needed_grows_with_samples_and_shrinks_with_the_share() -> None:
-    """The check that wants the most decides; a step without requests to the canary has no number."""
+    """The check that wants the most decides, custom ones count no requests; a step without any has no number."""
     metrics = [
         {"name": "request-success-rate", "interval": "1m", "minSamples": 60, "thresholdRange": {"min": 99}},
         {"name": "request-duration", "interval": "30s", "minSamples": 15, "thresholdRange": {"max": 500}},
+        {"name": "orders", "query": "sum(orders)", "minSamples": 900, "thresholdRange": {"min": 1}},
     ]
     found = stages(spec(metrics=metrics))
     assert [one.needed for one in found] == [None, 10.0, 5.0, pytest.approx(100 / 30), 2.5, 2.0, None, None, None]
