@@ -84,7 +84,7 @@ async def test_terminal_shows_a_table_that_changes(tmp_path: Path) -> None:
             shown = ""
             while "Promotion completed" not in shown:
                 shown += (await asyncio.to_thread(os.read, ours, 65536)).decode()
-        assert shown.index("Waiting") < shown.index("\x1b[2K") < shown.index("Succeeded")
+        assert shown.index("Waiting") < shown.rindex("\x1b[2K") < shown.index("Succeeded")
         assert "STATUS" in shown
     finally:
         os.close(ours)
