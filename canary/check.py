@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from canary.adapters.asking import Asker
@@ -12,18 +12,17 @@ from canary.adapters.checks import CheckMeasurer
 from canary.adapters.kube.cluster import KubeCluster
 from canary.api import status as wire_status
 from canary.api.admission import refusals
-from canary.api.canary import Canary
 from canary.api.status import Check
+from canary.core.alone import alone
 from canary.core.checks import custom_questions, template_of
 from canary.core.judge import judge_custom
 from canary.core.measurement import CustomQuery
 from canary.core.mentions import named_templates
-from canary.core.names import Names, Owner, Role, workloads_of
+from canary.core.names import Role
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, CanaryKey, Object, Ref, template_ref
-from canary.core.snapshot import Neighbours, Snapshot, Template
+from canary.core.snapshot import Snapshot, Template
 from canary.core.view import View
 from canary.engine.metric_templates import read_template
-from canary.engine.surroundings import points_at
 from canary.ports import Cluster, ClusterError, Measurer
 from canary.settings import Access
 from canary.version import version
@@ -91,7 +90,7 @@ async def outcomes_of(cluster: Cluster, measurer: Measurer, asked: Asked, now: d
     if found is None:
         raise CheckError(f"{ref} not found; name one of namespace {asked.namespace}, or another by -n")
     canary = await _canary(cluster, asked, ref)
-    view = View(_snapshot(asked.group, canary, {ref: read_template(found)}), (), now)
+    view = View(_snapshot(canary, {ref: read_template(found)}), (), now)
     outcomes = []
     for metric, question in custom_questions(view, asked.side):
         if template_of(view, metric) == ref:
@@ -118,32 +117,9 @@ async def _canary(cluster: Cluster, asked: Asked, template: Ref) -> Object:
     raise CheckError(f"{len(names)} Canaries name {template}; choose by --canary one of {', '.join(names)}")
 
 
-def _snapshot(group: str, raw: Object, templates: dict[Ref, Template]) -> Snapshot:
+def _snapshot(raw: Object, templates: dict[Ref, Template]) -> Snapshot:
     """Return what questions rest on: the Canary, its status and the template."""
-    metadata = raw["metadata"]
     if wrong := refusals(raw):
-        raise CheckError(f"Canary {metadata['name']}: {'; '.join(str(one) for one in wrong)}")
-    spec = Canary.parse({**raw, "status": {}}).spec
-    target, apex = points_at(raw)
-    names = Names(metadata["namespace"], target, apex, workloads_of(spec.target_ref.kind))
-    return Snapshot(
-        key=CanaryKey(group, metadata["namespace"], metadata["name"]),
-        names=names,
-        owner=Owner(group, metadata["name"], metadata["uid"], target, apex, spec.analysis.drain_seconds),
-        canary=raw,
-        spec=spec,
-        refusals=(),
-        status=wire_status.parse(raw.get("status")),
-        target=None,
-        primary=None,
-        candidate=None,
-        apex=None,
-        primary_service=None,
-        canary_service=None,
-        route=None,
-        rules={},
-        revisions=(),
-        scalers=(),
-        neighbours=Neighbours(),
-        templates=templates,
-    )
+        raise CheckError(f"Canary {raw['metadata']['name']}: {'; '.join(str(one) for one in wrong)}")
+    status = wire_status.parse(raw.get("status"))
+    return replace(alone({**raw, "status": {}}), canary=raw, status=status, templates=templates)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
+from canary.core.measurement import HookAnswer, HookCall, HookQuery, HookType, Unavailable
 from canary.core.objects import CanaryKey
 
 LATENCY = 0.02
@@ -15,15 +15,7 @@ LATENCY = 0.02
 State = Literal["open", "closed", "down", "slow"]
 
 
-TYPES = (
-    "confirm-rollout",
-    "pre-rollout",
-    "rollout",
-    "confirm-traffic-increase",
-    "confirm-promotion",
-    "post-rollout",
-    "rollback",
-)
+TYPES: tuple[HookType, ...] = get_args(HookType)
 
 
 def every_hook() -> list[dict[str, Any]]:
