@@ -18,10 +18,11 @@ from canary.api.open_gates import NAME
 from canary.core.access import Caller
 from canary.core.objects import CanaryKey
 from canary.core.own_gates import hooks_by_gate
+from canary.web import problems
 from canary.web.bodies import CommandBody, GateBody, described, read
 from canary.web.canaries import Canaries
 from canary.web.guard import Guard
-from canary.web.problems import Problem, Told
+from canary.web.problems import Problem
 from canary.web.shown import Shown, Summary, summary
 
 ALIVE = 15.0
@@ -34,9 +35,6 @@ WATCHES = 8
 BEARER = HTTPBearer(auto_error=False)
 """Tells OpenAPI of the token; the guard looks at it."""
 Show = Callable[[CanaryKey], Shown | None]
-_Problems: dict[int | str, dict[str, Any]] = {
-    code: {"model": Told} for code in (401, 403, 404, 409, 413, 422, 429, 503)
-}
 _Gate = Annotated[str, Path(pattern=f"^{NAME}$", description="`gate`, `rollback`, or a name that a webhook asks for.")]
 
 
@@ -51,7 +49,7 @@ class Answered(BaseModel):
 
 def api(canaries: Canaries, guard: Guard, show: Show) -> APIRouter:
     """Return the routes of the API."""
-    router = APIRouter(prefix="/v1", responses=_Problems, dependencies=[Depends(BEARER)])
+    router = APIRouter(prefix="/v1", responses=problems.described(*problems.OF_CALLERS), dependencies=[Depends(BEARER)])
     one = "/namespaces/{namespace}/canaries/{name}"
     known = Depends(guard.caller)
     _add_reading(router, one, canaries, show, known)

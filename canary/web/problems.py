@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +13,9 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from canary.ports import ClusterError, Conflict, NotFound
+
+OF_CALLERS = (401, 403, 404, 408, 409, 413, 422, 429, 503)
+"""What may become of a request whose caller must be known."""
 
 
 class Told(BaseModel):
@@ -28,6 +33,13 @@ class Problem(Exception):
         self.code = code
         self.message = message
         self.retry_after = retry_after
+
+
+def described(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Return what OpenAPI says of problems with these codes."""
+    schema = Told.model_json_schema()
+    content = {"application/json": {"schema": schema}}
+    return {code: {"description": HTTPStatus(code).phrase, "content": content} for code in codes}
 
 
 def answer_problems(app: FastAPI) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -70,7 +71,8 @@ class Reviewer(ApiServer):
             return web.json_response({"status": self._known(body["spec"])}, status=201)
         if request.path == collection(ACCESS_REVIEW):
             return web.json_response({"status": {"allowed": self._allowed(body["spec"])}}, status=201)
-        if request.path == collection(EVENT, NS):
+        # An event that is told again is written on.
+        if request.path.startswith(collection(EVENT, NS)):
             self.events.append(body)
             return web.json_response(body, status=201)
         return await self._patch(body)
@@ -172,7 +174,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def staged(folder: Path, audience: str = "") -> AsyncIterator[Stage]:
+async def staged(
+    folder: Path, audience: str = "", time_of_rates: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Stage]:
     """Serve the API for one Canary."""
     async with serving(folder, Reviewer) as (server, client):
         server.install(*(one.resource for one in (*CANARIES, *SHARED) if one.resource != FLAGGER_CANARY))
@@ -187,7 +191,7 @@ async def staged(folder: Path, audience: str = "") -> AsyncIterator[Stage]:
         # Another replica leads.
         client.fence = timedelta
         client = client.for_callers()
-        guard = Guard(KubeAccess(client, audience))
+        guard = Guard(KubeAccess(client, audience), time_of_rates)
         group = NATIVE_CANARY.group
 
         def unready() -> list[Mapping[str, str]]:
