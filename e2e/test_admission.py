@@ -17,8 +17,10 @@ from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
 from tests.api import templates
 from tests.api.manifests import ACCEPTED, UNSUPPORTED, WRONG, listing
+from tests.api.mutations import mutated_canaries, mutated_templates
 
 NAMESPACE = "admission"
+MADE_UP = 150
 # How the API server begins each thing it finds wrong with an object.
 FINDING = re.compile(
     r": (Invalid value|Forbidden|Required value|Unsupported value|Too long|Too many|Duplicate value|Not found): "
@@ -105,3 +107,12 @@ def test_simulator_refuses_in_the_words_of_the_api_server(
     (refusal,) = refusals(manifest)
     assert refusal.message in theirs
     assert refusal.message in ended.stderr
+
+
+def test_made_up_manifests_are_taken_and_refused_as_we_say(testbed: Testbed, group: str) -> None:
+    """Whatever is wrong where, the API server has a sentence for it, and takes nothing that `canary lint` refuses."""
+    judges = ((mutated_canaries, refusals), (mutated_templates, template_refusals))
+    judged = [(one, bool(judge(one))) for made, judge in judges for one in made(MADE_UP, seed=len(group))]
+    different = [(one, said) for one, refused in judged if bool(said := answer(testbed, group, one)) != refused]
+    assert different == []
+    assert 0 < sum(refused for _, refused in judged) < len(judged)
