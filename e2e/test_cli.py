@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ from e2e.testbed.layout import REPOSITORY
 from e2e.timeline import assert_none_failed
 
 PATIENCE = 120
+BOOK = "istioinaction"
+RUNBOOK = REPOSITORY / "docs/runbook.md"
 
 
 def type_in(release: Release, *words: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +55,17 @@ def test_release_is_aborted_tried_again_paused_and_waited_for(release: Release) 
         assert (code, told.splitlines()[-1].split(",")[0]) == (0, "Succeeded"), told
         assert asked(release, "pause", CANARY)[0] == 1
     assert_none_failed(mesh, plain)
+    for line in looks_of_the_runbook():
+        # Namespaces of tests have names of their own.
+        release.testbed.kubectl(*(release.namespace if word == BOOK else word for word in line))
+
+
+def looks_of_the_runbook() -> list[list[str]]:
+    """Return the lines of kubectl with which the runbook looks at a Canary's objects, each as words."""
+    lines = [shlex.split(line) for line in re.findall(r"^kubectl .*", RUNBOOK.read_text(), re.MULTILINE)]
+    found = [line[1:] for line in lines if BOOK in line and "edit" not in line]
+    assert len(found) > 2
+    return found
 
 
 def see_pause(release: Release, candidate: str) -> None:

@@ -344,13 +344,27 @@ def test_readme_names_what_is_refused() -> None:
     assert {found for line in listed for found in re.findall(r"`([^`]+)`", line)} == refused
 
 
+def texts_of_the_core() -> set[Any]:
+    """Return every constant in the code of the core."""
+    sources = [path.read_text() for path in (ROOT / "canary/core").rglob("*.py")]
+    return {n.value for text in sources for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)}
+
+
 def test_reasons_of_waits_are_those_of_the_code() -> None:
     """Each reason in docs/concepts.md is one that the core gives."""
-    sources = [path.read_text() for path in (ROOT / "canary/core").rglob("*.py")]
-    texts = {n.value for text in sources for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)}
+    texts = texts_of_the_core()
     rows = table(ROOT / "docs/concepts.md", "Waits")
     assert len(rows) > 5
     assert [reason for reason, *_ in rows if reason.strip("`") not in texts] == []
+
+
+@pytest.mark.parametrize("heading", ["The release stands still", "The release has Failed"])
+def test_reasons_in_the_runbook_are_those_of_the_code(heading: str) -> None:
+    """Whoever looks a reason up finds what the status says."""
+    texts = texts_of_the_core()
+    reasons = [one for cell, *_ in table(ROOT / "docs/runbook.md", heading) for one in re.findall(r"`(\w+)`", cell)]
+    assert len(reasons) > 5
+    assert [reason for reason in reasons if reason not in texts] == []
 
 
 def test_warnings_page_names_every_reason_once() -> None:

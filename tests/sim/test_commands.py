@@ -442,3 +442,22 @@ def test_command_is_obeyed_once(verb: str) -> None:
         assert len(told) == 1
 
     simulate(story)
+
+
+def test_abort_while_the_controller_is_away_holds_what_was_done_by_hand() -> None:
+    """Who moves traffic by hand, and has sent `abort` before, finds it where it was put."""
+
+    async def story(sim: Simulation) -> None:
+        scenario = await at_weight(sim, 25)
+        sim.kill_controller()
+        command(sim, scenario, "abort")
+        sim.user.set_weights(scenario.route, {"catalog-primary": 100, "catalog-canary": 0})
+        await sim.rest(60)
+        since = sim.now
+        sim.start_controller()
+        await sim.until_phase("Failed", 60)
+        await sim.rest(60)
+        assert [shares for shares in route_writes(sim, since) if shares != (100, 0)] == []
+        assert (weights(sim), harmed(sim), wrong_at_rest(sim, scenario)) == ((100, 0), 0, None)
+
+    simulate(story)
