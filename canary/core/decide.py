@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from canary.api.status import CanaryStatus, Phase, Replicas, TargetSeen
-from canary.core.actions import Decision
+from canary.core.actions import Decision, Event
 from canary.core.advance import advance
 from canary.core.advance.drift import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
@@ -13,6 +13,9 @@ from canary.core.converge import converge, protections
 from canary.core.converge.keeper import keeper_ends
 from canary.core.drains import UNANSWERED_DRAINS
 from canary.core.due import due, images_awaited
+from canary.core.flagger.begin import LEFT_ALONE, begun, keeps_from_taking_over
+from canary.core.flagger.remains import is_asked
+from canary.core.flagger.take_over import take_over_waits
 from canary.core.give_back import give_back
 from canary.core.hooks import post_rollout_at, rollback_asked_at
 from canary.core.measurement import CheckQuery, CustomQuery, HookQuery, LabelsQuery, Measurement, Query, TemplateQuery
@@ -39,7 +42,12 @@ def decide(snapshot: Snapshot, measurements: tuple[Measurement, ...], now: datet
     """Return what to record and do about one Canary."""
     view = View(snapshot, measurements, now)
     if is_foreign(snapshot):
-        return Decision(status=None, notes=("status is written by another controller, left alone",))
+        if not is_asked(snapshot):
+            return Decision(status=None, notes=(LEFT_ALONE,))
+        if found := keeps_from_taking_over(view):
+            told = Event(found.reason, found.message, "Warning")
+            return Decision(status=None, notes=(found.message,), events=(told,))
+        view = begun(view)
     if snapshot.canary is None:
         return give_back(view)
     advanced = advance(view)
@@ -125,7 +133,7 @@ def _without_counts(status: CanaryStatus) -> CanaryStatus:
 def _wait(view: View) -> timedelta | None:
     """Return the time until the next moment at which something may be owed; None waits for a change."""
     clocks = (_ticks(view), _drains(view), _deadlines(view), _retries(view), _unanswered(view))
-    owed = (keeper_ends(view), _hooks(view), *(one for times in clocks for one in times))
+    owed = (keeper_ends(view), take_over_waits(view), _hooks(view), *(one for times in clocks for one in times))
     times = [t for t in owed if t is not None]
     return max(SHORTEST_WAIT, min(times) - view.now) if times else None
 

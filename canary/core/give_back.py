@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from canary.core.actions import Action, Decision, Delete, Patch
 from canary.core.configuration import kind_of
-from canary.core.converge.pods import route_guards
 from canary.core.converge.scalers import own_scalers_gone, scalers_given_back
+from canary.core.guards import route_guards
 from canary.core.lost_primary import handed_over, primary_again, tell_what_comes_back, was_brought_up
 from canary.core.mentions import is_delegate
 from canary.core.names import (

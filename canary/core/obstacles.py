@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from canary.api.status import CanaryStatus
 from canary.core.autoscaling import autoscaler_made_by_keda, autoscaler_present
+from canary.core.flagger.take_over import taking_over
 from canary.core.names import owner_of
 from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
@@ -229,7 +230,6 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     suspended,
     target_taken,
     virtual_service_unfit,
-    name_taken,
     target_missing,
     configuration_missing,
     target_unselectable,
@@ -237,16 +237,18 @@ BEFORE_INITIALISATION: tuple[Finder, ...] = (
     target_in_ambient,
     daemons_unfit,
     host_taken,
-    route_unfit,
-    subset_of_others,
-    delegation_unfit,
-    autoscaler_present,
     autoscaler_made_by_keda,
-    apex_unusable,
     port_opaque,
     port_not_opaque,
     foreign_service,
     workload_entry_selected,
+    taking_over,
+    name_taken,
+    route_unfit,
+    subset_of_others,
+    delegation_unfit,
+    autoscaler_present,
+    apex_unusable,
     replicas_unknown,
 )
 """Nothing is touched before these are out of the way."""

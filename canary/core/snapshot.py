@@ -90,6 +90,8 @@ class Snapshot:
     neighbours: Neighbours
     configuration: Configuration = field(default_factory=Configuration)
     """What the target's references come to; digests alone."""
+    served_configuration: Configuration = field(default_factory=Configuration)
+    """The same of a primary that Flagger left; told while that is taken over."""
     copies: tuple[Object, ...] = ()
     """The copies of configuration, and what else holds their names, as caches keep them."""
     surroundings: Surroundings = Surroundings()

@@ -16,6 +16,7 @@ from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
 from canary.core.configuration import copies_of, look, tracking_key
 from canary.core.endpoints import count_ready
+from canary.core.flagger.remains import former_primary, is_asked
 from canary.core.mentions import delegate_name
 from canary.core.names import (
     CANARY_LABEL,
@@ -87,7 +88,9 @@ def _configured(cluster: Cluster, snapshot: Snapshot, pinned: tuple[Resource, ..
         if obj["metadata"]["name"] in needed or (labels_of(obj).get(CANARY_LABEL) == snapshot.key.name and is_ours(obj))
     )
     configuration = look(template, pinned, lambda resource, name: cluster.get(Ref(resource, namespace, name)))
-    return replace(snapshot, configuration=configuration, copies=copies)
+    served = former.template if is_asked(snapshot) and (former := former_primary(snapshot)) is not None else {}
+    left = look(served, pinned, lambda resource, name: cluster.get(Ref(resource, namespace, name)))
+    return replace(snapshot, configuration=configuration, served_configuration=left, copies=copies)
 
 
 def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:

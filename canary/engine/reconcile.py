@@ -76,7 +76,10 @@ class Reconciler:
                 return None
         # Not the time of the questions: what is read back now is in force from now on.
         decision = decide(snapshot, measurements, self._clock.now())
-        self._note(key, decision.notes)
+        news = self._note(key, decision.notes)
+        if news and decision.status is None and snapshot.canary is not None and decision.events:
+            # Nothing may be written to that Canary, and so nothing else would tell.
+            await self._notifier.notify(key, snapshot.owner.uid, decision.events)
         if self._observer is not None:
             self._observer.left_alone(key, is_foreign(snapshot))
         taken = await self._taken(snapshot, decision)
@@ -102,13 +105,15 @@ class Reconciler:
         self._refused[key] = None
         return before is None and (snapshot.tried or not shows_refusal(snapshot.status))
 
-    def _note(self, key: CanaryKey, notes: tuple[str, ...]) -> None:
-        """Log what a decision notes, once for as long as it notes the same."""
-        if notes != self._noted.pop(key, ()):
+    def _note(self, key: CanaryKey, notes: tuple[str, ...]) -> bool:
+        """Log what a decision notes, once for as long as it notes the same; return whether that is news."""
+        news = notes != self._noted.pop(key, ())
+        if news:
             for note in notes:
                 log.info("noted", canary=str(key), note=note)
         if notes:
             self._noted[key] = notes
+        return news
 
     async def _measure(self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime) -> tuple[Measurement, ...]:
         """Ask, and meanwhile go on protecting: a slow answer delays no diversion (I13)."""

@@ -11,6 +11,7 @@ from canary.core.advance.readiness import readiness
 from canary.core.advance.recover import going_back, promotion_failed
 from canary.core.advance.sessions import remember_cookies
 from canary.core.advance.waits import tell_waits
+from canary.core.flagger.take_over import without_flagger
 from canary.core.measurement import HookQuery
 from canary.core.moment import Change
 from canary.core.routes.routing import CANARY_ONLY, PRIMARY_ONLY, Weights
@@ -139,6 +140,8 @@ def _replaced(view: View, status: CanaryStatus) -> CanaryStatus:
 
 def _draining_role(view: View, status: CanaryStatus) -> str | None:
     if status.phase is Phase.INITIALIZING:
+        if without_flagger(view):
+            return "primary"
         return "target" if handed_over(view) and _target_has_pods(view) else None
     off_primary = view.weights == CANARY_ONLY and view.apex_role == "canary"
     if off_primary and (_promotes(view, status) or _falls_back(view, status)):

@@ -6,6 +6,7 @@ from canary.api.status import CanaryStatus, Phase, Replicas, Revisions, TargetSe
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, row, saying
 from canary.core.advance.waits import unreached
+from canary.core.flagger.take_over import put_back_by
 from canary.core.names import owner_of
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_INITIALISATION
@@ -19,6 +20,8 @@ def initializing(view: View) -> Advance:
     """Wait for the target, build the primary, hand over, and scale the target to 0."""
     if view.status.revisions.primary is None and view.primary is not None and _is_mine(view, view.primary):
         return _take_up(view, view.primary)
+    if by := put_back_by(view):
+        return _fought(view, by)
     if find_obstacle(view, BEFORE_INITIALISATION) or view.target is None:
         return Advance(_begun(view))
     if view.status.revisions.primary is None:
@@ -26,6 +29,16 @@ def initializing(view: View) -> Advance:
     if handed_over(view):
         return _finish(view, view.target)
     return _build(view, view.target)
+
+
+def _fought(view: View, by: str) -> Advance:
+    """Begin the wait anew that shows whether Flagger is stopped."""
+    message = (
+        f"VirtualService {view.snapshot.route_label} was led back to {view.snapshot.names.service('primary').name} by "
+        f"{by}: Flagger is still at work; scale its Deployment to 0"
+    )
+    status = row(view, view.status, Phase.INITIALIZING, 0, message)
+    return Advance(status, (Event("FlaggerActive", message, "Warning"),))
 
 
 def handed_over(view: View) -> bool:

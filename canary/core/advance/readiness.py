@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from canary.api.status import CanaryStatus, Condition, ConditionStatus, Phase
 from canary.api.warnings import Caution
@@ -10,6 +11,7 @@ from canary.core.actions import Event
 from canary.core.advance.outcome import with_condition
 from canary.core.advance.recover import promotion_failed
 from canary.core.autoscaling import WHILE_SERVING
+from canary.core.flagger.take_over import TAKING_OVER
 from canary.core.obstacle import Obstacle, find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, BEFORE_INITIALISATION, contested
 from canary.core.pinning import what_cannot_be_copied
@@ -42,7 +44,7 @@ def readiness(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Even
     )
     warnings = find_warnings(view)
     before = status.condition(READY)
-    events = [Event(one.reason, one.message, "Warning") for one in _untold(obstacle, warnings, before)]
+    events = [Event(one.reason, one.message, _type(one)) for one in _untold(obstacle, warnings, before)]
     value, reason, said = _verdict(status, begins, obstacle)
     if warnings and reason == SERVED:
         reason = warnings[0].reason
@@ -67,6 +69,11 @@ def _untold(
     if obstacle is not None and not (stays and known.startswith(obstacle.message)):
         found.insert(0, obstacle)
     return found
+
+
+def _type(one: Obstacle | Caution) -> Literal["Normal", "Warning"]:
+    """Return of what type the Event is: what is on its way is nothing to worry about."""
+    return "Normal" if one.reason == TAKING_OVER else "Warning"
 
 
 def _in_words(warning: Caution) -> str:

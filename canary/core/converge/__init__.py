@@ -12,6 +12,7 @@ from canary.core.converge.pods import canary_actions, primary_actions, target_ac
 from canary.core.converge.policies import policy_actions
 from canary.core.converge.scalers import scaler_actions
 from canary.core.converge.traffic import service_actions, traffic_actions, urgent_actions
+from canary.core.flagger.take_over import TAKING_OVER, take_over_actions
 from canary.core.names import REVISION_LABEL
 from canary.core.objects import CONTROLLER_REVISION, DESTINATION_RULE, SERVICE, labels_of, ref_of
 from canary.core.obstacle import find_obstacle
@@ -31,6 +32,8 @@ class Gap:
 
 def converge(view: View) -> Gap:
     """Return what separates the world from what the status asks for."""
+    if _takes_over(view):
+        return Gap(actions=take_over_actions(view))
     if _stands_still(view):
         return Gap()
     phase = view.status.phase
@@ -67,6 +70,14 @@ def _stands_still(view: View) -> bool:
     if phase is Phase.NONE or view.status.revisions.primary is None or blind:
         return True
     return phase is Phase.INITIALIZING and find_obstacle(view, BEFORE_INITIALISATION) is not None
+
+
+def _takes_over(view: View) -> bool:
+    """Return whether what Flagger left comes first."""
+    if view.status.phase is not Phase.INITIALIZING or view.status.revisions.primary is not None:
+        return False
+    obstacle = find_obstacle(view, BEFORE_INITIALISATION)
+    return obstacle is not None and obstacle.reason == TAKING_OVER
 
 
 def _ours(view: View, actions: tuple[Action, ...]) -> tuple[Action, ...]:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from canary.api.status import Phase
-from canary.core.actions import Action, Create, Guard, Patch
+from canary.core.actions import Action, Create, Patch
 from canary.core.advance.initialise import hand_over_begun
 from canary.core.converge.objects import clone_patch, make_clone
 from canary.core.converge.wanted import wanted_canary_size, wanted_primary
+from canary.core.guards import route_guards
 from canary.core.names import WISH
 from canary.core.revisions import Revision
 from canary.core.service_obstacles import foreign_service
 from canary.core.view import IDLE, RUNNING, View
 from canary.core.workload import Workload
-
-
-def route_guards(view: View) -> tuple[Guard, ...]:
-    """Require that routes and apex Service, read live, are still the ones this was decided on (I21)."""
-    names, snapshot = view.snapshot.names, view.snapshot
-    pairs = ((snapshot.route_ref, snapshot.route), (names.apex_ref, snapshot.apex))
-    return tuple(Guard(ref, obj["metadata"]["resourceVersion"] if obj else None) for ref, obj in pairs)
 
 
 def primary_actions(view: View) -> tuple[Action, ...]:

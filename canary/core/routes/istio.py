@@ -44,7 +44,7 @@ from canary.core.routes.sections import (
     wanted_sections,
 )
 from canary.core.routes.session_routes import read_sessions
-from canary.core.routes.split import gathered, leads_to_us, read_parts, share_of
+from canary.core.routes.split import gathered, leads_to_us, read_parts, share_of, sides_of
 
 ROUTE_NAME = "weighted"
 """Name of the generated http route; access logs and traces show it (R-OBS-3)."""
@@ -67,6 +67,13 @@ def make_route(spec: CanarySpec, names: Names, owner: Owner, routing: Routing) -
         "metadata": metadata,
         "spec": {**_addressed(spec), sections.made: entries},
     }
+
+
+def unshared_spec(route: Object, spec: CanarySpec, names: Names) -> dict[str, Any]:
+    """Return the spec of a VirtualService with all that leads to the sides as we make it, at the apex instead."""
+    sections, body = made_sections(spec), dict(route.get("spec") or {})
+    others = [one for one in body.get(sections.made) or [] if not sides_of(one.get("route") or [], names) - {"apex"}]
+    return {**body, **_addressed(spec), sections.made: [*others, _generated(names, route_fields(spec), sections)]}
 
 
 def rewrite_route(

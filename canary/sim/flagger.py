@@ -1,0 +1,88 @@
+"""What Flagger leaves in a cluster when its controller is stopped: the objects it made of a target and its Canary."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from canary.core.objects import DESTINATION_RULE, FLAGGER_CANARY, SERVICE, VIRTUAL_SERVICE, Object
+
+FLAGGER = "flagger"
+"""The name it writes under."""
+STATUS = {"phase": "Succeeded", "canaryWeight": 0, "failedChecks": 0, "iterations": 0, "lastAppliedSpec": "5d8c9f7b4"}
+_MARKS = {
+    "kustomize.toolkit.fluxcd.io/reconcile": "disabled",
+    "helm.toolkit.fluxcd.io/driftDetection": "disabled",
+}
+
+
+def left_behind(canary: Object, workload: Object, label: str = "app") -> list[dict[str, Any]]:
+    """Return the objects that belong to a Canary as stored, whose target is selected by one label.
+
+    Names, selectors, owner references and annotations are those of Flagger 1.44.
+    """
+    service = canary["spec"]["service"]
+    apex = service.get("name") or workload["metadata"]["name"]
+    name = f"{workload['metadata']['name']}-primary"
+    value = workload["spec"]["selector"]["matchLabels"][label]
+    owned = _owned(canary)
+    primary, canaries = {label: f"{value}-primary"}, {label: value}
+    return [
+        _primary(workload, name, primary, owned),
+        _service(f"{apex}-canary", canaries, label, service, owned),
+        _service(f"{apex}-primary", primary, label, service, owned),
+        _service(apex, primary, label, service, owned),
+        *(_rule(f"{apex}-{role}", service, owned) for role in ("canary", "primary")),
+        _route(apex, service, owned),
+    ]
+
+
+def _owned(canary: Object) -> dict[str, Any]:
+    """Return the metadata that makes an object go with its Canary."""
+    owner = {
+        "apiVersion": FLAGGER_CANARY.api_version,
+        "kind": FLAGGER_CANARY.kind,
+        "name": canary["metadata"]["name"],
+        "uid": canary["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {"namespace": canary["metadata"]["namespace"], "ownerReferences": [owner]}
+
+
+def _primary(workload: Object, name: str, selector: dict[str, str], owned: dict[str, Any]) -> dict[str, Any]:
+    spec = deepcopy(dict(workload["spec"]))
+    metadata = spec["template"].setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **selector}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), "flagger-id": "a8e6b1ac-6d0b-4a41-8b8c-5f0f7d3c"}
+    spec["selector"] = {"matchLabels": selector}
+    kinds = {"apiVersion": workload["apiVersion"], "kind": workload["kind"]}
+    return {**kinds, "metadata": {**owned, "name": name, "labels": selector, "annotations": dict(_MARKS)}, "spec": spec}
+
+
+def _service(name: str, selector: dict[str, str], label: str, service: Object, owned: dict[str, Any]) -> dict[str, Any]:
+    port = {
+        "name": service.get("portName", "http"),
+        "port": service["port"],
+        "protocol": "TCP",
+        "targetPort": service.get("targetPort", service["port"]),
+    }
+    metadata = {**owned, "name": name, "labels": {label: name}, "annotations": dict(_MARKS)}
+    kinds = {"apiVersion": SERVICE.api_version, "kind": SERVICE.kind}
+    return {**kinds, "metadata": metadata, "spec": {"type": "ClusterIP", "selector": selector, "ports": [port]}}
+
+
+def _rule(host: str, service: Object, owned: dict[str, Any]) -> dict[str, Any]:
+    policy = {"trafficPolicy": service["trafficPolicy"]} if service.get("trafficPolicy") else {}
+    kinds = {"apiVersion": DESTINATION_RULE.api_version, "kind": DESTINATION_RULE.kind}
+    return {**kinds, "metadata": {**owned, "name": host}, "spec": {"host": host, **policy}}
+
+
+def _route(apex: str, service: Object, owned: dict[str, Any]) -> dict[str, Any]:
+    pair = ((f"{apex}-primary", 100), (f"{apex}-canary", 0))
+    entry: dict[str, Any] = {key: service[key] for key in ("timeout", "retries") if key in service}
+    entry["route"] = [{"destination": {"host": host}, "weight": weight} for host, weight in pair]
+    hosts = [*(one for one in service.get("hosts") or () if one != apex), apex]
+    kinds = {"apiVersion": VIRTUAL_SERVICE.api_version, "kind": VIRTUAL_SERVICE.kind}
+    spec = {"gateways": service.get("gateways") or ["mesh"], "hosts": hosts, "http": [entry]}
+    return {**kinds, "metadata": {**owned, "name": apex, "annotations": dict(_MARKS)}, "spec": spec}

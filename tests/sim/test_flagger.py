@@ -1,0 +1,253 @@
+"""What Flagger left is taken over under load, and given back for Flagger to start again."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from canary.core.objects import DESTINATION_RULE, SERVICE, Ref
+from canary.sim.driver import Simulation, simulate
+from canary.sim.flagger import FLAGGER, STATUS, left_behind
+from canary.sim.pods import version_of
+from canary.sim.routing import Caller
+from canary.sim.scenario import Scenario, release
+from canary.sim.user import User, ref_of_manifest
+from tests.sim.stories import (
+    APEX,
+    CANARY,
+    NAMESPACE,
+    PRIMARY,
+    ROUTE,
+    TARGET,
+    V2,
+    condition,
+    found,
+    harmed,
+    image,
+    ours,
+    quick,
+    ready,
+    replicas,
+    steps,
+)
+
+ASKED = ("canary.delivery/take-over", "flagger")
+SERVICES = tuple(Ref(SERVICE, NAMESPACE, f"catalog-{role}") for role in ("primary", "canary"))
+RULES = tuple(Ref(DESTINATION_RULE, NAMESPACE, f"catalog-{role}") for role in ("primary", "canary"))
+SERVED_BY_FLAGGER = {"app": "catalog-primary"}
+
+
+def flagger(sim: Simulation) -> User:
+    """Return who writes as Flagger does."""
+    return User(sim.world, FLAGGER)
+
+
+async def left_by_flagger(sim: Simulation, scenario: Scenario, **status: Any) -> None:
+    """Let Flagger have released an application, with callers, and stop."""
+    sim.user.apply(scenario.workload)
+    flagger(sim).scale(TARGET, 0)
+    sim.user.apply(scenario.canary)
+    size = scenario.replicas or 1
+    target = copy.deepcopy(found(sim, TARGET))
+    target["spec"]["replicas"] = size
+    for one in left_behind(found(sim, scenario.ref), target):
+        sim.world.create(ref_of_manifest(one), one, writer=FLAGGER)
+    flagger(sim).edit_status(scenario.ref, {**STATUS, **status})
+    for workload in (PRIMARY, TARGET):
+        sim.dataplane.stable.add(version_of(found(sim, workload)["spec"]["template"]))
+    await sim.until(lambda: ready(sim, PRIMARY) == size and sim.endpoints.of(APEX), 120, "Flagger's primary")
+    await sim.rest(1)
+    for mesh in (True, False):
+        sim.dataplane.call(Caller("catalog", NAMESPACE, 25, mesh=mesh))
+
+
+async def ask(sim: Simulation, scenario: Scenario) -> None:
+    """Ask for the take-over as a user does, with our controller at work."""
+    sim.start_controller()
+    await sim.rest(2)
+    sim.user.annotate(scenario.ref, *ASKED)
+
+
+def goes_with_the_canary(sim: Simulation) -> list[Ref]:
+    """Return what the cluster would take away with the Canary."""
+    return [ref for ref, obj in sim.world.everything() if obj["metadata"].get("ownerReferences")]
+
+
+def test_what_flagger_left_is_taken_over_without_a_failed_request() -> None:
+    """Its primary serves until the target does, ours takes the name over, and a release follows as any other."""
+    scenario = quick(replicas=3)
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        await ask(sim, scenario)
+        smallest = [ready(sim, PRIMARY) + ready(sim, TARGET)]
+        sim.pods.after.append(lambda pod: smallest.append(ready(sim, PRIMARY) + ready(sim, TARGET)))
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(60)
+        assert min(smallest) == 3
+        assert found(sim, PRIMARY)["spec"]["selector"]["matchLabels"] == {
+            "app": "catalog",
+            "canary.delivery/role": "primary",
+        }
+        assert (replicas(sim, TARGET), replicas(sim, PRIMARY)) == (0, 3)
+        assert goes_with_the_canary(sim) == []
+        assert [sim.world.find(rule) for rule in RULES] == [None, None]
+        begun = await release(sim, scenario, V2)
+        await sim.until_phase("Succeeded", 300)
+        assert steps(sim, begun)[1:3] == [("Progressing", 25), ("Progressing", 50)]
+        assert image(sim, PRIMARY) == V2
+        assert harmed(sim) == 0
+
+    simulate(story, seed=1)
+
+
+def test_canary_of_flagger_is_left_alone_until_its_user_asks() -> None:
+    """Without the annotation nothing is written, whatever is there."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        sim.start_controller()
+        await sim.rest(60)
+        assert ours(sim, 0) == []
+
+    simulate(story, seed=2)
+
+
+def test_route_follows_the_spec_after_the_take_over() -> None:
+    """The VirtualService that Flagger made from the spec is ours from then on."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        await ask(sim, scenario)
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(30)
+        sim.user.edit(scenario.ref, {"spec": {"service": {"timeout": "7s"}}})
+        await sim.rest(5)
+        assert [entry["timeout"] for entry in found(sim, ROUTE)["spec"]["http"]] == ["7s"]
+        assert harmed(sim) == 0
+
+    simulate(story, seed=3)
+
+
+def test_back_out_leaves_what_flagger_starts_from() -> None:
+    """The Canary deleted after a release: the target serves alone at its size, and nothing of ours is left."""
+    scenario = quick(replicas=3)
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        await ask(sim, scenario)
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(30)
+        await release(sim, scenario, V2)
+        await sim.until_phase("Succeeded", 300)
+        await sim.rest(30)
+        sim.user.delete(scenario.ref)
+        await sim.rest(180)
+        assert (image(sim, TARGET), replicas(sim, TARGET)) == (V2, 3)
+        assert found(sim, APEX)["spec"]["selector"] == {"app": "catalog"}
+        for gone in (PRIMARY, CANARY, *SERVICES, ROUTE):
+            assert sim.world.find(gone) is None
+        assert harmed(sim) == 0
+
+    simulate(story, seed=4)
+
+
+def test_canary_deleted_in_the_middle_of_the_take_over_takes_nothing_away() -> None:
+    """From the first write on, what serves does not go when the Canary goes (W10)."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        await ask(sim, scenario)
+        await sim.until(lambda: replicas(sim, TARGET) > 0, 30, "the target")
+        assert goes_with_the_canary(sim) == []
+        sim.user.delete(scenario.ref)
+        await sim.rest(120)
+        assert ready(sim, PRIMARY) == 2
+        assert harmed(sim) == 0
+
+    simulate(story, seed=5)
+
+
+def test_controller_restarted_in_the_take_over_goes_on() -> None:
+    """Each stage is read from the world; wherever the controller dies, the next one carries on."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        await ask(sim, scenario)
+        for _ in range(12):
+            await sim.rest(4)
+            await sim.restart_controller(1)
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(30)
+        assert harmed(sim) == 0
+
+    simulate(story, seed=6)
+
+
+def test_flagger_that_is_still_at_work_is_found_out() -> None:
+    """It puts the route back at its next look: nothing is moved off its primary until it is stopped."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        route, apex = (copy.deepcopy(found(sim, ref)["spec"]) for ref in (ROUTE, APEX))
+        await ask(sim, scenario)
+        for _ in range(6):
+            await sim.rest(10)
+            flagger(sim).edit(ROUTE, {"spec": route})
+            flagger(sim).edit(APEX, {"spec": apex})
+        await sim.rest(1)
+        assert found(sim, APEX)["spec"]["selector"] == SERVED_BY_FLAGGER
+        told = [told.event.message for told in sim.history.events if told.event.reason == "FlaggerActive"]
+        assert told
+        assert told[0].endswith("by flagger: Flagger is still at work; scale its Deployment to 0")
+        assert ready(sim, PRIMARY) == 2
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(30)
+        assert harmed(sim) == 0
+
+    simulate(story, seed=7)
+
+
+def test_target_that_says_something_else_than_production_runs_is_not_scaled_up() -> None:
+    """Code that nobody released never runs: the user puts it back first, and then all goes its way (I9)."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario, phase="Failed")
+        sim.user.apply(scenario.revised(V2))
+        await ask(sim, scenario)
+        await sim.rest(60)
+        told = [told.event.message for told in sim.history.events if told.event.reason == "TakeOverRefused"]
+        assert len(told) == 1
+        assert "Deployment catalog-primary does not run what Deployment catalog says" in told[0]
+        assert "spec.template.spec.containers[0].image" in told[0]
+        assert ours(sim, 0) == []
+        sim.user.apply(scenario.workload)
+        sim.user.scale(TARGET, 0)
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(30)
+        assert harmed(sim) == 0
+
+    simulate(story, seed=8)
+
+
+def test_release_of_flagger_under_way_is_left_to_it() -> None:
+    """Between two versions nothing is taken over."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario, phase="Progressing")
+        await ask(sim, scenario)
+        await sim.rest(60)
+        told = [told.event.message for told in sim.history.events if told.event.reason == "TakeOverRefused"]
+        assert len(told) == 1
+        assert "in phase Progressing; start Flagger again and let it end" in told[0]
+        assert ours(sim, 0) == []
+        assert condition(sim, "Ready") == {}
+
+    simulate(story, seed=9)
