@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from canary.api.status import CanaryStatus
 from canary.core.autoscaling import autoscaler_made_by_keda, autoscaler_present
+from canary.core.flagger.remains import FLAGGER, TAKE_OVER, replaced
 from canary.core.flagger.take_over import taking_over
 from canary.core.names import owner_of
 from canary.core.objects import Object
@@ -178,10 +179,8 @@ def replicas_unknown(view: View) -> Obstacle | None:
 def name_taken(view: View) -> Obstacle | None:
     """Find a name we need held by an object without our mark."""
     for kind, name in taken_names(view.snapshot):
-        return Obstacle(
-            "NameTaken",
-            f"{kind} {name} exists and is not ours; delete or rename it, the Canary needs its name",
-        )
+        cure = f"annotate the Canary {TAKE_OVER}: {FLAGGER}" if any(replaced(view.snapshot)) else "delete or rename it"
+        return Obstacle("NameTaken", f"{kind} {name} exists and is not ours; {cure}, the Canary needs its name")
     return None
 
 

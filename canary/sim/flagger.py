@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
-from canary.core.objects import DESTINATION_RULE, FLAGGER_CANARY, SERVICE, VIRTUAL_SERVICE, Object
+from canary.core.flagger.remains import FLAGGER, TAKE_OVER
+from canary.core.objects import DESTINATION_RULE, FLAGGER_CANARY, SERVICE, VIRTUAL_SERVICE, Object, Ref
+from canary.sim.driver import Simulation
+from canary.sim.pods import version_of
+from canary.sim.routing import Caller
+from canary.sim.scenario import Scenario
+from canary.sim.user import User, ref_of_manifest
 
-FLAGGER = "flagger"
-"""The name it writes under."""
 STATUS = {"phase": "Succeeded", "canaryWeight": 0, "failedChecks": 0, "iterations": 0, "lastAppliedSpec": "5d8c9f7b4"}
 _MARKS = {
     "kustomize.toolkit.fluxcd.io/reconcile": "disabled",
     "helm.toolkit.fluxcd.io/driftDetection": "disabled",
 }
+
+
+async def left_by_flagger(sim: Simulation, scenario: Scenario, **status: Any) -> None:
+    """Let Flagger, which writes under its own name, have released an application, with callers, and stop."""
+    flagger, primary = User(sim.world, FLAGGER), replace(scenario.target, name=f"{scenario.target.name}-primary")
+    sim.user.apply(scenario.workload)
+    whole = deepcopy(dict(sim.world.find(scenario.target) or {}))
+    flagger.scale(scenario.target, 0)
+    sim.user.apply(scenario.canary)
+    for one in left_behind(sim.world.find(scenario.ref) or {}, whole):
+        sim.world.create(ref_of_manifest(one), one, writer=FLAGGER)
+    flagger.edit_status(scenario.ref, {**STATUS, **status})
+    for ref in (primary, scenario.target):
+        found = sim.world.find(ref) or {}
+        sim.dataplane.stable.add(version_of(found["spec"]["template"]))
+    apex, size = Ref(SERVICE, scenario.ref.namespace, scenario.apex), whole["spec"]["replicas"]
+    await sim.until(lambda: len(sim.endpoints.of(apex)) == size, 600, "Flagger's primary")
+    await sim.rest(1)
+    for mesh in (True, False):
+        sim.dataplane.call(Caller(scenario.apex, scenario.ref.namespace, scenario.rps / 2, mesh=mesh))
+
+
+def ask(sim: Simulation, scenario: Scenario) -> None:
+    """Ask for the take-over as a user does."""
+    sim.user.annotate(scenario.ref, TAKE_OVER, FLAGGER)
 
 
 def left_behind(canary: Object, workload: Object, label: str = "app") -> list[dict[str, Any]]:

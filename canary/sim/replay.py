@@ -14,6 +14,7 @@ from canary.core.objects import SERVICE, Ref
 from canary.sim.actions import ACTIONS, act
 from canary.sim.checks import custom_metrics, healthy, metric_template
 from canary.sim.driver import Simulation, simulate
+from canary.sim.flagger import ask, left_by_flagger
 from canary.sim.hooks import every_hook
 from canary.sim.manifests import config_map, reading
 from canary.sim.outcome import wrong_at_rest
@@ -52,7 +53,7 @@ LATE_ONES = 0.1
 SETTLE = 5.0
 """Seconds between the first initialisation and the release that is disturbed."""
 
-SCENES = ("release", "initialisation")
+SCENES = ("release", "initialisation", "take-over")
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Schedule:
-    """What happens in one release, or in the initialisation before the first."""
+    """What happens in one release, in the initialisation before the first, or in the take-over of what Flagger left."""
 
     seed: int = 0
     replicas: int = 2
@@ -182,6 +183,11 @@ async def _begin(sim: Simulation, schedule: Schedule, scenario: Scenario) -> flo
     if schedule.disturbed == "release":
         await initialise(sim, scenario, settle=SETTLE)
         return await release(sim, scenario, f"{scenario.target.name}:v2")
+    if schedule.disturbed == "take-over":
+        await left_by_flagger(sim, scenario)
+        sim.start_controller()
+        ask(sim, scenario)
+        return sim.now
     await serve(sim, scenario)
     sim.start_controller()
     sim.user.apply(scenario.canary)

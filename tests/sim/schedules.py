@@ -124,6 +124,9 @@ LEADERS = st.one_of(
 )
 """What happens to the replica that leads, and to the lease."""
 
+NOTES = action("annotate", what=st.sampled_from(("route", "apex", "primary", "target", "Canary")))
+"""Foreign annotations, which change nothing."""
+
 CHANGES = st.one_of(
     action("template", image=st.sampled_from(("catalog:v1", "catalog:v2", "catalog:v3"))),
     action("restart"),
@@ -132,7 +135,7 @@ CHANGES = st.one_of(
     action(
         "analysis", primaryReadyThreshold=st.sampled_from((100, 50)), canaryReadyThreshold=st.sampled_from((100, 50))
     ),
-    action("annotate", what=st.sampled_from(("route", "apex", "primary", "target", "Canary"))),
+    NOTES,
     action("scale", role=st.just("target"), replicas=st.integers(1, 4)),
 )
 """What users do that no caller may notice."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from canary.core.flagger.remains import FLAGGER
 from canary.core.objects import DESTINATION_RULE, SERVICE, Ref
 from canary.sim.driver import Simulation, simulate
-from canary.sim.flagger import FLAGGER, STATUS, left_behind
-from canary.sim.pods import version_of
-from canary.sim.routing import Caller
+from canary.sim.flagger import ask, left_by_flagger
 from canary.sim.scenario import Scenario, release
-from canary.sim.user import User, ref_of_manifest
+from canary.sim.user import User
 from tests.sim.stories import (
     APEX,
     CANARY,
@@ -31,7 +30,6 @@ from tests.sim.stories import (
     steps,
 )
 
-ASKED = ("canary.delivery/take-over", "flagger")
 SERVICES = tuple(Ref(SERVICE, NAMESPACE, f"catalog-{role}") for role in ("primary", "canary"))
 RULES = tuple(Ref(DESTINATION_RULE, NAMESPACE, f"catalog-{role}") for role in ("primary", "canary"))
 SERVED_BY_FLAGGER = {"app": "catalog-primary"}
@@ -42,30 +40,12 @@ def flagger(sim: Simulation) -> User:
     return User(sim.world, FLAGGER)
 
 
-async def left_by_flagger(sim: Simulation, scenario: Scenario, **status: Any) -> None:
-    """Let Flagger have released an application, with callers, and stop."""
-    sim.user.apply(scenario.workload)
-    flagger(sim).scale(TARGET, 0)
-    sim.user.apply(scenario.canary)
-    size = scenario.replicas or 1
-    target = copy.deepcopy(found(sim, TARGET))
-    target["spec"]["replicas"] = size
-    for one in left_behind(found(sim, scenario.ref), target):
-        sim.world.create(ref_of_manifest(one), one, writer=FLAGGER)
-    flagger(sim).edit_status(scenario.ref, {**STATUS, **status})
-    for workload in (PRIMARY, TARGET):
-        sim.dataplane.stable.add(version_of(found(sim, workload)["spec"]["template"]))
-    await sim.until(lambda: ready(sim, PRIMARY) == size and sim.endpoints.of(APEX), 120, "Flagger's primary")
-    await sim.rest(1)
-    for mesh in (True, False):
-        sim.dataplane.call(Caller("catalog", NAMESPACE, 25, mesh=mesh))
-
-
-async def ask(sim: Simulation, scenario: Scenario) -> None:
-    """Ask for the take-over as a user does, with our controller at work."""
+async def asked(sim: Simulation, scenario: Scenario, **status: Any) -> None:
+    """Start from what Flagger left, and ask for the take-over with our controller at work."""
+    await left_by_flagger(sim, scenario, **status)
     sim.start_controller()
     await sim.rest(2)
-    sim.user.annotate(scenario.ref, *ASKED)
+    ask(sim, scenario)
 
 
 def goes_with_the_canary(sim: Simulation) -> list[Ref]:
@@ -78,8 +58,7 @@ def test_what_flagger_left_is_taken_over_without_a_failed_request() -> None:
     scenario = quick(replicas=3)
 
     async def story(sim: Simulation) -> None:
-        await left_by_flagger(sim, scenario)
-        await ask(sim, scenario)
+        await asked(sim, scenario)
         smallest = [ready(sim, PRIMARY) + ready(sim, TARGET)]
         sim.pods.after.append(lambda pod: smallest.append(ready(sim, PRIMARY) + ready(sim, TARGET)))
         await sim.until_phase("Initialized", 300)
@@ -119,8 +98,7 @@ def test_route_follows_the_spec_after_the_take_over() -> None:
     scenario = quick()
 
     async def story(sim: Simulation) -> None:
-        await left_by_flagger(sim, scenario)
-        await ask(sim, scenario)
+        await asked(sim, scenario)
         await sim.until_phase("Initialized", 300)
         await sim.rest(30)
         sim.user.edit(scenario.ref, {"spec": {"service": {"timeout": "7s"}}})
@@ -136,8 +114,7 @@ def test_back_out_leaves_what_flagger_starts_from() -> None:
     scenario = quick(replicas=3)
 
     async def story(sim: Simulation) -> None:
-        await left_by_flagger(sim, scenario)
-        await ask(sim, scenario)
+        await asked(sim, scenario)
         await sim.until_phase("Initialized", 300)
         await sim.rest(30)
         await release(sim, scenario, V2)
@@ -159,8 +136,7 @@ def test_canary_deleted_in_the_middle_of_the_take_over_takes_nothing_away() -> N
     scenario = quick()
 
     async def story(sim: Simulation) -> None:
-        await left_by_flagger(sim, scenario)
-        await ask(sim, scenario)
+        await asked(sim, scenario)
         await sim.until(lambda: replicas(sim, TARGET) > 0, 30, "the target")
         assert goes_with_the_canary(sim) == []
         sim.user.delete(scenario.ref)
@@ -176,8 +152,7 @@ def test_controller_restarted_in_the_take_over_goes_on() -> None:
     scenario = quick()
 
     async def story(sim: Simulation) -> None:
-        await left_by_flagger(sim, scenario)
-        await ask(sim, scenario)
+        await asked(sim, scenario)
         for _ in range(12):
             await sim.rest(4)
             await sim.restart_controller(1)
@@ -195,7 +170,8 @@ def test_flagger_that_is_still_at_work_is_found_out() -> None:
     async def story(sim: Simulation) -> None:
         await left_by_flagger(sim, scenario)
         route, apex = (copy.deepcopy(found(sim, ref)["spec"]) for ref in (ROUTE, APEX))
-        await ask(sim, scenario)
+        sim.start_controller()
+        ask(sim, scenario)
         for _ in range(6):
             await sim.rest(10)
             flagger(sim).edit(ROUTE, {"spec": route})
@@ -220,7 +196,8 @@ def test_target_that_says_something_else_than_production_runs_is_not_scaled_up()
     async def story(sim: Simulation) -> None:
         await left_by_flagger(sim, scenario, phase="Failed")
         sim.user.apply(scenario.revised(V2))
-        await ask(sim, scenario)
+        sim.start_controller()
+        ask(sim, scenario)
         await sim.rest(60)
         told = [told.event.message for told in sim.history.events if told.event.reason == "TakeOverRefused"]
         assert len(told) == 1
@@ -241,8 +218,7 @@ def test_release_of_flagger_under_way_is_left_to_it() -> None:
     scenario = quick()
 
     async def story(sim: Simulation) -> None:
-        await left_by_flagger(sim, scenario, phase="Progressing")
-        await ask(sim, scenario)
+        await asked(sim, scenario, phase="Progressing")
         await sim.rest(60)
         told = [told.event.message for told in sim.history.events if told.event.reason == "TakeOverRefused"]
         assert len(told) == 1

@@ -24,6 +24,7 @@ from tests.sim.schedules import (
     HOOKS,
     LEADERS,
     NODES,
+    NOTES,
     PAUSED,
     SCALER_EDITS,
     SIZES,
@@ -80,6 +81,17 @@ def test_anything_in_an_initialisation_ends_in_a_serving_system(part: int) -> No
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
+
+    holds()
+
+
+def test_faults_of_the_way_in_a_take_over_harm_nobody() -> None:
+    """The same while production moves off what Flagger left: no rule breaks and no request fails."""
+
+    @drawn(schedules(st.one_of(WAY, NOTES), disturbed="take-over", until=60.0), "take-over", 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, "take-over"):
+            assert play(schedule).requests["harmed"] == 0
 
     holds()
 

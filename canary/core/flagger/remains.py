@@ -14,7 +14,7 @@ TAKE_OVER = PREFIX + "take-over"
 """On a Canary: its user says that Flagger is stopped, and that what it left may be taken over."""
 FLAGGER = "flagger"
 TAKEN = PREFIX + "taken-over"
-"""On what Flagger made, in place of its owner reference: the uid of the Canary it was made for."""
+"""On what Flagger made, in place of its owner reference: the name of the Canary it was made for."""
 
 
 def is_asked(snapshot: Snapshot) -> bool:
@@ -36,7 +36,7 @@ def other_references(snapshot: Snapshot, obj: Object) -> list[Any]:
 
 def is_left(snapshot: Snapshot, obj: Object) -> bool:
     """Return whether Flagger made an object for this very Canary."""
-    return refers_to(snapshot, obj) or annotations_of(obj).get(TAKEN) == _uid(snapshot)
+    return refers_to(snapshot, obj) or annotations_of(obj).get(TAKEN) == snapshot.key.name
 
 
 def former_primary(snapshot: Snapshot) -> Workload | None:

@@ -140,8 +140,7 @@ def _on_the_apex(view: View) -> tuple[Action, ...]:
 def _released(view: View) -> tuple[Action, ...]:
     """Take the owner references off what serves: from then on it does not go when the Canary goes (W10)."""
     snapshot = view.snapshot
-    uid = (snapshot.canary or {})["metadata"]["uid"]
-    found = [(ref, obj, {"annotations": {TAKEN: uid}}) for ref, obj in replaced(snapshot)]
+    found = [(ref, obj, {"annotations": {TAKEN: snapshot.key.name}}) for ref, obj in replaced(snapshot)]
     found += [(ref, obj, {}) for ref, obj in kept(snapshot) if ref != snapshot.route_ref]
     return tuple(
         Patch(
@@ -200,7 +199,8 @@ def _apex_elsewhere(view: View, target: Workload, primary: Workload) -> str | No
     if _leads_to(apex, primary) or _leads_to(apex, target):
         return None
     told = f"does not select the pods of {view.kind} {primary.ref.name}" if apex is not None else "not found"
-    return f"Service {view.snapshot.names.apex} {told}; start Flagger again, which puts that right"
+    selector = ", ".join(f"{key}: {value}" for key, value in sorted(primary.selector.items()))
+    return f"Service {view.snapshot.names.apex} {told}; give it selector {selector}"
 
 
 def _shared_out(view: View, target: Workload, primary: Workload) -> str | None:
@@ -212,6 +212,9 @@ def _shared_out(view: View, target: Workload, primary: Workload) -> str | None:
 
 
 def _not_the_same(view: View, target: Workload, primary: Workload) -> str | None:
+    if _leads_to(view.snapshot.apex, target):
+        # It serves already: what its user rolls out is production, as without a Canary.
+        return None
     cure = "apply what runs in production, or let Flagger release it first"
     if field := find_difference(target, primary):
         runs = f"{view.kind} {primary.ref.name} does not run what {view.kind} {target.ref.name} says"
