@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from canary.core.configuration import references, renamed
 from canary.core.flagger.remains import FLAGGER, TAKE_OVER
 from canary.core.objects import DESTINATION_RULE, FLAGGER_CANARY, SERVICE, VIRTUAL_SERVICE, Object, Ref
 from canary.sim.driver import Simulation
@@ -28,12 +30,17 @@ async def left_by_flagger(sim: Simulation, scenario: Scenario, **status: Any) ->
     whole = deepcopy(dict(sim.world.find(scenario.target) or {}))
     flagger.scale(scenario.target, 0)
     sim.user.apply(scenario.canary)
-    for one in left_behind(sim.world.find(scenario.ref) or {}, whole):
+    for one in (*scenario.configuration, *filter(None, (scenario.scaler,))):
+        sim.user.apply(one)
+    for one in left_behind(
+        sim.world.find(scenario.ref) or {}, whole, configuration=scenario.configuration, scaler=scenario.scaler
+    ):
         sim.world.create(ref_of_manifest(one), one, writer=FLAGGER)
-    flagger.edit_status(scenario.ref, {**STATUS, **status})
+    tracked = {f"{one['kind'].lower()}/{one['metadata']['name']}": "0f1e2d3c4b5a6978" for one in scenario.configuration}
+    flagger.edit_status(scenario.ref, {**STATUS, "trackedConfigs": tracked, **status})
     for ref in (primary, scenario.target):
         found = sim.world.find(ref) or {}
-        sim.dataplane.stable.add(version_of(found["spec"]["template"]))
+        sim.dataplane.stable.add(version_of(found["spec"]["template"], sim.world.configuration(ref.namespace)))
     apex, size = Ref(SERVICE, scenario.ref.namespace, scenario.apex), whole["spec"]["replicas"]
     await sim.until(lambda: len(sim.endpoints.of(apex)) == size, 600, "Flagger's primary")
     await sim.rest(1)
@@ -46,7 +53,14 @@ def ask(sim: Simulation, scenario: Scenario) -> None:
     sim.user.annotate(scenario.ref, TAKE_OVER, FLAGGER)
 
 
-def left_behind(canary: Object, workload: Object, label: str = "app") -> list[dict[str, Any]]:
+def left_behind(
+    canary: Object,
+    workload: Object,
+    label: str = "app",
+    *,
+    configuration: Sequence[Object] = (),
+    scaler: Object | None = None,
+) -> list[dict[str, Any]]:
     """Return the objects that belong to a Canary as stored, whose target is selected by one label.
 
     Names, selectors, owner references and annotations are those of Flagger 1.44.
@@ -64,7 +78,18 @@ def left_behind(canary: Object, workload: Object, label: str = "app") -> list[di
         _service(apex, primary, label, service, owned),
         *(_rule(f"{apex}-{role}", service, owned) for role in ("canary", "primary")),
         _route(apex, service, owned),
+        *(_copy(one, owned) for one in configuration),
+        *([_scaler(scaler, name, owned)] if scaler is not None else []),
     ]
+
+
+def _copy(one: Object, owned: dict[str, Any]) -> dict[str, Any]:
+    return {**one, "metadata": {**owned, "name": f"{one['metadata']['name']}-primary"}}
+
+
+def _scaler(one: Object, scales: str, owned: dict[str, Any]) -> dict[str, Any]:
+    target = {**one["spec"]["scaleTargetRef"], "name": scales}
+    return {**_copy(one, owned), "spec": {**one["spec"], "scaleTargetRef": target}}
 
 
 def _owned(canary: Object) -> dict[str, Any]:
@@ -82,6 +107,7 @@ def _owned(canary: Object) -> dict[str, Any]:
 
 def _primary(workload: Object, name: str, selector: dict[str, str], owned: dict[str, Any]) -> dict[str, Any]:
     spec = deepcopy(dict(workload["spec"]))
+    renamed(spec["template"], {one: f"{one.name}-primary" for one in references(spec["template"])})
     metadata = spec["template"].setdefault("metadata", {})
     metadata["labels"] = {**(metadata.get("labels") or {}), **selector}
     metadata["annotations"] = {**(metadata.get("annotations") or {}), "flagger-id": "a8e6b1ac-6d0b-4a41-8b8c-5f0f7d3c"}

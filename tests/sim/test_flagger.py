@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from canary.core.flagger.remains import FLAGGER
-from canary.core.objects import DESTINATION_RULE, SERVICE, Ref
+from canary.core.objects import AUTOSCALER, DESTINATION_RULE, SERVICE, Ref
 from canary.sim.driver import Simulation, simulate
 from canary.sim.flagger import ask, left_by_flagger
-from canary.sim.scenario import Scenario, release
+from canary.sim.manifests import config_map, reading
+from canary.sim.scenario import Scenario, release, scaled
 from canary.sim.user import User
 from tests.sim.stories import (
     APEX,
@@ -227,3 +230,84 @@ def test_release_of_flagger_under_way_is_left_to_it() -> None:
         assert condition(sim, "Ready") == {}
 
     simulate(story, seed=9)
+
+
+def test_autoscaler_is_held_after_the_take_over() -> None:
+    """The copy that Flagger made of it goes with the primary it scaled; production keeps its size."""
+    canary, scaler = scaled(quick().canary, 2, 5)
+    scenario = Scenario(canary, replicas=3, scaler=scaler)
+
+    async def story(sim: Simulation) -> None:
+        await asked(sim, scenario)
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(60)
+        found_scalers = sim.world.select(AUTOSCALER, NAMESPACE)
+        assert [one["metadata"]["name"] for one in found_scalers] == ["catalog-sizes"]
+        assert found_scalers[0]["spec"]["scaleTargetRef"]["name"] == "catalog-primary"
+        assert ready(sim, PRIMARY) >= 2
+        assert harmed(sim) == 0
+
+    simulate(story, seed=10)
+
+
+def test_configuration_edited_since_flagger_copied_it_is_not_taken_over() -> None:
+    """What production reads is what it goes on reading: a newer ConfigMap is a release of its own."""
+    scenario = quick()
+    scenario.given = [reading(scenario.workload, "catalog-config")]
+    scenario.configuration = [config_map(mode="one")]
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        sim.user.apply(config_map(mode="two"))
+        sim.start_controller()
+        ask(sim, scenario)
+        await sim.rest(60)
+        told = [told.event.message for told in sim.history.events if told.event.reason == "TakeOverRefused"]
+        assert len(told) == 1
+        assert "ConfigMap catalog-config was changed since Deployment catalog-primary got its copy" in told[0]
+        assert ours(sim, 0) == []
+        sim.user.apply(config_map(mode="one"))
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(30)
+        assert harmed(sim) == 0
+
+    simulate(story, seed=11)
+
+
+@pytest.mark.parametrize(
+    ("body", "cure"),
+    [
+        ({"metadata": {"finalizers": ["finalizer.flagger.app"]}}, """-p '{"metadata":{"finalizers":null}}'"""),
+        ({"spec": {"suspend": True}}, "set spec.suspend and spec.paused to false"),
+    ],
+)
+def test_canary_that_cannot_be_taken_over_says_what_is_in_the_way(body: Any, cure: str) -> None:
+    """One event with the cure, and nothing is written before."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        sim.user.edit(scenario.ref, body)
+        sim.start_controller()
+        ask(sim, scenario)
+        await sim.rest(60)
+        assert [cure in told.event.message for told in sim.history.events] == [True]
+        assert ours(sim, 0) == []
+
+    simulate(story, seed=12)
+
+
+def test_route_led_to_the_canary_is_not_taken_over() -> None:
+    """Callers at code that is not production are Flagger's to bring back."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        flagger(sim).set_weights(ROUTE, {"catalog-primary": 99, "catalog-canary": 1})
+        sim.start_controller()
+        ask(sim, scenario)
+        await sim.rest(60)
+        assert ["leads to Service catalog-canary" in told.event.message for told in sim.history.events] == [True]
+        assert ours(sim, 0) == []
+
+    simulate(story, seed=13)
