@@ -24,10 +24,10 @@ from canary.adapters.kube.events import KubeNotifier
 from canary.adapters.kube.lease import KubeLeases
 from canary.adapters.webhooks import WebhookCaller
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Resource
+from canary.engine.configured import PINNED
 from canary.engine.controller import Controller
 from canary.engine.elector import Elector
 from canary.engine.exposition import statuses
-from canary.engine.observe import PINNED
 from canary.engine.reconcile import Reconciler
 from canary.engine.telemetry import Telemetry, configure_logging
 from canary.engine.work import Make, work

@@ -14,16 +14,14 @@ from canary.api import status as wire_status
 from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
-from canary.core.configuration import copies_of, look, tracking_key
+from canary.core.configuration import tracking_key
 from canary.core.endpoints import count_ready
-from canary.core.flagger.remains import former_primary, is_asked
 from canary.core.mentions import delegate_name
 from canary.core.names import (
     CANARY_LABEL,
     Names,
     Owner,
     Role,
-    is_ours,
     key_of,
     named_route,
     owner_of,
@@ -53,14 +51,13 @@ from canary.core.routes.hosts import qualified
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
+from canary.engine.configured import PINNED, configured
 from canary.engine.differences import held, scaling, selection
 from canary.engine.metric_templates import templates_of
 from canary.engine.owned import SCALERS, find_owner, find_route
 from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
 
-PINNED = (CONFIG_MAP,)
-"""The kinds of configuration that revisions pin unless told otherwise."""
 _GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
 _DEFAULT_DRAIN = 15
 
@@ -69,28 +66,11 @@ def observe(cluster: Cluster, key: CanaryKey, pinned: tuple[Resource, ...] = PIN
     """Return everything that concerns a Canary; None when there is neither it nor anything of its."""
     raw = cluster.get(key.ref)
     if raw is not None:
-        return _configured(cluster, _observe_present(cluster, key, raw), pinned)
+        return configured(cluster, _observe_present(cluster, key, raw), pinned)
     owner = find_owner(cluster, key)
     if owner is None:
         return None
-    return _configured(cluster, _assemble(cluster, key, None, None, (), owner), pinned)
-
-
-def _configured(cluster: Cluster, snapshot: Snapshot, pinned: tuple[Resource, ...]) -> Snapshot:
-    """Return a snapshot with what the target's references come to, and the copies made of that before."""
-    namespace = snapshot.key.namespace
-    template = snapshot.target.template if snapshot.target is not None else {}
-    needed = {one.name for r in snapshot.revisions for one in copies_of(r.pins, r.id)}
-    copies = tuple(
-        obj
-        for resource in (CONFIG_MAP, SECRET)
-        for obj in cluster.list(resource, namespace)
-        if obj["metadata"]["name"] in needed or (labels_of(obj).get(CANARY_LABEL) == snapshot.key.name and is_ours(obj))
-    )
-    configuration = look(template, pinned, lambda resource, name: cluster.get(Ref(resource, namespace, name)))
-    served = former.template if is_asked(snapshot) and (former := former_primary(snapshot)) is not None else {}
-    left = look(served, pinned, lambda resource, name: cluster.get(Ref(resource, namespace, name)))
-    return replace(snapshot, configuration=configuration, served_configuration=left, copies=copies)
+    return configured(cluster, _assemble(cluster, key, None, None, (), owner), pinned)
 
 
 def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:

@@ -19,8 +19,9 @@ from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.refusal import Refusal, shows_refusal
 from canary.core.snapshot import Snapshot
+from canary.engine.configured import PINNED
 from canary.engine.measure import measure
-from canary.engine.observe import PINNED, observe
+from canary.engine.observe import observe
 from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier, Observer, Refused
 
 log = structlog.get_logger()

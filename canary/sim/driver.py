@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, POD, Object, Ref
-from canary.engine.observe import PINNED
+from canary.engine.configured import PINNED
 from canary.sim.autoscaler import Autoscalers
 from canary.sim.behaviour import Behaviours
 from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from canary.core.objects import CanaryKey, Resource
+from canary.engine.configured import PINNED
 from canary.engine.controller import Controller
 from canary.engine.elector import Elector
-from canary.engine.observe import PINNED
 from canary.engine.reconcile import Reconciler
 from canary.engine.work import work
 from canary.engine.workqueue import WorkQueue

@@ -8,7 +8,7 @@ import pytest
 
 from canary.core.names import REVISION_LABEL
 from canary.core.objects import CONFIG_MAP, SECRET, Ref, labels_of
-from canary.engine.observe import PINNED
+from canary.engine.configured import PINNED
 from canary.sim.behaviour import Behaviour
 from canary.sim.driver import Simulation, simulate
 from canary.sim.faults import ApiFault
