@@ -35,6 +35,7 @@ from tests.sim.stories import (
 
 SERVICES = tuple(Ref(SERVICE, NAMESPACE, f"catalog-{role}") for role in ("primary", "canary"))
 RULES = tuple(Ref(DESTINATION_RULE, NAMESPACE, f"catalog-{role}") for role in ("primary", "canary"))
+TARGETS = {"app": "catalog"}
 SERVED_BY_FLAGGER = {"app": "catalog-primary"}
 
 
@@ -81,6 +82,20 @@ def test_what_flagger_left_is_taken_over_without_a_failed_request() -> None:
         assert harmed(sim) == 0
 
     simulate(story, seed=1)
+
+
+def test_primary_of_flagger_settles_before_it_goes() -> None:
+    """Its callers get the settle time of the Canary, and metrics show none any more (I3)."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await asked(sim, scenario)
+        await sim.until_phase("Initialized", 300)
+        turned = [one.at for one in ours(sim, 0, APEX) if one.after and one.after["spec"]["selector"] == TARGETS]
+        gone = [one.at for one in ours(sim, 0, PRIMARY) if one.verb == "delete"]
+        assert gone[0] - turned[0] >= 5 + sim.dataplane.scrape_interval / 2
+
+    simulate(story, seed=14)
 
 
 def test_canary_of_flagger_is_left_alone_until_its_user_asks() -> None:
