@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from canary.api.groups import FLAGGER, FLAGGER_TEMPLATE, NATIVE, NATIVE_TEMPLATE
 from canary.cli.exits import Exit, Stopped
+from canary.yaml_files import UnreadableError, read_yaml
 
 CANARIES = {(group.api_version, group.kind) for group in (NATIVE, FLAGGER)}
 TEMPLATES = {(group.api_version, group.kind) for group in (NATIVE_TEMPLATE, FLAGGER_TEMPLATE)}
@@ -90,28 +89,16 @@ def _some(files: Sequence[str], found: list[Document]) -> list[Document]:
 def read_manifest(file: str) -> Manifest:
     """Return what a file holds, ``-`` being stdin."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return Manifest(text, tuple(one for pair in _documents(text) for one in _objects(file, *pair)))
-    except OSError as fault:
-        raise Stopped(f"{file}: {fault.strerror or fault}", Exit.USAGE) from None
-    except (yaml.YAMLError, ValueError) as fault:
-        raise Stopped(f"{file} is not YAML: {' '.join(str(fault).split())}", Exit.USAGE) from None
+        found = read_yaml(file)
+    except UnreadableError as fault:
+        raise Stopped(str(fault), Exit.USAGE) from None
+    return Manifest(found.text, tuple(one for pair in found.documents for one in _objects(file, *pair)))
 
 
 def value_of(node: yaml.Node, key: str) -> yaml.Node | None:
     """Return the value of a key as it is written, None when it is not there."""
     found = _below(node, key)
     return found[1] if found is not None else None
-
-
-def _documents(text: str) -> Iterator[tuple[yaml.Node, Any]]:
-    loader = yaml.SafeLoader(text)
-    try:
-        while loader.check_node():
-            if (node := loader.get_node()) is not None:
-                yield node, loader.construct_document(node)
-    finally:
-        loader.dispose()
 
 
 def _objects(file: str, node: yaml.Node, content: Any) -> Iterator[Document]:

@@ -7,11 +7,9 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
-import yaml
 
 from canary.api.admission import refusals, template_refusals
 from canary.core.objects import NATIVE_TEMPLATE, VIRTUAL_SERVICE
@@ -26,6 +24,7 @@ from canary.sim.manifests import configuration_of
 from canary.sim.report import Report, report_of
 from canary.sim.scenario import CANARY_API, Scenario, initialise, release
 from canary.sim.user import ref_of_manifest
+from canary.yaml_files import UnreadableError, read_yaml
 
 BACK_AFTER = 5.0
 """Seconds a restarted controller is away."""
@@ -136,12 +135,9 @@ def _routes(scenario: Scenario, objects: Sequence[dict[str, Any]]) -> list[dict[
 
 def _load(name: str) -> list[dict[str, Any]]:
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        found = [one for one in yaml.safe_load_all(text) if one is not None]
-    except OSError as fault:
-        raise WrongInput(f"{name}: {fault.strerror or fault}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise WrongInput(f"{name} is not YAML: {' '.join(str(fault).split())}") from None
+        found = [content for _, content in read_yaml(name).documents]
+    except UnreadableError as fault:
+        raise WrongInput(str(fault)) from None
     for one in found:
         if not isinstance(one, dict) or not isinstance(one.get("metadata", {}), dict):
             raise WrongInput(f"{name}: a Kubernetes object is a mapping with kind and metadata")

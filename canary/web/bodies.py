@@ -44,13 +44,13 @@ class Asked(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read(request: Request, model: type[Model]) -> Model:
+async def read(request: Request, model: type[Model], within: float = SECONDS) -> Model:
     """Return the body of a request; an empty one says nothing."""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(within):
             content = await _content(request)
     except TimeoutError:
-        raise Problem(408, f"the body did not come within {SECONDS:g} s") from None
+        raise Problem(408, f"the body did not come within {within:g} s") from None
     try:
         return model.model_validate_json(content or b"{}")
     except ValidationError as fault:

@@ -46,6 +46,7 @@ class Canaries:
         groups: tuple[str, ...],
         guard: Guard,
         unready: Unready,
+        answered_within: float = ANSWERED,
     ) -> None:
         self.cluster = cluster
         self.changes = Changes(cluster)
@@ -54,6 +55,7 @@ class Canaries:
         self._groups = groups
         self._guard = guard
         self._unready = unready
+        self._answered_within = answered_within
 
     async def admit(self, caller: Caller, verb: str, namespace: str, name: str, subresource: str = "") -> CanaryKey:
         """Return the Canary of a name; raise ``Problem`` unless it is there and the caller has the right."""
@@ -149,7 +151,7 @@ class Canaries:
 
     async def _answer(self, key: CanaryKey, identity: str, changed: asyncio.Event) -> str | None:
         try:
-            async with asyncio.timeout(ANSWERED):
+            async with asyncio.timeout(self._answered_within):
                 while True:
                     changed.clear()
                     answered = _last_answer(self.read(key))

@@ -26,7 +26,7 @@ from canary.adapters.kube.watched import CANARIES, SHARED
 from canary.core.objects import DEPLOYMENT, FLAGGER_CANARY, NATIVE_CANARY, apply_merge_patch
 from canary.web.api import api
 from canary.web.app import create_app
-from canary.web.canaries import Canaries
+from canary.web.canaries import ANSWERED, Canaries
 from canary.web.gates import gates
 from canary.web.guard import Guard
 from canary.web.shown import shown
@@ -175,7 +175,10 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def staged(
-    folder: Path, audience: str = "", time_of_rates: Callable[[], float] = time.monotonic
+    folder: Path,
+    audience: str = "",
+    time_of_rates: Callable[[], float] = time.monotonic,
+    answered_within: float = ANSWERED,
 ) -> AsyncIterator[Stage]:
     """Serve the API for one Canary."""
     async with serving(folder, Reviewer) as (server, client):
@@ -197,7 +200,9 @@ async def staged(
         def unready() -> list[Mapping[str, str]]:
             return [*cluster.unready(), *trouble]
 
-        canaries = Canaries(cluster.writing_by(client), KubeNotifier(client, clock), clock, (group,), guard, unready)
+        notifier = KubeNotifier(client, clock)
+        writing = cluster.writing_by(client)
+        canaries = Canaries(writing, notifier, clock, (group,), guard, unready, answered_within)
         routes = (api(canaries, guard, lambda key: shown(cluster, key, (), clock.now())), gates(canaries, guard))
         app = create_app(unready=cluster.unready, metrics=bytes, api=routes)
         async with _listening(app) as url, aiohttp.ClientSession() as session:

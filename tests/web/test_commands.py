@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 
 from canary.api.command import ANNOTATION, Command, read_command
-from canary.web import canaries
 from tests.web.stage import ACCOUNTS, CI, NAME, NS, ONE, READER, Stage, staged
 
 
@@ -46,16 +45,16 @@ async def test_command_that_is_refused_says_why(stage: Stage) -> None:
     assert (code, told) == (409, {"code": 409, "message": "Refused: nothing to retry"})
 
 
-async def test_command_that_nobody_answers_is_accepted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_command_that_nobody_answers_is_accepted(tmp_path: Path) -> None:
     """The next one must not take its place: it is told whose command waits."""
-    monkeypatch.setattr(canaries, "ANSWERED", 0.05)
-    stage.server.obeys = False
-    code, told, _ = await stage.call("POST", f"{ONE}/pause")
-    assert (code, told["result"], told["id"]) == (202, None, sent(stage).id)
-    code, told, headers = await stage.call("POST", f"{ONE}/abort")
-    assert (code, headers["Retry-After"]) == (409, "1")
-    assert told["message"] == f"another command is not answered yet: pause of {ACCOUNTS[CI]}; ask again"
-    assert len(stage.server.patched) == 1
+    async with staged(tmp_path, answered_within=0.05) as stage:
+        stage.server.obeys = False
+        code, told, _ = await stage.call("POST", f"{ONE}/pause")
+        assert (code, told["result"], told["id"]) == (202, None, sent(stage).id)
+        code, told, headers = await stage.call("POST", f"{ONE}/abort")
+        assert (code, headers["Retry-After"]) == (409, "1")
+        assert told["message"] == f"another command is not answered yet: pause of {ACCOUNTS[CI]}; ask again"
+        assert len(stage.server.patched) == 1
 
 
 WRONG_REQUESTS: tuple[tuple[str, Any, str], ...] = (
