@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from canary.api.admission import refusals, template_refusals
 from canary.api.warnings import warnings
+from canary.cli.claims import find_doubles
 from canary.cli.exits import Exit, Stopped
 from canary.cli.manifests import Document, read_served
 from canary.core.warnings.spec import spec_warnings
@@ -60,9 +61,15 @@ def main(args: argparse.Namespace) -> int:
 
 
 def lint(files: Sequence[str]) -> Iterator[Finding]:
-    """Yield what is wrong in files, in their order."""
+    """Yield what is wrong in files, in their order, and then what is wrong between them."""
+    usable = []
     for document in read_served(files):
-        yield from findings(document)
+        found = list(findings(document))
+        yield from found
+        if not any(one.level == REFUSED for one in found):
+            usable.append(document)
+    for document, field, message in find_doubles(usable):
+        yield Finding(document.file, document.line_of(field), REFUSED, message, "TargetTaken")
 
 
 def findings(document: Document) -> Iterator[Finding]:

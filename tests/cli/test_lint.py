@@ -152,3 +152,53 @@ def test_metric_templates_are_looked_at_too(tmp_path: Path, capsys: pytest.Captu
     code, found = linted(tmp_path, capsys, content)
     assert (code, [words for _, words in found]) == (1, [f"refused: {one}" for one in template_refusals(template)])
     assert found[0][0] == line_of(content, "type: oracle")
+
+
+NAMED = {"name": "routes", "namespace": "edge"}
+
+
+def named_canary(canary: str, target: str, **service: Any) -> str:
+    """Return a Canary of a name and a target as YAML."""
+    changes = {"metadata.name": canary, "spec.targetRef.name": target}
+    found = listing(changes)
+    found["spec"]["service"] = {**found["spec"]["service"], "name": target, **service}
+    return yaml.safe_dump(found, sort_keys=False)
+
+
+@pytest.mark.parametrize(
+    ("second", "field", "message"),
+    [
+        (named_canary("other", "catalog"), "    name: catalog", "Deployment catalog is already released"),
+        (named_canary("other", "web", name="catalog"), "    name: catalog", "Service catalog is already released"),
+        (
+            named_canary("first", "web", virtualService=NAMED).replace("istioinaction", "elsewhere"),
+            "    virtualService:",
+            "VirtualService routes is already released",
+        ),
+    ],
+)
+def test_second_canary_for_the_same_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], second: str, field: str, message: str
+) -> None:
+    """Of two only the older would be served: the second one is told at its line, with the place of the first."""
+    content = f"{named_canary('first', 'catalog', virtualService=NAMED)}---\n{second}"
+    code, found = linted(tmp_path, capsys, content)
+    assert code == 1
+    ((line, told),) = found
+    assert message in told
+    assert f"by Canary first ({tmp_path / 'canary.yaml'}:" in told
+    assert content.splitlines()[line - 1].startswith(field)
+    assert line > content.splitlines().index("---")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        named_canary("first", "catalog"),
+        named_canary("other", "catalog").replace("namespace: istioinaction", "namespace: elsewhere"),
+        named_canary("other", "web"),
+    ],
+)
+def test_canaries_that_share_nothing_are_sound(tmp_path: Path, capsys: pytest.CaptureFixture[str], second: str) -> None:
+    """The same Canary for another cluster, and those of other namespaces and targets."""
+    assert linted(tmp_path, capsys, f"{named_canary('first', 'catalog')}---\n{second}") == (0, [])
