@@ -6,6 +6,8 @@ import shlex
 import subprocess
 import sys
 
+from canary.core.names import DRAINED_FROM
+from e2e.controller import Controller
 from e2e.release import CANARY, Release
 from e2e.testbed.layout import REPOSITORY
 from e2e.timeline import assert_none_failed
@@ -76,3 +78,22 @@ def see_pause(release: Release, candidate: str) -> None:
     assert "the run holds at 15 %" in type_in(release, "history", CANARY).stdout
     listed = type_in(release, "get").stdout.splitlines()
     assert listed[1].split()[:6] == [CANARY, "Progressing", "15", "1", "of", "3:"]
+
+
+def test_canary_is_ejected_where_no_controller_is_left(release: Release, controller: Controller) -> None:
+    """A controller that answers is left to its work; without one the target serves again, and no request fails."""
+    release.set_up()
+    code, told = asked(release, "eject", CANARY)
+    assert (code, "a controller serves Canary catalog-release" in told) == (1, True), told
+    assert release.status["phase"] == "Initialized"
+    with release.load() as loads:
+        controller.kill()
+        code, told = asked(release, "eject", CANARY, "--answer-within", "3s")
+        assert (code, told.splitlines()[-1]) == (0, "given back: the target serves, and nothing else is left"), told
+        target = release.get("deployment", "catalog")
+        assert target["status"]["readyReplicas"] == 2
+        assert DRAINED_FROM not in target["metadata"]["annotations"]
+        gone = ("deployment/catalog-primary", "service/catalog-primary", "virtualservice/catalog")
+        assert [release.find(*one.split("/")) for one in gone] == [None, None, None]
+    assert_none_failed(*loads)
+    assert asked(release, "eject", CANARY)[0] == 4

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "lint": ("canary.cli.lint", "tell what is wrong with Canaries and MetricTemplates in files"),
     "plan": ("canary.cli.plan", "tell when each step would begin and what traffic judges it"),
     "convert": ("canary.cli.convert", "print manifests of Flagger as manifests of canary.delivery"),
+    "eject": ("canary.cli.eject", "give production back to the target where no controller is left"),
     "completion": ("canary.cli.completion", "print a script that completes commands in a shell"),
 }
 """Each command with its module, which has ``add_arguments`` and ``main``, and what it is for."""

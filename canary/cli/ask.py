@@ -43,10 +43,11 @@ def main(args: argparse.Namespace) -> int:
 
     async def story(access: Access) -> Exit:
         canary = await get_canary(access.client, access.namespace, args.name)
-        asked, written = await _write(access.client, canary, args)
+        fields = {key: value for key in ("revision", "gate") if (value := getattr(args, key, ""))}
+        asked, written = await write_command(access.client, canary, args.command, **fields)
         try:
             async with asyncio.timeout(args.timeout.total_seconds()):
-                answer = await _answer(access.client, written, asked)
+                answer = await answer_to(access.client, written, asked)
         except TimeoutError:
             raise Stopped(_unanswered(args, access.namespace), Exit.LATE) from None
         if not answer.result.startswith(OBEYED):
@@ -57,10 +58,9 @@ def main(args: argparse.Namespace) -> int:
     return ask_cluster(args, story)
 
 
-async def _write(client: KubeClient, canary: Object, args: argparse.Namespace) -> tuple[str, Object]:
-    """Write the command; return its id and the Canary with it."""
-    command = {"id": str(uuid.uuid4()), "verb": args.command, "by": await who_am_i(client)}
-    command |= {key: value for key in ("revision", "gate") if (value := getattr(args, key, ""))}
+async def write_command(client: KubeClient, canary: Object, verb: str, **fields: str) -> tuple[str, Object]:
+    """Write a command; return its id and the Canary with it."""
+    command = {"id": str(uuid.uuid4()), "verb": verb, "by": await who_am_i(client), **fields}
     ref = ref_of(resource_of(canary), canary)
     written = await client.write(
         "PATCH",
@@ -74,7 +74,8 @@ async def _write(client: KubeClient, canary: Object, args: argparse.Namespace) -
     return command["id"], written
 
 
-async def _answer(client: KubeClient, canary: Object, asked: str) -> LastCommand:
+async def answer_to(client: KubeClient, canary: Object, asked: str) -> LastCommand:
+    """Return what the controller answers to the command of an id, once it does."""
     async with contextlib.aclosing(follow_canary(client, canary)) as seen:
         async for one in seen:
             if one is None:
