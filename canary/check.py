@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from canary.adapters.asking import Asker
 from canary.adapters.checks import CheckMeasurer
+from canary.adapters.kube.client import KubeClient
 from canary.adapters.kube.cluster import KubeCluster
 from canary.api import status as wire_status
 from canary.api.admission import refusals
@@ -23,13 +23,11 @@ from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, CanaryKey, Object
 from canary.core.snapshot import Snapshot, Template
 from canary.core.view import View
 from canary.engine.metric_templates import read_template
-from canary.ports import Cluster, ClusterError, Measurer
-from canary.settings import Access
+from canary.ports import Cluster, Measurer
 from canary.version import version
-from canary.wiring import connect
 
-PASSED, FAILED, WRONG, UNKNOWN = 0, 1, 2, 3
-"""Exit codes: every check passed, one failed, what was asked for is wrong, or one has no answer."""
+PASSED, FAILED, UNKNOWN = 0, 1, 3
+"""Exit codes: every check passed, one failed, or one has no answer."""
 
 
 class CheckError(Exception):
@@ -55,32 +53,23 @@ class Outcome:
     check: Check
 
 
-def run(access: Access, asked: Asked) -> int:
-    """Run `canary check` and return its exit code; raise CheckError."""
-    outcomes = asyncio.run(_whole(access, asked))
-    for one in outcomes:
-        print("\n".join(filter(None, (one.text.strip(), f"{one.check.verdict}: {one.check.message}"))))
-    return exit_code(outcomes)
-
-
 def exit_code(outcomes: Sequence[Outcome]) -> int:
     """Return what tells a program how the checks ended."""
     verdicts = {one.check.verdict for one in outcomes}
     return FAILED if "Fail" in verdicts else UNKNOWN if verdicts - {"Pass"} else PASSED
 
 
-async def _whole(access: Access, asked: Asked) -> list[Outcome]:
-    agent = f"canary-check/{version()}"
-    client = await connect(access, agent)
+async def run(client: KubeClient, asked: Asked) -> int:
+    """Ask, print what came of it and return the exit code; raise CheckError or ``ClusterError``."""
     cluster = KubeCluster(client, groups=(asked.group,))
-    measurer = CheckMeasurer("", cluster.read, Asker(agent))
+    measurer = CheckMeasurer("", cluster.read, Asker(f"canary-check/{version()}"))
     try:
-        return await outcomes_of(cluster, measurer, asked, datetime.now(UTC))
-    except ClusterError as fault:
-        raise CheckError(str(fault)) from fault
+        outcomes = await outcomes_of(cluster, measurer, asked, datetime.now(UTC))
     finally:
         await measurer.close()
-        await client.close()
+    for one in outcomes:
+        print("\n".join(filter(None, (one.text.strip(), f"{one.check.verdict}: {one.check.message}"))))
+    return exit_code(outcomes)
 
 
 async def outcomes_of(cluster: Cluster, measurer: Measurer, asked: Asked, now: datetime) -> list[Outcome]:

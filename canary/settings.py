@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
@@ -128,15 +128,6 @@ def kubeconfig_files(value: str | None) -> str | None:
     return os.pathsep.join(str(path) for path in found)
 
 
-class Access(BaseModel):
-    """Which API server is spoken to, and as whom."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kubeconfig: Annotated[str | None, BeforeValidator(kubeconfig_files)] = None
-    context: str | None = None
-
-
 class Settings(BaseModel):
     """Hold the settings, checked."""
 
@@ -168,9 +159,6 @@ class Settings(BaseModel):
         return Terms(self.lease_duration, self.renew_deadline, self.retry_period)
 
 
-Wanted = TypeVar("Wanted", Settings, Access)
-
-
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"CANARY_{name.upper()}"
@@ -185,10 +173,10 @@ def load(
     flags: Mapping[str, str | None], environ: Mapping[str, str], namespace_file: Path = NAMESPACE_FILE
 ) -> Settings:
     """Return the settings that flags (None = not given) and environment make, or raise SettingsError."""
-    values, sources = _given(Settings, flags, environ)
+    values, sources = _given(flags, environ)
     if "lease_namespace" not in values and (own := _own_namespace(namespace_file)):
         values["lease_namespace"], sources["lease_namespace"] = own, str(namespace_file)
-    settings = _checked(Settings, values, sources)
+    settings = _checked(values, sources)
     if settings.leader_election:
         _check_election(settings, sources)
     if settings.api and not settings.http_port:
@@ -196,18 +184,11 @@ def load(
     return settings
 
 
-def load_access(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Access:
-    """Return how the API server is reached, or raise SettingsError."""
-    return _checked(Access, *_given(Access, flags, environ))
-
-
-def _given(
-    wanted: type[Settings | Access], flags: Mapping[str, str | None], environ: Mapping[str, str]
-) -> tuple[dict[str, Any], dict[str, str]]:
+def _given(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values that flags and environment give, and where each is from."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name in wanted.model_fields:
+    for name in Settings.model_fields:
         if (given := flags.get(name)) is not None:
             values[name], sources[name] = given, flag(name)
         elif (set_to := environ.get(variable(name))) is not None and set_to != "":
@@ -219,9 +200,9 @@ def _given(
     return values, sources
 
 
-def _checked(wanted: type[Wanted], values: Mapping[str, Any], sources: Mapping[str, str]) -> Wanted:
+def _checked(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     try:
-        settings = wanted(**values)
+        settings = Settings(**values)
     except ValidationError as fault:
         raise SettingsError(_line(fault, values, sources)) from None
     if settings.context and not settings.kubeconfig:

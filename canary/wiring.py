@@ -32,7 +32,7 @@ from canary.engine.reconcile import Reconciler
 from canary.engine.telemetry import Telemetry, configure_logging
 from canary.engine.work import Make, work
 from canary.engine.workqueue import WorkQueue
-from canary.settings import Access, Settings, SettingsError
+from canary.settings import Settings, SettingsError
 from canary.version import version
 from canary.web.api import api
 from canary.web.app import create_app
@@ -118,7 +118,7 @@ def _elector(settings: Settings, client: KubeClient, identity: str, telemetry: T
     return elector
 
 
-async def connect(settings: Access | Settings, agent: str, on_request: RequestHook | None = None) -> KubeClient:
+async def connect(settings: Settings, agent: str, on_request: RequestHook | None = None) -> KubeClient:
     """Return a client of the API server that the settings name; raise SettingsError."""
     try:
         return await KubeClient.connect(settings.kubeconfig, settings.context, user_agent=agent, on_request=on_request)

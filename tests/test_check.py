@@ -130,7 +130,7 @@ async def test_exit_code_tells_the_verdict(answer: Answer, code: int) -> None:
     assert exit_code([*found, *await outcomes(cluster(CHECK), NumbersAnswer((6.0,)))]) == FAILED
 
 
-def test_wrong_settings_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same words as those of the controller."""
-    assert main(["check", NAME, "--kubeconfig", "/nowhere"]) == 2
-    assert capsys.readouterr().err.startswith("canary check: --kubeconfig '/nowhere': there is no such file")
+def test_wrong_login_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same words and exit code as those of all commands that ask the cluster."""
+    assert main(["check", NAME, "--kubeconfig", "/nowhere"]) == 4
+    assert capsys.readouterr().err.startswith("canary check: --kubeconfig /nowhere: there is no such file")
