@@ -41,7 +41,8 @@ async def left_by_flagger(sim: Simulation, scenario: Scenario, **status: Any) ->
     for ref in (primary, scenario.target):
         found = sim.world.find(ref) or {}
         sim.dataplane.stable.add(version_of(found["spec"]["template"], sim.world.configuration(ref.namespace)))
-    apex, size = Ref(SERVICE, scenario.ref.namespace, scenario.apex), whole["spec"]["replicas"]
+    apex = Ref(SERVICE, scenario.ref.namespace, scenario.apex)
+    size = whole["spec"].get("replicas", sim.daemon_sets.nodes)
     await sim.until(lambda: len(sim.endpoints.of(apex)) == size, 600, "Flagger's primary")
     await sim.rest(1)
     for mesh in (True, False):

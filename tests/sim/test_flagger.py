@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from canary.core.flagger.remains import FLAGGER
-from canary.core.objects import AUTOSCALER, DESTINATION_RULE, SERVICE, Ref
+from canary.core.objects import AUTOSCALER, DAEMON_SET, DESTINATION_RULE, SERVICE, Ref
 from canary.sim.driver import Simulation, simulate
 from canary.sim.flagger import ask, left_by_flagger
 from canary.sim.manifests import config_map, reading
-from canary.sim.scenario import Scenario, release, scaled
+from canary.sim.scenario import Scenario, on_each_node, release, scaled
 from canary.sim.user import User
 from tests.sim.stories import (
     APEX,
@@ -326,3 +327,39 @@ def test_route_led_to_the_canary_is_not_taken_over() -> None:
         assert ours(sim, 0) == []
 
     simulate(story, seed=13)
+
+
+def test_daemon_set_is_taken_over_node_by_node() -> None:
+    """Flagger keeps it off all nodes by the selector that we use too."""
+    scenario = Scenario(on_each_node(quick().canary))
+
+    async def story(sim: Simulation) -> None:
+        await asked(sim, scenario)
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(60)
+        assert sim.world.find(replace(TARGET, resource=DAEMON_SET, name="catalog-primary"))
+        assert sim.pods.of(found(sim, scenario.target)["metadata"]["uid"]) == []
+        assert harmed(sim) == 0
+
+    simulate(story, seed=15)
+
+
+def test_objects_that_stood_there_before_flagger_stay_in_the_end() -> None:
+    """Service and VirtualService of the user, which Flagger wrote to but does not own, outlast both controllers."""
+    scenario = quick()
+
+    async def story(sim: Simulation) -> None:
+        await left_by_flagger(sim, scenario)
+        for ref in (APEX, ROUTE):
+            flagger(sim).edit(ref, {"metadata": {"ownerReferences": None}})
+        sim.start_controller()
+        ask(sim, scenario)
+        await sim.until_phase("Initialized", 300)
+        await sim.rest(60)
+        sim.user.delete(scenario.ref)
+        await sim.rest(120)
+        assert [leg["destination"] for leg in found(sim, ROUTE)["spec"]["http"][0]["route"]] == [{"host": "catalog"}]
+        assert found(sim, APEX)["spec"]["selector"] == TARGETS
+        assert harmed(sim) == 0
+
+    simulate(story, seed=16)
