@@ -235,7 +235,7 @@ def during() -> list[Object]:
     route = routed(routed(placed(users_route(NS)), TO_PRIMARY), Routing(25))
     rules = []
     for role in ("primary", "canary"):
-        spec = rule_spec(None, users_rule(), route, NAMES, role)
+        spec = rule_spec(None, users_rule(), route, NAMES, NAMES.service(role).name)
         rules.append(placed({**users_rule(), "metadata": {"name": NAMES.rule(role).name}, "spec": spec}))
     return [route, *rules]
 

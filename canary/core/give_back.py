@@ -253,7 +253,7 @@ def _deletes(view: View) -> tuple[Action, ...]:
     snapshot = view.snapshot
     found: list[tuple[Resource, Object]] = []
     found += [(w.resource, w.raw) for w in (view.candidate, view.primary) if w is not None]
-    found += [(SERVICE, s) for s in (snapshot.canary_service, snapshot.primary_service, snapshot.keeper) if s]
+    found += [(SERVICE, service) for service in snapshot.own_services]
     found += [(DESTINATION_RULE, rule) for rule in snapshot.rules.values()]
     found += [(kind_of(copy), copy) for copy in snapshot.copies]
     found += [(CONTROLLER_REVISION, r.raw) for r in snapshot.revisions if r.raw is not None]

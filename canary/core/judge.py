@@ -20,6 +20,7 @@ from canary.core.counting import (
     tally,
 )
 from canary.core.measurement import Answer, CheckQuery, Measurement, NumbersAnswer, Series, SeriesAnswer, Unavailable
+from canary.core.unheard import find_unheard, requests_in_words
 
 WORKLOAD_LABELS = ("reporter", "destination_workload", "destination_workload_namespace")
 REQUEST_LABELS = (*WORKLOAD_LABELS, "response_code", "response_flags", "request_protocol")
@@ -40,12 +41,18 @@ class Reading:
 
 
 def judge(
-    metric: Metric, measurement: Measurement, window_start: datetime, now: datetime, beside_copies: bool = False
+    metric: Metric,
+    measurement: Measurement,
+    window_start: datetime,
+    now: datetime,
+    beside_copies: bool = False,
+    cohort_service: str = "",
 ) -> Check:
     """Return the verdict of a built-in check over the requests between ``window_start`` and ``now``.
 
     Reporter ``auto`` counts the worse of both; one with fewer than ``minSamples`` requests has no say
     while the other has enough.  Where callers' own requests come ``beside_copies``, copies alone never pass.
+    With ``cohort_service`` nothing passes without as many requests sent to that Service of the canary.
     """
     answer, query = measurement.answer, measurement.query
     if isinstance(answer, Unavailable):
@@ -59,7 +66,9 @@ def judge(
         return _without_value(metric, "Error", f"cannot be told: {_lacking(query.metric, missing)}", now)
     try:
         readings = _readings(metric, answer, window_start.timestamp(), now.timestamp())
-        copies = beside_copies and _only_copies(answer, window_start.timestamp(), now.timestamp())
+        span = Window.over(answer, window_start.timestamp(), now.timestamp())
+        most = max((one.total for one in readings), default=0)
+        unheard = find_unheard(metric, answer, span, most, beside_copies, cohort_service)
     except NotANumberError as error:
         return _without_value(metric, "NoData", f"has no value: {error}", now)
     window = f"{round((now - window_start).total_seconds(), 1):g} s"
@@ -67,9 +76,9 @@ def judge(
     if not enough:
         return _too_few(metric, query, readings, window, now)
     check = _judged(metric, readings, _worst(metric, enough), window, now)
-    if copies and check.verdict == "Pass":
-        most = _requests(max(one.total for one in readings))
-        return _without_value(metric, "NoData", f"has no data but copies: {most} in {window}", now, samples=0)
+    if unheard is not None and check.verdict == "Pass":
+        why, samples = unheard
+        return _without_value(metric, "NoData", why, now, samples=samples)
     return check
 
 
@@ -133,7 +142,7 @@ def _success_rates(answer: SeriesAnswer, window: Window) -> list[Reading]:
     readings = []
     for reporter, canary in outcomes(answer, window.start, window.end).items():
         primary = tally(answer.primary, reporter, window)
-        detail = f"{canary.failed:.0f} of {_requests(canary.total)} failed"
+        detail = f"{canary.failed:.0f} of {requests_in_words(canary.total)} failed"
         baseline = primary.success_rate if primary else None
         readings.append(Reading(reporter, canary.total, canary.success_rate, baseline, detail))
     return readings
@@ -145,20 +154,10 @@ def _durations(answer: SeriesAnswer, window: Window) -> list[Reading]:
         canary = latency(answer.canary, reporter, window)
         primary = latency(answer.primary, reporter, window)
         if canary is not None:
-            detail = f"P99 of {_requests(canary.total)}"
+            detail = f"P99 of {requests_in_words(canary.total)}"
             baseline = primary.p99 if primary else None
             readings.append(Reading(reporter, canary.total, canary.p99, baseline, detail))
     return readings
-
-
-def _only_copies(answer: SeriesAnswer, start: float, end: float) -> bool:
-    """Return whether callers' sidecars sent requests to the primary alone; copies are counted where they arrive."""
-    window = Window.over(answer, start, end)
-    canary, primary = (
-        any(window.rise(one) for one in side if one.label("reporter") == "source" and one.samples)
-        for side in (answer.canary, answer.primary)
-    )
-    return primary and not canary
 
 
 def _worst(metric: Metric, readings: Sequence[Reading]) -> Reading:
@@ -213,7 +212,7 @@ def _silent(metric: Metric, readings: Sequence[Reading]) -> str:
         if reporter not in known:
             return f" (the {reporter} has no series)"
         if known[reporter] < metric.min_samples:
-            return f" (the {reporter} has only {_requests(known[reporter])})"
+            return f" (the {reporter} has only {requests_in_words(known[reporter])})"
     return ""
 
 
@@ -227,7 +226,7 @@ def _too_few(metric: Metric, query: CheckQuery, readings: Sequence[Reading], win
         return _without_value(metric, "NoData", why, now, samples=0)
     most = max(one.total for one in readings)
     by_reporter = ", ".join(f"{one.reporter} {one.total:.0f}" for one in readings)
-    why = f"has no data: {_requests(most)} in {window} ({by_reporter})"
+    why = f"has no data: {requests_in_words(most)} in {window} ({by_reporter})"
     why += f", minSamples is {metric.min_samples}" if most < metric.min_samples else ", but no percentile"
     return _without_value(metric, "NoData", why, now, samples=round(most))
 
@@ -246,10 +245,6 @@ def _without_value(metric: Metric, verdict: Verdict, why: str, now: datetime, sa
 def _lacking(metric: str, missing: Sequence[str]) -> str:
     word = "label" if len(missing) == 1 else "labels"
     return f"series of {metric} lack the {word} {', '.join(missing)} (removed by a Telemetry setting?)"
-
-
-def _requests(count: float) -> str:
-    return "1 request" if round(count) == 1 else f"{count:.0f} requests"
 
 
 def _threshold(metric: Metric) -> str:

@@ -49,6 +49,7 @@ NOT_PRUNED = {
 }
 
 Role = Literal["primary", "canary"]
+_COHORT = "-cohort"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,20 @@ class Names:
     def keeper(self) -> Ref:
         """Return the Service of the target's pods while production leaves them."""
         return Ref(SERVICE, self.namespace, f"{self.apex}-target")
+
+    def cohort_service(self, number: int) -> Ref:
+        """Return the Service by which requests of one cohort of the plan are told from all others of the canary."""
+        return Ref(SERVICE, self.namespace, f"{self.apex}{_COHORT}{number}")
+
+    def cohort_rule(self, number: int) -> Ref:
+        """Return the DestinationRule of that Service."""
+        return Ref(DESTINATION_RULE, self.namespace, f"{self.apex}{_COHORT}{number}")
+
+    def cohort_of(self, host: object) -> int | None:
+        """Return the number of the cohort whose Service a host, or a name, means; None for any other."""
+        name, _, _ = str(host).partition(".")
+        number = name.removeprefix(f"{self.apex}{_COHORT}")
+        return int(number) if number != name and number.isdecimal() else None
 
     def rule(self, role: Role) -> Ref:
         """Return the DestinationRule of one side."""

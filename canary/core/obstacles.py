@@ -12,6 +12,7 @@ from canary.core.names import owner_of
 from canary.core.objects import Object
 from canary.core.obstacle import Finder, Obstacle
 from canary.core.pinning import what_is_missing
+from canary.core.plan import plan_of
 from canary.core.route_obstacles import (
     delegation_unfit,
     host_taken,
@@ -199,11 +200,24 @@ def _needed_objects(snapshot: Snapshot) -> Iterator[Object]:
         snapshot.candidate.raw if snapshot.candidate else None,
         snapshot.primary_service,
         snapshot.canary_service,
-        *snapshot.rules.values(),
+        *_needed_by_cohorts(snapshot),
+        *(one for name, one in snapshot.rules.items() if snapshot.names.cohort_of(name) is None),
         *snapshot.copies,
         *_needed_scalers(snapshot),
     )
     return (obj for obj in candidates if obj is not None)
+
+
+def _needed_by_cohorts(snapshot: Snapshot) -> Iterator[Object]:
+    """Yield what has the names of the Services, and their rules, by which the plan tells cohorts apart."""
+    rules = {number: one for name, one in snapshot.rules.items() if (number := snapshot.names.cohort_of(name))}
+    if snapshot.spec is None or not (rules or snapshot.cohort_services):
+        return
+    for number in plan_of(snapshot.spec).last.routing.apart:
+        if number in snapshot.cohort_services:
+            yield snapshot.cohort_services[number].raw
+        if number in rules:
+            yield rules[number]
 
 
 def _needed_scalers(snapshot: Snapshot) -> Iterator[Object]:

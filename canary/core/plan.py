@@ -25,6 +25,8 @@ class Step:
     routing: Routing
     lasts: timedelta | None = None
     paused: bool = False
+    cohort: int = 0
+    """The number of the cohort whose requests are awaited; 0 once a weight follows it, and without one."""
 
     @property
     def label(self) -> str:
@@ -84,7 +86,7 @@ def plan_of(spec: CanarySpec) -> Plan:
     if analysis.steps:
         return Plan(tuple(_written(analysis.steps)))
     if analysis.iterations:
-        return Plan((Step(_tested(analysis)),) * analysis.iterations)
+        return Plan((Step(_tested(analysis), cohort=1 if analysis.match else 0),) * analysis.iterations)
     mirror = (Step(Routing(mirror=_mirrored(analysis))),) if analysis.mirror else ()
     return Plan((*mirror, *(Step(Routing(weight)) for weight in _weights(analysis))))
 
@@ -110,15 +112,18 @@ def _mirrored(analysis: Analysis) -> int:
 def _written(steps: tuple[WrittenStep, ...]) -> Iterator[Step]:
     """Yield the steps of an explicit plan; what a step does not name stays as the one before left it.
 
-    A cohort stays on the canary while weights rise (R-DARK-7); mirroring ends with the next step.
+    A cohort stays on the canary while weights rise (R-DARK-7); mirroring ends with the next step.  One that
+    is not the first to send the canary requests is told from those before it by a Service of its own.
     """
-    routing = Routing()
+    routing, cohort = Routing(), 0
     for written in steps:
         lasts, paused = None, False
         if written.set_weight is not None:
-            routing = replace(routing, canary=written.set_weight, mirror=0)
+            routing, cohort = replace(routing, canary=written.set_weight, mirror=0), 0
         elif written.match:
-            routing = replace(routing, cohorts=(*routing.cohorts, written.cohort), mirror=0)
+            cohort = len(routing.cohorts) + 1
+            counted = routing.counted if cohort == 1 and not routing.canary else (*routing.counted, cohort)
+            routing = replace(routing, cohorts=(*routing.cohorts, written.cohort), mirror=0, counted=counted)
         elif written.mirror is not None:
             routing = replace(routing, mirror=written.mirror.percentage)
         elif written.pause is not None and written.pause.duration:
@@ -127,7 +132,7 @@ def _written(steps: tuple[WrittenStep, ...]) -> Iterator[Step]:
             paused = True
         elif written.analysis is not None:
             lasts = parse_duration(written.analysis.duration)
-        yield Step(routing, lasts, paused)
+        yield Step(routing, lasts, paused, cohort)
 
 
 def capacity(size: int, routing: Routing, full: bool) -> int:

@@ -22,7 +22,7 @@ def foreign_service(view: View) -> Obstacle | None:
         name = service["metadata"]["name"]
         if not selector or name in ours or not selector.items() <= labels.items():
             continue
-        if name == names.keeper.name and is_ours(service):
+        if is_ours(service) and (name == names.keeper.name or names.cohort_of(name) is not None):
             continue
         if annotations_of(service).get(ALLOW_CANARY) != "true":
             return Obstacle(

@@ -10,7 +10,7 @@ from canary.api.metric_template import MetricTemplateSpec
 from canary.api.status import CanaryStatus
 from canary.api.warnings import Caution
 from canary.core.configuration import DIGEST, Configuration, Copy
-from canary.core.names import Names, Owner, Role, is_ours
+from canary.core.names import Names, Owner, is_ours
 from canary.core.objects import DAEMON_SET, VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
 from canary.core.refusal import Refusal
 from canary.core.revisions import Revision
@@ -51,6 +51,14 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
+class CohortService:
+    """What has the name of the Service of one cohort, and how many ready pods it leads to."""
+
+    raw: Object
+    ready: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A MetricTemplate that a check names: what it asks, or why it cannot be asked."""
 
@@ -83,7 +91,7 @@ class Snapshot:
     canary_service: Object | None
     route: Object | None
     rules: Mapping[str, Object]
-    """DestinationRules that have the names of the two sides', by name."""
+    """DestinationRules that have the names of the two sides' or of a cohort's, by name."""
     revisions: tuple[Revision, ...]
     scalers: tuple[Scaler, ...]
     """Every autoscaler of the namespace, whatever it scales."""
@@ -114,6 +122,8 @@ class Snapshot:
 
     templates: Mapping[Ref, Template] = field(default_factory=dict)
     """The MetricTemplates that the checks name."""
+    cohort_services: Mapping[int, CohortService] = field(default_factory=dict)
+    """What has the names of the Services of cohorts, whoever made it, by number."""
 
     @property
     def daemons(self) -> bool:
@@ -137,9 +147,11 @@ class Snapshot:
         ref = self.route_ref
         return ref.name if ref.namespace == self.names.namespace else f"{ref.namespace}/{ref.name}"
 
-    def rule(self, role: Role) -> Object | None:
-        """Return the DestinationRule that has the name of one side's."""
-        return self.rules.get(self.names.rule(role).name)
+    @property
+    def own_services(self) -> tuple[Object, ...]:
+        """Return what has the names of the Services that are made beside the apex."""
+        of_cohorts = (self.cohort_services[number].raw for number in sorted(self.cohort_services))
+        return tuple(one for one in (self.canary_service, *of_cohorts, self.primary_service, self.keeper) if one)
 
     def holds(self, copy: Copy) -> bool:
         """Return whether a copy is there, with the content it should have."""

@@ -9,7 +9,9 @@ from functools import cached_property
 from canary.api.metric import Metric
 from canary.api.status import CanaryStatus, Phase
 from canary.core.drains import Drains
+from canary.core.names import is_ours
 from canary.core.plan import Plan, Step, capacity, plan_of
+from canary.core.routes.istio import cohorts_of
 from canary.core.routes.routing import CANARY_ONLY, TO_CANARY, Routing
 from canary.core.routes.sessions import Sessions, sessions_of
 from canary.core.scaler import Scaler
@@ -22,7 +24,7 @@ STEPPING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION)
 RUNNING = (Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING)
 GRID_SLACK = timedelta(seconds=2)
 """A weight read back later than this after its tick moves the grid of ticks (release.md section 4)."""
-WITHOUT_STATUS = ("weights", "apex_role", "shown", "plan")
+WITHOUT_STATUS = ("weights", "told_apart", "apex_role", "shown", "plan")
 """The facts that are the same whatever the status is."""
 
 
@@ -264,6 +266,28 @@ class View(Drains):
     def enough_for_all(self) -> int:
         """Return how many canary pods must be ready to carry everything."""
         return enough(self.size, self.canary_threshold)
+
+    @cached_property
+    def told_apart(self) -> frozenset[int]:
+        """Return the numbers of the cohorts that the route leads to a Service of their own."""
+        route = self.snapshot.route
+        return frozenset() if route is None else cohorts_of(route, self.snapshot.names)
+
+    @property
+    def awaited_cohort(self) -> int:
+        """Return the number of the cohort whose requests the present step waits for; 0 when it waits for none."""
+        return self.plan.step(self.place).cohort if self.status.phase in STEPPING else 0
+
+    @property
+    def cohorts_told_apart(self) -> tuple[int, ...]:
+        """Return the numbers of the cohorts that have a Service of their own while the present run shares traffic."""
+        shares = self.status.phase in STEPPING or (self.status.phase is Phase.PROMOTING and self.in_place)
+        return self.plan.last.routing.apart if shares else ()
+
+    def leads_apart(self, number: int, routing: Routing) -> bool:
+        """Return whether the Service of a cohort leads to the canary pods that a routing needs (I2)."""
+        service = self.snapshot.cohort_services.get(number)
+        return service is not None and is_ours(service.raw) and service.ready >= self.enough(routing)
 
     @property
     def canary_lost(self) -> bool:

@@ -15,13 +15,11 @@ from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
 from canary.core.configuration import tracking_key
-from canary.core.endpoints import count_ready
 from canary.core.mentions import delegate_name
 from canary.core.names import (
     CANARY_LABEL,
     Names,
     Owner,
-    Role,
     key_of,
     named_route,
     owner_of,
@@ -47,7 +45,6 @@ from canary.core.objects import (
     ref_of,
 )
 from canary.core.revisions import from_object
-from canary.core.routes.hosts import qualified
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
@@ -55,6 +52,7 @@ from canary.engine.configured import PINNED, configured
 from canary.engine.differences import held, scaling, selection
 from canary.engine.metric_templates import templates_of
 from canary.engine.owned import SCALERS, find_owner, find_route
+from canary.engine.sides import clone, cohort_services, rules
 from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
 from canary.ports import Cluster
 
@@ -121,14 +119,15 @@ def _assemble(
         refusals=refused,
         status=_status(raw),
         target=Workload(target) if target is not None else None,
-        primary=_clone(cluster, names, "primary"),
-        candidate=_clone(cluster, names, "canary"),
+        primary=clone(cluster, names, "primary"),
+        candidate=clone(cluster, names, "canary", route),
         apex=cluster.get(names.apex_ref),
         primary_service=cluster.get(names.service("primary")),
         canary_service=cluster.get(names.service("canary")),
         keeper=cluster.get(names.keeper),
         route=route,
-        rules=_rules(cluster, names),
+        cohort_services=cohort_services(cluster, names),
+        rules=rules(cluster, names),
         revisions=_revisions(cluster, key),
         scalers=_scalers(cluster, key, owner),
         neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
@@ -155,15 +154,6 @@ def _routed(cluster: Cluster, key: CanaryKey, raw: Object | None, owner: Owner) 
     return names, owner, route
 
 
-def _clone(cluster: Cluster, names: Names, role: Role) -> Workload | None:
-    """Return the Deployment of one side, with what its Service leads to."""
-    found = cluster.get(names.workload(role))
-    if found is None:
-        return None
-    host = qualified(names.service(role).name, names.namespace)
-    return Workload(found, count_ready(cluster.mentioning(ENDPOINT_SLICE, host)))
-
-
 def _status(raw: Object | None) -> wire_status.CanaryStatus:
     """Return the status of a Canary; one that cannot be read counts as erased."""
     try:
@@ -185,11 +175,6 @@ def _scalers(cluster: Cluster, key: CanaryKey, owner: Owner) -> tuple[Scaler, ..
         return ()
     kinds = ((fields, cluster.list(fields.resource, key.namespace)) for fields in FIELDS.values())
     return tuple(Scaler(obj, fields) for fields, found in kinds for obj in found)
-
-
-def _rules(cluster: Cluster, names: Names) -> dict[str, Object]:
-    found = ((ref.name, cluster.get(ref)) for ref in (names.rule("primary"), names.rule("canary")))
-    return {name: rule for name, rule in found if rule is not None}
 
 
 def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:

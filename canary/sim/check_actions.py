@@ -1,4 +1,4 @@
-"""What may happen to custom checks in a schedule: to what they find and to their MetricTemplates."""
+"""What may happen to checks in a schedule: to whom they hear, what custom ones find and their MetricTemplates."""
 
 from __future__ import annotations
 
@@ -31,4 +31,12 @@ def rewrite_template(stage: Stage, query: str, lasts: float) -> None:
         stage.sim.at(lasts, partial(stage.sim.user.apply, manifest))
 
 
-CHECK_ACTIONS: tuple[Callable[..., None], ...] = (find, misplace_template, rewrite_template)
+def hush(stage: Stage, cohort: int, lasts: float) -> None:
+    """Let the callers of a cohort send nothing for a time."""
+    dataplane, caller = stage.sim.dataplane, f"cohort-{cohort}"
+    dataplane.settle()
+    dataplane.silent.add(caller)
+    stage.sim.at(lasts, partial(dataplane.silent.discard, caller))
+
+
+CHECK_ACTIONS: tuple[Callable[..., None], ...] = (find, hush, misplace_template, rewrite_template)

@@ -77,7 +77,9 @@ class DataPlane:
         self.stable: set[str] = set()
         """Versions (pod templates) that are production; failures at others are harm."""
         self.received: Tally[tuple[str, str]] = Tally()
-        """Requests by (Deployment, version) since the start."""
+        self.answered: Tally[str] = Tally()
+        """Requests since the start by (Deployment, version), and without copies by the Service they were sent to."""
+        self.silent: set[str] = set()  # Callers, by their workload, that send nothing for now.
         self.last_request: dict[str, float] = {}
         """When a pod last got a request, by name."""
         self.scraped_request: dict[str, float] = {}
@@ -152,7 +154,7 @@ class DataPlane:
         self._settled = now
         for group in self.proxies:
             for caller in self.callers:
-                for leg in group.legs[caller]:
+                for leg in group.legs[caller] if caller.workload not in self.silent else ():
                     mean = caller.rps * elapsed * group.share * leg.share
                     self._send(caller, leg, poisson(self._random, mean))
         for observer in self.observers:
@@ -177,7 +179,7 @@ class DataPlane:
         for _ in range(count):
             pod = self._random.choice(candidates)
             if pod.answers:
-                self._answer(caller, pod)
+                self._answer(caller, leg.host, pod)
             else:
                 self._miss(caller, leg, 1, pod.deployment, "UF")
 
@@ -188,7 +190,7 @@ class DataPlane:
             pod = self._random.choice(alive)
             _, code, _, took = self._outcome(self._pods.behaviour_of(pod))
             self._arrived(pod)
-            for counter in self._counters(caller, pod, "", code, ""):
+            for counter in self._counters(caller, "", pod, "", code, ""):
                 counter.add(took)
 
     def _arrived(self, pod: Pod) -> None:
@@ -200,7 +202,7 @@ class DataPlane:
         if not self._died_lately(leg):
             self.requests.harmed += count
         if caller.mesh:
-            labels = self._labels("source", caller, workload, "503", flag)
+            labels = self._labels("source", caller, leg.host, workload, "503", flag)
             counter = self.metrics.counter(caller.workload, labels)
             for _ in range(count):
                 counter.add(1.0)
@@ -217,30 +219,34 @@ class DataPlane:
             for at, pod in self._pods.deaths
         )
 
-    def _answer(self, caller: Caller, pod: Pod) -> None:
+    def _answer(self, caller: Caller, service: str, pod: Pod) -> None:
         behaviour = self._pods.behaviour_of(pod)
         at_source, at_destination, flag, took = self._outcome(behaviour)
         self._arrived(pod)
+        self.answered[service] += 1
         if at_source not in ("200", "0"):
             self.requests.failed += 1
             if pod.version not in self.stable:
                 self.requests.harmed += 1
-        for counter in self._counters(caller, pod, at_source, at_destination, flag):
+        for counter in self._counters(caller, service, pod, at_source, at_destination, flag):
             counter.add(took)
 
     def _counters(
-        self, caller: Caller, pod: Pod, at_source: str, at_destination: str, flag: str
+        self, caller: Caller, service: str, pod: Pod, at_source: str, at_destination: str, flag: str
     ) -> tuple[Counter, ...]:
         """Return what counts an answered request: at the pod's proxy, and at the caller's if it has one.
 
         Without a code at the source it is a copy, of which the caller never hears.
         """
-        source = (caller.workload, caller.namespace, caller.host, caller.mesh)
-        key = (*source, pod.name, at_source, at_destination, flag)
+        source = (caller.workload, caller.namespace, caller.mesh)
+        key = (*source, service, pod.name, at_source, at_destination, flag)
         if key not in self._known:
-            pairs = [(pod.name, self._labels("destination", caller, pod.deployment, at_destination, "-"))]
+            # At the pod nobody knows by which of its Services a request came.
+            of_pod = self._labels("destination", caller, caller.host, pod.deployment, at_destination, "-")
+            pairs = [(pod.name, of_pod)]
             if caller.mesh and at_source:
-                pairs.insert(0, (caller.workload, self._labels("source", caller, pod.deployment, at_source, flag)))
+                of_caller = self._labels("source", caller, service, pod.deployment, at_source, flag)
+                pairs.insert(0, (caller.workload, of_caller))
             self._known[key] = tuple(self.metrics.counter(*pair) for pair in pairs)
         return self._known[key]
 
@@ -257,7 +263,7 @@ class DataPlane:
         return "200", "200", "-", took
 
     def _labels(
-        self, reporter: str, caller: Caller, workload: str, code: str, flag: str
+        self, reporter: str, caller: Caller, service: str, workload: str, code: str, flag: str
     ) -> tuple[tuple[str, str], ...]:
         return (
             ("reporter", reporter),
@@ -265,7 +271,7 @@ class DataPlane:
             ("response_code", code),
             ("response_flags", flag),
             ("source_workload", caller.workload if caller.mesh else UNKNOWN),
-            ("destination_service_name", caller.host),
+            ("destination_service_name", service),
             ("destination_workload", workload),
             ("destination_workload_namespace", caller.namespace if workload != UNKNOWN else UNKNOWN),
         )

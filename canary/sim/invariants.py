@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from canary.core.names import MANAGER
 from canary.core.objects import LEASE
-from canary.sim import mirror_rules, scaler_rules
+from canary.sim import cohort_rules, mirror_rules, scaler_rules
 from canary.sim.cluster import Call
 from canary.sim.dataplane import PROPAGATION, DataPlane
 from canary.sim.faults import WRITES, Faults
@@ -21,7 +21,7 @@ from canary.sim.rules import WRITE_RULES, Rule
 from canary.sim.scene import Scene
 from canary.sim.world import Change, World
 
-OUR_WRITES = (*mirror_rules.WRITE_RULES, *WRITE_RULES, *scaler_rules.WRITE_RULES)
+OUR_WRITES = (*cohort_rules.WRITE_RULES, *mirror_rules.WRITE_RULES, *WRITE_RULES, *scaler_rules.WRITE_RULES)
 
 DIVERTED_WITHIN = 1.5
 """Seconds in which traffic must leave a canary that cannot carry it."""

@@ -92,6 +92,8 @@ class Commands:
 
     answered: float = NEVER
     """When the last was answered."""
+    edited: float = NEVER
+    """When the spec of the Canary last changed."""
     requests_ignored: bool = False
     """Whether one says that requests seen at a set off the routes do not matter."""
 
@@ -100,6 +102,14 @@ class Commands:
         if after.get("lastCommand") != before.get("lastCommand"):
             self.answered = now
         self.requests_ignored = bool((after.get("drain") or {}).get("skipped"))
+
+
+@dataclass(slots=True)
+class Heard:
+    """Whom a run has heard of."""
+
+    before: dict[str, int] = field(default_factory=dict)
+    """How many requests had been sent to each Service when it began."""
 
 
 class Memory:
@@ -133,7 +143,7 @@ class Memory:
         """Whether the status remembers a manager that keeps undoing ours, which it forgets after a time."""
         self.route_written = False
         """Whether the controller wrote the route since anything else happened."""
-        self.step, self.commands = 0, Commands()
+        self.step, self.commands, self.heard = 0, Commands(), Heard()
         self.disturbed = 0.0
         """When anything in the cluster last changed."""
         self.started = 0.0
@@ -181,6 +191,10 @@ class Memory:
         if step != self.step:
             # Cohorts and copies come with steps of the same weight.
             self.step, self.route_written = step, False
+        if (change.after or {}).get("spec") != (change.before or {}).get("spec"):
+            self.commands.edited = change.at
+        if not step:
+            self.heard.before = dict(scene.dataplane.answered)
         status = (change.after or {}).get("status") or {}
         self.commands.learn((change.before or {}).get("status") or {}, status, change.at)
         drift = status.get("drift") or ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from canary.core.advance.recover import IMAGE_MOVED, PROMOTION_FAILED
 from canary.core.configuration import OPT_OUT
 from canary.core.names import CANARY_LABEL, MANAGER, PREFIX, Role
-from canary.core.objects import AUTOSCALER, SERVICE, Ref, annotations_of, labels_of
+from canary.core.objects import AUTOSCALER, DESTINATION_RULE, SERVICE, Ref, annotations_of, labels_of
 from canary.sim.copies import unused_copy
 from canary.sim.driver import Simulation
 from canary.sim.memory import IDLE
@@ -28,7 +28,12 @@ def wrong_at_rest(sim: Simulation, scenario: Scenario) -> str | None:
     if target is not None and sim.pods.of(target["metadata"]["uid"]):
         return "the target still has pods"
     serving: Role = "canary" if _promotion_failed(sim, scenario) else "primary"
-    return _not_serving(scene, serving) or unused_copy(scene) or _scaler_wrong(sim, scenario, serving)
+    return (
+        _not_serving(scene, serving)
+        or _cohort_left(sim, scene, serving)
+        or unused_copy(scene)
+        or _scaler_wrong(sim, scenario, serving)
+    )
 
 
 def _promotion_failed(sim: Simulation, scenario: Scenario) -> bool:
@@ -48,6 +53,13 @@ def _not_serving(scene: Scene, role: Role) -> str | None:
     if role == "primary" and canary is not None and scene.pods.of(canary["metadata"]["uid"]):
         return f"the canary still has pods in phase {scene.phase}"
     return None
+
+
+def _cohort_left(sim: Simulation, scene: Scene, serving: Role) -> str | None:
+    """Return what was made for a cohort and is still there once nothing is on the canary any more."""
+    found = [ref for kind in (SERVICE, DESTINATION_RULE) for ref, _ in sim.world.items(kind, scene.ref.namespace)]
+    left = [ref for ref in found if scene.names.cohort_of(ref.name) is not None]
+    return f"{left[0]} is left" if left and serving == "primary" else None
 
 
 def _scaler_wrong(sim: Simulation, scenario: Scenario, serving: Role | None) -> str | None:

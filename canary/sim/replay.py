@@ -21,6 +21,7 @@ from canary.sim.outcome import wrong_at_rest
 from canary.sim.report import Report, report_of
 from canary.sim.scenario import (
     STAFF,
+    TRIAL,
     Scenario,
     delegating,
     elsewhere,
@@ -125,8 +126,9 @@ class Schedule:
         scaler = None
         if self.scaled:
             canary, scaler = scaled(canary, *self.scaled)
+        later = (TRIAL,) if TRIAL[0][0] in json.dumps(self.analysis) else ()
         scenario = Scenario(
-            canary, rps=self.rps, replicas=self.replicas, routes=routes, scaler=scaler, cohorts=(STAFF,)
+            canary, rps=self.rps, replicas=self.replicas, routes=routes, scaler=scaler, cohorts=(STAFF, *later)
         )
         scenario.roots = roots
         scenario.templates = [metric_template(canary)] if self.checked else []
@@ -198,6 +200,7 @@ async def come_to_rest(sim: Simulation, scenario: Scenario) -> None:
     """Wait until faults are over and nothing happens any more; somebody resumes what is paused."""
     await sim.rest(max(0.0, sim.faults.over_at() - sim.now))
     sim.dataplane.settle()
+    sim.dataplane.silent.clear()
     sim.behaviours.heal()
     sim.hooks.states.clear()
     sim.measurer.numbers.update(healthy(scenario.canary))

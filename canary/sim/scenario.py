@@ -36,6 +36,8 @@ SETTLE = 60.0
 
 STAFF: Headers = (("x-group", "staff"),)
 """The header by which the staff's requests are told."""
+TRIAL: Headers = (("x-plan", "trial"),)
+"""The same of those who pay nothing yet."""
 
 CANARY_API = {(one.api_version, one.kind) for one in (NATIVE_CANARY, FLAGGER_CANARY)}
 

@@ -104,7 +104,10 @@ class Scene:
 
     def reach_in(self, route: Object) -> dict[str, int]:
         """Return the same of a route as it once was."""
-        return {host.partition(".")[0]: share for host, share in reach_of(route).items()}
+        reach = {host.partition(".")[0]: share for host, share in reach_of(route).items()}
+        # By whichever Service a cohort comes, it comes to the canary.
+        apart = [share for host, share in reach.items() if self.names.cohort_of(host) is not None]
+        return reach | ({self.host("canary"): max(*apart, reach.get(self.host("canary"), 0))} if apart else {})
 
     def host(self, role: Role) -> str:
         """Return the host of one side."""
@@ -183,5 +186,6 @@ class Scene:
             ref.resource in (CONFIG_MAP, SECRET)
             or ref in (self.ref, self.names.apex_ref, self.names.route_ref, self.scaler, self.own_scaler)
             or ref in (self.names.service("primary"), self.names.service("canary"))
+            or (ref.resource == SERVICE and self.names.cohort_of(ref.name) is not None)
             or (ref.resource in (DAEMON_SET, DEPLOYMENT) and ref in self.deployments())
         )

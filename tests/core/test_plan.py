@@ -110,11 +110,11 @@ def test_explicit_steps_keep_what_they_do_not_name() -> None:
     assert [s.routing for s in plan.steps] == [
         Routing(mirror=50),
         Routing(cohorts=both[:1]),
-        Routing(cohorts=both),
-        Routing(cohorts=both),
-        Routing(20, cohorts=both),
-        Routing(20, cohorts=both),
-        Routing(60, cohorts=both),
+        Routing(cohorts=both, counted=(2,)),
+        Routing(cohorts=both, counted=(2,)),
+        Routing(20, cohorts=both, counted=(2,)),
+        Routing(20, cohorts=both, counted=(2,)),
+        Routing(60, cohorts=both, counted=(2,)),
     ]
     assert [s.lasts and s.lasts.total_seconds() for s in plan.steps] == [None, None, None, 600, None, 300, None]
     assert plan.steps[4].label == "20 %, cohort 2"

@@ -245,6 +245,19 @@ PAUSED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 """The same, and plans that wait for a person."""
 
 
+TRIAL = {"headers": {"x-plan": {"exact": "trial"}}}
+COHORTS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+    ({"steps": [{"match": [COHORT]}, {"match": [TRIAL]}, {"setWeight": 40}]}, {}),
+    ({"steps": [{"match": [COHORT]}, {"match": [TRIAL]}, {"pause": {"duration": "15s"}}]}, {}),
+    ({"steps": [{"setWeight": 20}, {"match": [TRIAL]}, {"setWeight": 40}], "sessionAffinity": COOKIE}, {}),
+    ({"steps": [{"mirror": {"percentage": 50}}, {"match": [COHORT]}, {"match": [TRIAL]}]}, IN_PLACE),
+)
+"""Plans with a cohort whose requests are not the first that the canary gets."""
+
+HUSH = action("hush", cohort=st.integers(1, 2), lasts=seconds(5, 120))
+"""A cohort that does not call for a time."""
+
+
 CONNECTED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"stepWeight": 25}, {}),
     ({"iterations": 2}, {"promotion": {"bake": "10s"}}),

@@ -18,10 +18,12 @@ from canary.sim.replay import Schedule, play, watch
 from tests.sim.schedules import (
     CHANGES,
     CHECKS,
+    COHORTS,
     COMMANDS,
     CONFIGURATION_EDITS,
     EDITS,
     HOOKS,
+    HUSH,
     LEADERS,
     NODES,
     NOTES,
@@ -105,6 +107,19 @@ def test_any_strategy_ends_in_a_serving_system(part: int) -> None:
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
+
+    holds()
+
+
+@parts(2)
+def test_later_cohort_is_heard_before_it_passes(part: int) -> None:
+    """Several cohorts of which some do not call for a time: no rule breaks, none passes unheard, no request fails."""
+    name = f"cohorts-{part}"
+
+    @drawn(strategies(st.one_of(WAY, CHANGES, HUSH), plans=COHORTS), name, 25)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            assert play(schedule).requests["harmed"] == 0
 
     holds()
 

@@ -10,7 +10,7 @@ from canary.core.advance.gates import TIMED_OUT, gate_closed, opens, shut_for_go
 from canary.core.advance.idle import begin, end_reverted
 from canary.core.advance.outcome import Advance, row, saying, with_condition, without_condition
 from canary.core.advance.tick import PAUSED, Verdict, hold, judge_tick
-from canary.core.advance.waits import unreached
+from canary.core.advance.waits import unled, unled_cohorts, unreached
 from canary.core.hooks import APPROVED, gate_before, heard, rollback_wanted
 from canary.core.measurement import HookAnswer, HookType, Unavailable
 from canary.core.moment import Change
@@ -162,7 +162,7 @@ def _last_failure(status: CanaryStatus) -> str:
 
 def capacity_ready(view: View) -> bool:
     """Return whether the canary has the pods that the next step needs (I8)."""
-    return view.canary_fresh >= view.enough_next
+    return view.canary_fresh >= view.enough_next and not unled_cohorts(view)
 
 
 def awaited_pods_came(view: View) -> bool:
@@ -229,7 +229,7 @@ def _waiting_for_capacity(view: View, status: CanaryStatus) -> CanaryStatus:
     elif come > progress.available:
         progress = Progress(role="canary", since=view.now, available=come)
     name = view.snapshot.names.workload("canary").name
-    message = f"Waiting for {view.kind} {name}: {have} of {need} pods are ready{unreached(view, 'canary')}"
+    message = f"Waiting for {view.kind} {name}: {have} of {need} pods are ready{unreached(view, 'canary')}{unled(view)}"
     return saying(status.model_copy(update={"progress": progress}), message)
 
 
@@ -244,7 +244,7 @@ def canary_given_up(view: View) -> str | None:
         # The one before it has just settled and been replaced: the deadline begins now.
         return None
     if view.canary_stuck:
-        have = f"{view.canary_fresh} pods are ready{unreached(view, 'canary')}"
+        have = f"{view.canary_fresh} pods are ready{unreached(view, 'canary')}{unled(view)}"
         return f"{view.kind} {name} made no progress for {seconds}: {have}"
     return None
 

@@ -121,7 +121,10 @@ def _judged(view: View, number: int) -> Check | None:
     if measurement is None:
         return None
     beside_copies = bool(view.routing.mirror and view.routing.cohorts)
-    return judge(_asked(view, metric), measurement, _start(measurement), _moment(measurement), beside_copies)
+    apart, names = view.awaited_cohort in view.routing.apart, view.snapshot.names
+    service = names.cohort_service(view.awaited_cohort).name if apart else ""
+    start, now = _start(measurement), _moment(measurement)
+    return judge(_asked(view, metric), measurement, start, now, beside_copies, service)
 
 
 def _heard(view: View, asked: CustomQuery) -> Measurement | None:
@@ -151,14 +154,14 @@ def _asked(view: View, metric: Metric) -> Metric:
 
 
 def _unmatched(view: View, check: Check) -> str:
-    """Return the likely cause when a cohort alone should have reached the canary and nobody did (R-DARK-5)."""
-    routing = view.routing
-    if check.verdict != "NoData" or check.samples or not routing.cohorts or routing.canary:
+    """Return the likely cause when a cohort should have reached the canary and nobody of it did (R-DARK-5)."""
+    number, cohorts = view.awaited_cohort, view.routing.cohorts
+    if check.verdict != "NoData" or check.samples != 0 or not 0 < number <= len(cohorts):
         return ""
-    headers = sorted({name for cohort in routing.cohorts for one in cohort for name in one.get("headers") or {}})
-    if not headers:
-        return "; no request matched the cohort"
-    return f"; no request matched the cohort: does every service on the way pass on header {', '.join(headers)}?"
+    headers = sorted({name for one in cohorts[number - 1] for name in one.get("headers") or {}})
+    cohort = "the cohort" if len(cohorts) == 1 else f"cohort {number}"
+    asked = f": does every service on the way pass on header {', '.join(headers)}?" if headers else ""
+    return f"; no request matched {cohort}{asked}"
 
 
 def _failed(view: View, status: CanaryStatus, why: str) -> Advance:

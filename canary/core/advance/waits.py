@@ -25,6 +25,18 @@ def unreached(view: View, role: Role) -> str:
     return f", Service {view.snapshot.names.service(role).name} does not lead to {clone.unreached} of its pods yet"
 
 
+def unled_cohorts(view: View) -> list[int]:
+    """Return the cohorts of the next step whose Services do not lead to the canary's pods yet."""
+    routing = view.following.routing if view.following else view.promotion
+    return [one for one in routing.apart if not view.leads_apart(one, routing)]
+
+
+def unled(view: View) -> str:
+    """Return the end of a sentence about a canary that is waited for: that cohorts cannot be led to it yet."""
+    names = [view.snapshot.names.cohort_service(one).name for one in unled_cohorts(view)]
+    return f", Service {', '.join(names)} {'do' if len(names) > 1 else 'does'} not lead to them yet" if names else ""
+
+
 def tell_waits(view: View, status: CanaryStatus) -> tuple[CanaryStatus, list[Event]]:
     """Return the status with conditions about what is waited for, and the events when that turns alarming."""
     status, events = _tell_settling(view, status)

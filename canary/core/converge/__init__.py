@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from canary.api.status import Phase
 from canary.core.actions import Action, Create, Delete
 from canary.core.configuration import copy_object, kind_of
+from canary.core.converge.cohorts import cohort_actions
 from canary.core.converge.keeper import keeper_actions
 from canary.core.converge.pods import canary_actions, primary_actions, target_actions
 from canary.core.converge.policies import policy_actions
@@ -46,6 +47,7 @@ def converge(view: View) -> Gap:
         *service_actions(view),
         *keeper_actions(view),
         *policy_actions(view),
+        *cohort_actions(view),
         *scaler_actions(view),
         *(a for a in traffic if a not in urgent),
         *canary_actions(view),

@@ -15,15 +15,16 @@ def policy_actions(view: View) -> tuple[Action, ...]:
     """Return the writes that carry the policy over; they come before any route names the hosts."""
     if view.snapshot.spec is None:
         return ()
-    return tuple(_side(view, "primary")) + tuple(_side(view, "canary"))
+    roles: tuple[Role, Role] = ("primary", "canary")
+    return tuple(action for role in roles for action in follow_policy(view, view.snapshot.names.rule(role), role))
 
 
-def _side(view: View, role: Role) -> Iterator[Action]:
+def follow_policy(view: View, ref: Ref, role: Role) -> Iterator[Action]:
+    """Yield the write that carries the policy over to a Service of one side, which its rule is named like."""
     snapshot, names = view.snapshot, view.snapshot.names
-    ref = names.rule(role)
-    present = snapshot.rule(role)
+    present = snapshot.rules.get(ref.name)
     given = snapshot.spec.service.traffic_policy if snapshot.spec else None
-    wanted = rule_spec(given, find_rule(snapshot.neighbours.rules, names), snapshot.route, names, role)
+    wanted = rule_spec(given, find_rule(snapshot.neighbours.rules, names), snapshot.route, names, ref.name)
     if present is None:
         if wanted is not None:
             metadata = owned_metadata(ref.name, ref.namespace, snapshot.owner, role=role)

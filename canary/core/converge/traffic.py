@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 
 from canary.api.status import Phase
@@ -11,7 +12,7 @@ from canary.core.advance.run import run_id
 from canary.core.converge.objects import make_service, service_patch, wanted_ports
 from canary.core.converge.wanted import wanted_apex_role, wanted_routing
 from canary.core.names import CHANGED, OWNER, ROLE_LABEL, ROLLED_BACK, Role, is_ours
-from canary.core.objects import Object, annotations_of, merge_patch
+from canary.core.objects import Object, Ref, annotations_of, merge_patch
 from canary.core.routes.istio import make_route, rewrite_route
 from canary.core.routes.marks import roll_back_mark
 from canary.core.routes.routing import TO_PRIMARY, Routing, Weights
@@ -125,16 +126,18 @@ def service_actions(view: View) -> tuple[Action, ...]:
     """Return the writes that keep the two Services of the sides; they exist before any route names them."""
     if view.snapshot.spec is None or not wanted_ports(view):
         return ()
-    actions: list[Action] = []
+    names, snapshot = view.snapshot.names, view.snapshot
     pairs: tuple[tuple[Role, Object | None], ...] = (
-        ("primary", view.snapshot.primary_service),
-        ("canary", view.snapshot.canary_service),
+        ("primary", snapshot.primary_service),
+        ("canary", snapshot.canary_service),
     )
-    for role, service in pairs:
-        ref = view.snapshot.names.service(role)
-        if service is None:
-            actions.append(Create(ref, make_service(view, ref.name, role), f"Service of the {role}"))
-        elif patch := service_patch(view, service, role):
-            version = service["metadata"]["resourceVersion"]
-            actions.append(Patch(ref, patch, version, f"Service of the {role}"))
-    return tuple(actions)
+    return tuple(action for role, one in pairs for action in follow_service(view, names.service(role), one, role))
+
+
+def follow_service(view: View, ref: Ref, service: Object | None, role: Role) -> Iterator[Action]:
+    """Yield the write that makes a Service over the pods of one side, or brings it back to what we wrote."""
+    why = f"Service {ref.name} of the {role}"
+    if service is None:
+        yield Create(ref, make_service(view, ref.name, role), why)
+    elif patch := service_patch(view, service, role):
+        yield Patch(ref, patch, service["metadata"]["resourceVersion"], why)

@@ -44,11 +44,13 @@ def _shared(view: View, wanted: Routing) -> Routing | None:
 def _as_far_as_it_carries(view: View, wanted: Routing) -> Routing:
     """Return a routing, with no more for the canary than it has already while it lacks the pods for it."""
     shown = view.weights or PRIMARY_ONLY
-    if view.canary_fresh >= view.enough(wanted):
+    waits = [one for one in wanted.apart if one not in view.told_apart and not view.leads_apart(one, wanted)]
+    if view.canary_fresh >= view.enough(wanted) and not waits:
         return wanted
+    counted = tuple(one for one in wanted.counted if one not in waits)
     share = min(wanted.canary, shown.canary)
     less = min(wanted.mirror, shown.mirror)
-    return replace(wanted, canary=share, mirror=less, cohorts=wanted.cohorts[: shown.cohorts])
+    return replace(wanted, canary=share, mirror=less, cohorts=wanted.cohorts[: shown.cohorts], counted=counted)
 
 
 def _promoting(view: View) -> Routing | None:

@@ -15,7 +15,17 @@ from canary.core.routes.hosts import read_host
 from canary.core.routes.routing import Routing
 from canary.core.routes.session_routes import is_session, session_conflict, with_sessions
 from canary.core.routes.sessions import without_cookie
-from canary.core.routes.split import Destination, Part, join, leads_to_us, read_parts, sides_of, split, to_side
+from canary.core.routes.split import (
+    Destination,
+    Part,
+    join,
+    leads_to_us,
+    read_parts,
+    sides_of,
+    split,
+    to_service,
+    to_side,
+)
 
 Entry = dict[str, Any]
 Memory = tuple[list[Destination] | None, ...]
@@ -115,6 +125,13 @@ def cohorts_on_canary(entries: Sequence[Mapping[str, Any]]) -> int:
     return len(numbers)
 
 
+def cohorts_apart(entries: Sequence[Mapping[str, Any]], names: Names) -> frozenset[int]:
+    """Return the numbers of the cohorts whose routes lead to a Service of their own."""
+    led = (one for entry in entries if is_cohort(entry) for one in entry.get("route") or ())
+    numbers = (names.cohort_of((one.get("destination") or {}).get("host")) for one in led)
+    return frozenset(number for number in numbers if number is not None)
+
+
 def _cohort_entries(plain: Entry, before: tuple[Part, ...], names: Names, routing: Routing, number: int) -> list[Entry]:
     label = str(plain.get("name") or number + 1)
     found = []
@@ -125,7 +142,9 @@ def _cohort_entries(plain: Entry, before: tuple[Part, ...], names: Names, routin
             continue
         if conditions:
             name = f"{COHORT_PREFIX}{index}-{label}"
-            found.append({**plain, "name": name, "match": conditions, "route": to_side(before, names, "canary")})
+            apart = names.cohort_service(index).name if index in routing.counted else ""
+            route = to_service(before, names, apart) if apart else to_side(before, names, "canary")
+            found.append({**plain, "name": name, "match": conditions, "route": route})
     return found
 
 

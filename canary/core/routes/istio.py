@@ -23,6 +23,7 @@ from canary.core.routes.entries import (
     MIRROR_FIELDS,
     Entry,
     Memory,
+    cohorts_apart,
     cohorts_on_canary,
     find_conflict,
     is_added,
@@ -167,6 +168,11 @@ def read_weights(route: Object, names: Names) -> Weights | None:
     sticky, alike = read_sessions(entries, led, names)
     even = even and len(mirrors) == 1 and not foreign and alike
     return Weights(primary, canary, max(mirrors), cohorts_on_canary(entries), even, sticky)
+
+
+def cohorts_of(route: Object, names: Names) -> frozenset[int]:
+    """Return the numbers of the cohorts that a VirtualService leads to a Service of their own."""
+    return cohorts_apart(entries_of(route, *REQUESTS.names), names)
 
 
 def _shares(entries: Sequence[Mapping[str, Any]], names: Names, intended: int | None) -> tuple[int, int, bool]:

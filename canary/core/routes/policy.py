@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from canary.core.names import Names, Role, is_ours
+from canary.core.names import Names, is_ours
 from canary.core.objects import Object
 from canary.core.routes.entries import touched
 from canary.core.routes.hosts import spellings
@@ -27,9 +27,9 @@ def find_rule(rules: Sequence[Object], names: Names) -> Object | None:
 
 
 def rule_spec(
-    given: Object | None, rule: Object | None, route: Object | None, names: Names, role: Role
+    given: Object | None, rule: Object | None, route: Object | None, names: Names, host: str
 ) -> dict[str, Any] | None:
-    """Return the spec of one side's DestinationRule; None when there is no policy to carry (R-RES-4).
+    """Return the spec of the DestinationRule for a host of ours; None when there is no policy to carry (R-RES-4).
 
     ``given`` is ``spec.service.trafficPolicy``, which goes before the policy of the user's rule.
     """
@@ -38,7 +38,7 @@ def rule_spec(
     if not policy:
         return None
     carried = {k: v for k, v in body.items() if k not in _NOT_CARRIED}
-    return {**carried, "host": names.service(role).name, "trafficPolicy": dict(policy)}
+    return {**carried, "host": host, "trafficPolicy": dict(policy)}
 
 
 def subsets_of(route: Object | None, names: Names) -> frozenset[str]:

@@ -66,6 +66,13 @@ class Routing:
     mirror: int = 0
     cohorts: tuple[Cohort, ...] = ()
     sessions: Sessions | None = None
+    counted: tuple[int, ...] = ()
+    """Numbers of the cohorts of a plan whose requests are counted apart, each at a Service of its own."""
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Return the numbers of those of its cohorts that are led to a Service of their own."""
+        return tuple(number for number in self.counted if number <= len(self.cohorts))
 
     @property
     def sticky(self) -> bool:

@@ -158,6 +158,16 @@ def to_side(parts: Sequence[Part], names: Names, side: Role, header: str = "") -
     return found
 
 
+def to_service(parts: Sequence[Part], names: Names, service: str) -> list[Destination]:
+    """Return an entry's destinations with all that is ours at another Service of the canary's pods."""
+    found = to_side(parts, names, "canary")
+    for index, part in enumerate(parts):
+        if part.host is not None:
+            written = found[index]
+            found[index] = {**written, "destination": {**written["destination"], "host": service + part.host.suffix}}
+    return found
+
+
 def join(route: Sequence[Destination], names: Names) -> list[Destination]:
     """Return an entry's destinations with every pair at the apex again; alone it needs no weight."""
     parts = read_parts(route, names)

@@ -72,8 +72,9 @@ def _plain_source(view: View) -> str | None:
     """Return what takes TLS off requests to the two sides: their own policy, else a rule that goes before it."""
     snapshot = view.snapshot
     given = snapshot.spec.service.traffic_policy if snapshot.spec else None
-    rule = find_rule(snapshot.neighbours.rules, snapshot.names)
-    carried = rule_spec(given, rule, snapshot.route, snapshot.names, "primary")
+    names = snapshot.names
+    rule = find_rule(snapshot.neighbours.rules, names)
+    carried = rule_spec(given, rule, snapshot.route, names, names.service("primary").name)
     if carried is not None and _is_plain(carried):
         return "spec.service.trafficPolicy" if given or rule is None else named([rule], RULE)
     held = [one for one in _rules_in_force(view, carried is not None) if _is_plain(one.get("spec") or {})]
