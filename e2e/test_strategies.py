@@ -46,10 +46,11 @@ def begin(release: Release, canary: Object) -> None:
 
 
 @contextmanager
-def staff(release: Release, rate: Rate = RATE) -> Iterator[Load]:
-    """Call as one of the staff, through a sidecar."""
+def staff(release: Release, rate: Rate = RATE, **headers: str) -> Iterator[Load]:
+    """Call as one of the staff, or with other headers, through a sidecar."""
     client = release.testbed.pods.first(release.namespace, "app=client")
-    with release.testbed.load_mesh(release.namespace, client, "http://catalog/items", rate, x_group="staff") as load:
+    told = headers or {"x_group": "staff"}
+    with release.testbed.load_mesh(release.namespace, client, "http://catalog/items", rate, **told) as load:
         yield load
 
 
@@ -110,17 +111,32 @@ def test_cohort_without_callers_holds_and_names_the_header(release: Release) -> 
             release.wait_for("Succeeded", within=LONG)
 
 
-def test_cohort_stays_on_the_canary_while_weights_go_up(release: Release) -> None:
-    """Internal callers first, then everybody by weight; the internal ones never fall back (R-REL-6, R-DARK-7)."""
-    begin(release, planned(release, steps=[{"match": [STAFF]}, {"setWeight": 20}, {"setWeight": 50}], interval="8s"))
+def test_cohorts_are_heard_in_order_and_stay_on_the_canary_while_weights_go_up(release: Release) -> None:
+    """The staff's requests do not pass the step of those who pay nothing; neither falls back (R-REL-6, R-DARK-7)."""
+    plan = [{"match": [STAFF]}, {"match": [FREE]}, {"setWeight": 20}, {"setWeight": 50}]
+    begin(release, planned(release, steps=plan, interval="8s"))
     with release.load() as (mesh, plain), staff(release) as insider:
         release.apply(release.deployment("v2"))
         since = wait_step(release, 1) + TOLD
-        release.wait_for("Succeeded", within=LONG)
+        release.wait_message("no request matched cohort 2: does every service on the way pass on header x-plan?", LONG)
+        assert release.status["step"]["index"] == 2
+        assert led_to(release) == ["catalog-canary", "catalog-cohort2"]
+        assert findings(release) == []
+        with staff(release, x_plan="free-trial") as guest:
+            later = datetime.now(UTC)
+            release.wait_for("Succeeded", within=LONG)
     assert set(insider.summary(since, datetime.now(UTC)).by_version) == {"v2"}
+    assert set(guest.summary(later, datetime.now(UTC)).by_version) == {"v2"}
     shared = next(s.at for s in release.recorder.seen("virtualservices", "catalog") if weights_of(s.object)[1])
     assert set(mesh.summary(since, shared - TOLD).by_version) == {"v1"}
-    assert_none_failed(mesh, plain, insider)
+    assert_none_failed(mesh, plain, insider, guest)
+    wait_until(lambda: not release.find("service", "catalog-cohort2"), LONG, "the Service of cohort 2 is left")
+
+
+def led_to(release: Release) -> list[str]:
+    """Return the hosts that the routes of cohorts lead to, in their order."""
+    routes = (one["route"] for one in http(release) if one.get("name", "").startswith("canary-cohort"))
+    return [leg["destination"]["host"] for route in routes for leg in route]
 
 
 @pytest.mark.parametrize("answer", ["good", "bad"])

@@ -25,7 +25,7 @@ def _count_cohort(answer: SeriesAnswer, service: str, window: Window) -> float |
     if not sent:
         return (
             "cannot tell this cohort's requests from others: only series of reporter source do, and there are none; "
-            "are callers' sidecars scraped?"
+            "are callers' proxies scraped?"
         )
     canary = [one for one in _counts(answer.canary) if one.label("reporter") == "source"]
     if any(not one.label(SERVICE_LABEL) for one in canary):

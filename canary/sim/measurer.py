@@ -41,6 +41,8 @@ class SimMeasurer:
         self.queries: list[tuple[float, Query]] = []
         self.numbers: dict[str, tuple[float, ...] | None] = {}
         """What each custom check finds, by its name; None: who is asked does not answer."""
+        self.unscraped = ""
+        """The reporter whose proxies nobody scrapes."""
 
     async def measure(self, query: Query) -> Measurement:
         """Answer one query about metrics."""
@@ -87,7 +89,7 @@ class SimMeasurer:
         self, metric: Metric, namespace: str, workload: str, after: datetime, until: datetime
     ) -> tuple[Series, ...]:
         found = self._dataplane.metrics.series(metric, namespace, workload, after.timestamp(), until.timestamp())
-        return tuple(found)
+        return tuple(one for one in found if one.label("reporter") != self.unscraped)
 
 
 def _without_numbers(series: tuple[Series, ...]) -> tuple[Series, ...]:

@@ -71,12 +71,12 @@ def duration(**fields: Any) -> Metric:
     return Metric.model_validate(wire | fields)
 
 
-def verdict(metric: Metric, answer: Answer, beside_copies: bool = False) -> Check:
+def verdict(metric: Metric, answer: Answer, beside_copies: bool = False, cohort_service: str = "") -> Check:
     """Judge an answer about the last minute."""
     requests = "istio_requests_total"
     asked = requests if "success" in metric.name else "istio_request_duration_milliseconds_bucket"
     query = CheckQuery(metric.name, asked, "shop", "catalog-canary", "catalog-primary", WINDOW, NOW)  # type: ignore[arg-type]
-    return judge(metric, Measurement(query, answer), NOW - WINDOW, NOW, beside_copies)
+    return judge(metric, Measurement(query, answer), NOW - WINDOW, NOW, beside_copies, cohort_service)
 
 
 def series(canary: Sequence[Series], primary: Sequence[Series] = ()) -> SeriesAnswer:

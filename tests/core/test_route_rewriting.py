@@ -119,6 +119,7 @@ routings = st.one_of(
         canary=st.integers(0, 100),
         cohorts=st.lists(cohort, max_size=2).map(tuple),
         sessions=st.none() | sessions,
+        counted=st.sampled_from(((), (1,), (2,), (1, 2))),
     ),
     st.builds(Routing, mirror=st.integers(1, 100), cohorts=st.lists(cohort, max_size=1).map(tuple)),
 )
