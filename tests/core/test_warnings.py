@@ -84,6 +84,11 @@ def elsewhere(*exported: str, changes: dict[str, Any] | None = None, **spec: Any
     return replace(world, names=names, owner=mark, route={**route, "metadata": metadata})
 
 
+def at_gateways(*gateways: str) -> dict[str, Any]:
+    """Return a plan whose cohort asks for gateways."""
+    return {f"{A}.stepWeight": None, f"{A}.maxWeight": 0, f"{A}.iterations": 2, f"{A}.match": [{"gateways": gateways}]}
+
+
 DELEGATION = {f"{S}.delegation": True, f"{S}.hosts": [], f"{S}.gateways": []}
 
 
@@ -167,6 +172,13 @@ FOUND: list[tuple[Snapshot, str, str]] = [
         "GatewayMissing",
         "Gateway a/b and c/d, named in gateways of VirtualService shop, do not exist",
     ),
+    (
+        idle(changes=at_gateways("edge/public")),
+        "GatewayNotRouted",
+        "cohort 1 of the plan asks for gateway edge/public, while spec.service.gateways has mesh alone: no request of "
+        "the cohort comes in there; add it there, or correct the condition",
+    ),
+    (adopted(at_gateways("mesh", "other", "./own")), "GatewayNotRouted", "while gateways of VirtualService shop has"),
     (
         around(routes=[istio("theirs", hosts=[FQDN], http=going_to("other"))]),
         "HostRoutedTwice",
@@ -378,6 +390,8 @@ NOT_FOUND: list[Snapshot] = [
     idle(changes={f"{S}.timeout": "0s", f"{S}.retries": {"attempts": 3, "perTryTimeout": "2s"}}),
     idle(changes={f"{S}.timeout": "1s", f"{S}.retries": {"attempts": 3}}),
     adopted(),
+    adopted(at_gateways("mesh")),
+    idle(changes={f"{S}.gateways": ["mesh", f"{NS}/edge"], **at_gateways("edge", "mesh")}),
     delegated(root("shop"), routes=[root("shop"), root("here", hosts=[FQDN])]),
     replace(delegated(), all_roots_seen=False),
     delegated(root("shop"), sidecars=[istio("default", NS, egress=[{"hosts": ["other/*"]}])]),

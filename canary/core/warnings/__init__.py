@@ -13,6 +13,7 @@ from canary.core.warnings.policies import port_unprefixed, rule_elsewhere, tls_d
 from canary.core.warnings.routes import (
     delegate_has_hosts,
     gateway_missing,
+    gateway_not_routed,
     host_routed_twice,
     not_delegated_to,
     route_bypassed,
@@ -26,6 +27,7 @@ WARNINGS: tuple[Finder, ...] = (
     namespace_not_injected,
     pods_without_sidecar,
     gateway_missing,
+    gateway_not_routed,
     delegate_has_hosts,
     not_delegated_to,
     host_routed_twice,

@@ -8,6 +8,7 @@ from canary.api.warnings import Caution
 from canary.core.mentions import (
     MESH,
     destinations,
+    gateways_of,
     is_delegate,
     route_gateways,
     route_hosts,
@@ -33,6 +34,26 @@ def gateway_missing(view: View) -> Caution | None:
         f"Gateway {listed(absent)}, named in {_place(view, 'gateways')}, {are} not exist: no request comes in there; "
         f"create {it}, or correct the name",
     )
+
+
+def gateway_not_routed(view: View) -> Caution | None:
+    """Find cohorts that ask for a Gateway at which the route does not hold: Istio takes it and never heeds it."""
+    route, spec, place = view.snapshot.route, view.snapshot.spec, view.snapshot.names.route_ref.namespace
+    if spec is None or _is_delegate(view):
+        return None
+    ours = route is None or is_ours(route)
+    held = gateways_of(spec.service.route_gateways, place) if ours else _gateways(view)
+    for number, cohort in enumerate(view.plan.last.routing.cohorts, 1):
+        asked = frozenset().union(*(gateways_of(one["gateways"], place) for one in cohort if one.get("gateways")))
+        if absent := sorted(asked - held):
+            it, them = ("them", "conditions") if len(absent) > 1 else ("it", "condition")
+            return Caution(
+                "GatewayNotRouted",
+                f"cohort {number} of the plan asks for gateway {listed(absent)}, while {_place(view, 'gateways')} has "
+                f"{listed(sorted(held))} alone: no request of the cohort comes in there; add {it} there, or correct "
+                f"the {them}",
+            )
+    return None
 
 
 def host_routed_twice(view: View) -> Caution | None:
