@@ -111,6 +111,27 @@ def test_warnings_are_told_once_and_go_when_cured(release: Release, controller: 
         assert words in message
     counts = {event["reason"]: event["count"] for event in events(release) if event["reason"] in expected}
     assert counts == dict.fromkeys(expected, 1)
+    expect_bare_pods_told(release)
+
+
+def expect_bare_pods_told(release: Release) -> None:
+    """Expect a warning of a pod made before its namespace was labelled, once, until it is replaced."""
+    inject(release, "disabled")
+    wait_ready(release, "NamespaceNotInjected")
+    replace_primary(release)
+    inject(release, "enabled")
+    said = wait_ready(release, "NoSidecar")["message"]
+    assert "pods of Deployment catalog-primary run without a sidecar, which new ones get" in said
+    replace_primary(release)
+    assert wait_ready(release, "Served")["message"] == READY
+    assert [event["count"] for event in events(release) if event["reason"] == "NoSidecar"] == [1]
+
+
+def replace_primary(release: Release) -> None:
+    """Delete the primary's pods and wait for others."""
+    pods = release.testbed.pods.list_pods(release.namespace, "canary.delivery/role=primary")
+    release.kubectl("delete", "pod", *(pod["metadata"]["name"] for pod in pods))
+    release.testbed.wait_ready(release.namespace, "catalog-primary", LONG)
 
 
 def events(release: Release) -> list[Object]:

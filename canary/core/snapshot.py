@@ -46,6 +46,8 @@ class Surroundings:
     """WorkloadEntries of the namespace."""
     authentications: Sequence[Object] = ()
     """PeerAuthentications of the namespace and of Istio's root namespace."""
+    bare: Sequence[str] = ()
+    """Which of the two sets have pods without a sidecar, as ``Kind name``."""
     absent_gateways: Sequence[str] = ()
     """Gateways the route names that do not exist, as ``namespace/name``."""
 

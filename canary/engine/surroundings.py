@@ -16,7 +16,7 @@ from canary.core.mentions import (
     wanted_gateways,
     wanted_hosts,
 )
-from canary.core.names import ROOT_NAMESPACE, Names, owner_of
+from canary.core.names import ROOT_NAMESPACE, Names, Role, owner_of
 from canary.core.objects import (
     DESTINATION_RULE,
     FLAGGER_CANARY,
@@ -26,6 +26,7 @@ from canary.core.objects import (
     NATIVE_CANARY,
     NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
+    POD,
     SIDECAR,
     VIRTUAL_SERVICE,
     WORKLOAD_ENTRY,
@@ -38,12 +39,13 @@ from canary.core.objects import (
 )
 from canary.core.routes.hosts import covering, qualified_hosts, service_of
 from canary.core.snapshot import Surroundings
-from canary.core.warnings.injection import INJECTION_LABELS
+from canary.core.warnings.injection import INJECTION_LABELS, is_bare
+from canary.core.workload import Workload
 from canary.ports import Cluster
 
 TEMPLATES = {NATIVE_TEMPLATE: NATIVE_CANARY, FLAGGER_TEMPLATE: FLAGGER_CANARY}
 """MetricTemplates, with the Canaries that may name them."""
-AROUND = frozenset({GATEWAY, NAMESPACE, PEER_AUTHENTICATION, SIDECAR, WORKLOAD_ENTRY, *TEMPLATES})
+AROUND = frozenset({GATEWAY, NAMESPACE, PEER_AUTHENTICATION, POD, SIDECAR, WORKLOAD_ENTRY, *TEMPLATES})
 """Types of which a release only takes notice."""
 
 
@@ -60,6 +62,7 @@ def surroundings_of(cluster: Cluster, names: Names, spec: CanarySpec | None, rou
         sidecars=_distinct(SIDECAR, sidecars),
         entries=cluster.list(WORKLOAD_ENTRY, here),
         authentications=_in_force(cluster, PEER_AUTHENTICATION, here),
+        bare=tuple(_bare(cluster, names)),
         absent_gateways=tuple(_absent(cluster, wanted_gateways(route, spec, here))),
     )
 
@@ -73,6 +76,9 @@ def concerned(cluster: Cluster, resource: Resource, before: Object | None, after
         yield from _canaries(cluster, obj["metadata"]["name"])
         return
     namespace = obj["metadata"]["namespace"]
+    if resource == POD:
+        yield from _canaries(cluster, namespace)
+        return
     if resource in (WORKLOAD_ENTRY, SIDECAR, PEER_AUTHENTICATION):
         whole_mesh = namespace == ROOT_NAMESPACE and resource != WORKLOAD_ENTRY
         yield from _canaries(cluster, "" if whole_mesh else namespace)
@@ -88,7 +94,10 @@ def concerned(cluster: Cluster, resource: Resource, before: Object | None, after
 
 
 def _notable(resource: Resource, before: Object | None, after: Object | None) -> bool:
-    """Return whether what is looked at moved; a Gateway is only looked for."""
+    """Return whether what is looked at moved; a Gateway is only looked for, and a pod for what it lacks."""
+    if resource == POD:
+        was, now = (one is not None and is_bare(one) for one in (before, after))
+        return was != now
     if before is None or after is None:
         return True
     if resource == NAMESPACE:
@@ -167,6 +176,17 @@ def _naming(cluster: Cluster, resource: Resource, names: Iterable[str]) -> tuple
 def _distinct(resource: Resource, objects: Iterable[Object]) -> tuple[Object, ...]:
     found = {ref_of(resource, one): one for one in objects}
     return tuple(found[ref] for ref in sorted(found))
+
+
+def _bare(cluster: Cluster, names: Names) -> Iterator[str]:
+    """Yield the sets that have pods without a sidecar."""
+    roles: tuple[Role, Role] = ("primary", "canary")
+    bare = [labels_of(one).items() for one in cluster.list(POD, names.namespace) if is_bare(one)]
+    for ref in map(names.workload, roles) if bare else ():
+        found = cluster.get(ref)
+        selector = Workload(found).selector.items() if found is not None else None
+        if selector and any(selector <= labels for labels in bare):
+            yield f"{ref.resource.kind} {ref.name}"
 
 
 def _absent(cluster: Cluster, gateways: Iterable[str]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from canary.core.objects import (
     DEPLOYMENT,
     DESTINATION_RULE,
     FLAGGER_CANARY,
+    POD,
     SERVICE,
     VIRTUAL_SERVICE,
     CanaryKey,
@@ -88,6 +89,18 @@ def test_trim_drops_the_rest() -> None:
     obj = sample([managed(**{"f:replicas": {}})])
     del obj["metadata"]["annotations"]["note"]
     assert trim(DESTINATION_RULE, obj)["metadata"] == {"name": "web"}
+
+
+def test_trim_keeps_of_a_pod_what_tells_whose_it_is_and_whether_it_got_a_sidecar() -> None:
+    """Not what the injector wrote, nor who owns it; the status is kept, for whoever asks for whole pods."""
+    metadata = {"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "1", "labels": {"app": "catalog"}}
+    more = {"ownerReferences": [{"name": "rs"}], "managedFields": [{"manager": "kubelet"}], "generateName": "a-"}
+    marks = {"sidecar.istio.io/status": '{"containers":["istio-proxy"]}', "team": "shop"}
+    pod = {"metadata": {**metadata, **more, "annotations": marks}, "status": {"phase": "Running"}}
+    kept = trim(POD, pod)
+    assert kept["metadata"] == {**metadata, "annotations": {"sidecar.istio.io/status": ""}}
+    assert kept["status"] == pod["status"]
+    assert trim(POD, {"metadata": {**metadata, "annotations": {"team": "shop"}}})["metadata"] == metadata
 
 
 def test_equal_small_parts_are_kept_once() -> None:

@@ -161,6 +161,7 @@ FOUND: list[tuple[Snapshot, str, str]] = [
     ),
     (pods({"annotations": {"sidecar.istio.io/inject": "false"}}), "NoSidecar", "among its annotations"),
     (pods({}, hostNetwork=True), "NoSidecar", "their template has hostNetwork: true"),
+    (around(bare=["Deployment catalog-primary"]), "NoSidecar", "pods of Deployment catalog-primary run without a"),
     (
         around(absent_gateways=["edge/public"]),
         "GatewayMissing",
@@ -345,6 +346,7 @@ NOT_FOUND: list[Snapshot] = [
     around(namespace=namespace(istio_injection="enabled")),
     around(namespace=namespace(**{"istio.io/rev": "1-31"})),
     pods({"labels": {"app": "catalog", "sidecar.istio.io/inject": "true"}}, {"namespace": namespace()}),
+    pods({}, {"bare": ["Deployment catalog-primary"]}, containers=[{"name": "catalog"}, {"name": "istio-proxy"}]),
     pods(LABEL, {"namespace": namespace()}, containers=[{"name": "catalog"}, {"name": "istio-proxy"}]),
     around(routes=[istio("other", hosts=["shop.io"], http=going_to("cart"))]),
     around(routes=[istio("catalog", NS, hosts=["catalog"], http=going_to("catalog"))]),

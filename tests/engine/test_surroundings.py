@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from canary.core.names import OWNER, ROOT_NAMESPACE
+from canary.core.names import OWNER, ROLE_LABEL, ROOT_NAMESPACE
 from canary.core.objects import (
     DESTINATION_RULE,
     FLAGGER_TEMPLATE,
@@ -16,6 +16,7 @@ from canary.core.objects import (
     NATIVE_CANARY,
     NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
+    POD,
     SIDECAR,
     VIRTUAL_SERVICE,
     WORKLOAD_ENTRY,
@@ -25,6 +26,7 @@ from canary.core.objects import (
     Resource,
     ref_of,
 )
+from canary.core.warnings.injection import INJECTED
 from canary.engine.observe import affected, observe
 from tests.builders import KEY, NAMES, NS, OWNER_MARK, canary_object, idle
 from tests.engine.cluster import FakeCluster
@@ -42,6 +44,14 @@ def made(name: str, where: str = "web", labels: dict[str, str] | None = None, **
 def namespace(**labels: str) -> Object:
     """Return the Canary's namespace."""
     return {"metadata": {"name": NS, "labels": labels}}
+
+
+PRIMARY = {"app": "catalog", ROLE_LABEL: "primary"}
+
+
+def pod(name: str = "catalog-primary-x", labels: dict[str, str] = PRIMARY, **metadata: Any) -> Object:
+    """Return a pod as caches keep it."""
+    return {"metadata": {"name": name, "namespace": NS, "labels": {**labels, "pod-template-hash": "x"}, **metadata}}
 
 
 def cluster(*others: tuple[Resource, Object], **changes: Any) -> FakeCluster:
@@ -78,6 +88,10 @@ ENTRY = made("vm", NS, labels={"a": "b"}, address="10.0.0.1")
         pytest.param(WORKLOAD_ENTRY, None, made("vm"), NOBODY, id="machine elsewhere"),
         pytest.param(PEER_AUTHENTICATION, None, made("p", NS), MINE, id="policy of the namespace"),
         pytest.param(PEER_AUTHENTICATION, None, made("p", ROOT_NAMESPACE), ALL, id="policy of the mesh"),
+        pytest.param(POD, None, pod(), MINE, id="pod without sidecar"),
+        pytest.param(POD, pod(), pod(deletionTimestamp="2026-01-01T00:00:00Z"), MINE, id="such a pod on its way out"),
+        pytest.param(POD, pod(), pod(resourceVersion="9"), NOBODY, id="such a pod that went on"),
+        pytest.param(POD, None, pod(annotations={INJECTED: ""}), NOBODY, id="pod with a sidecar"),
         pytest.param(PEER_AUTHENTICATION, None, made("p"), NOBODY, id="policy elsewhere"),
         pytest.param(SIDECAR, None, made("s", NS), MINE, id="Sidecar of the namespace"),
         pytest.param(SIDECAR, made("s", ROOT_NAMESPACE), None, ALL, id="Sidecar of the mesh"),
@@ -192,6 +206,23 @@ def test_surroundings_are_found_wherever_they_are() -> None:
     assert (around.rules, around.sidecars) == ((wide, RULE), (mesh, EGRESS))
     assert (list(around.entries), around.authentications) == ([ENTRY], (policy,))
     assert around.absent_gateways == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "sets"),
+    [
+        ([pod()], ("Deployment catalog-primary",)),
+        ([pod(), pod("catalog-primary-y", annotations={INJECTED: ""})], ("Deployment catalog-primary",)),
+        ([pod(annotations={INJECTED: ""})], ()),
+        ([pod(deletionTimestamp="2026-01-01T00:00:00Z")], ()),
+        ([pod("cart-primary-x", {"app": "cart", ROLE_LABEL: "primary"})], ()),
+    ],
+)
+def test_sets_with_pods_without_sidecar_are_found(found: list[Object], sets: tuple[str, ...]) -> None:
+    """A pod counts by its labels while it is to stay, whatever runs beside it."""
+    seen = observe(cluster(*((POD, one) for one in found)), KEY)
+    assert seen is not None
+    assert seen.surroundings.bare == sets
 
 
 def test_routes_that_delegate_are_found_wherever_they_are() -> None:

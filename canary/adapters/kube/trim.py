@@ -10,12 +10,14 @@ from canary.core.objects import (
     DEPLOYMENT,
     FLAGGER_CANARY,
     NATIVE_CANARY,
+    POD,
     SERVICE,
     VIRTUAL_SERVICE,
     Object,
     Resource,
 )
 from canary.core.scaler import FIELDS
+from canary.core.warnings.injection import INJECTED
 from canary.core.workload import LAST_APPLIED, applied_replicas
 
 _OWNED_FIELDS = (
@@ -25,6 +27,7 @@ _OWNED_FIELDS = (
     "f:scaleTargetRef",
     *(f"f:{bound}" for one in FIELDS.values() for bound in (one.lowest, one.highest)),
 )
+_POD_METADATA = ("name", "namespace", "uid", "resourceVersion", "deletionTimestamp", "labels")
 _SCALERS = tuple(one.resource for one in FIELDS.values())
 
 Fields = Callable[[Mapping[str, Any]], dict[str, Any] | None]
@@ -34,7 +37,8 @@ def trim(resource: Resource, obj: Object) -> dict[str, Any]:
     """Return an object with last-applied and managedFields reduced to what the core asks for.
 
     Deployments, Services, VirtualServices and autoscalers keep who owns the fields of their specs that we
-    write; Canaries keep who wrote them; other types keep nothing of it.  Autoscalers lose their status.
+    write; Canaries keep who wrote them; other types keep nothing of it.  Autoscalers lose their status, pods
+    all metadata that nobody reads.
     The input is not changed.
     """
     metadata = dict(obj["metadata"])
@@ -49,10 +53,19 @@ def trim(resource: Resource, obj: Object) -> dict[str, Any]:
         metadata["annotations"] = rest
         if not rest:
             del metadata["annotations"]
+    if resource == POD:
+        metadata = _of_pod(metadata)
     if resource in _SCALERS:
         obj = {key: value for key, value in obj.items() if key != "status"}
     # Items of a list carry neither apiVersion nor kind; events and single answers do.
     return {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+
+
+def _of_pod(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is read of a pod's metadata: there may be many of them."""
+    kept = {name: metadata[name] for name in _POD_METADATA if name in metadata}
+    marked = INJECTED in (metadata.get("annotations") or {})
+    return {**kept, "annotations": {INJECTED: ""}} if marked else kept
 
 
 def _entry(resource: Resource, item: Mapping[str, Any]) -> dict[str, Any] | None:

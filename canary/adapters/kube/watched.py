@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from canary.core.names import CANARY_LABEL
+from canary.core.names import CANARY_LABEL, ROLE_LABEL
 from canary.core.objects import (
     AUTOSCALER,
     CONFIG_MAP,
@@ -20,6 +20,7 @@ from canary.core.objects import (
     NATIVE_CANARY,
     NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
+    POD,
     SCALED_OBJECT,
     SECRET,
     SERVICE,
@@ -81,6 +82,8 @@ SHARED = (
     Watched(SIDECAR, optional=True),
     Watched(PEER_AUTHENTICATION, optional=True),
     Watched(WORKLOAD_ENTRY, optional=True),
+    # Those of our own sets.
+    Watched(POD, label=ROLE_LABEL, metadata_only=True, optional=True),
 )
 
 SECRETS = Watched(SECRET, digested=True)

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from canary.api.warnings import Caution
 from canary.core.view import View
 from canary.core.warnings.checks import check_unanswerable
-from canary.core.warnings.injection import namespace_not_injected, pods_without_sidecar
+from canary.core.warnings.injection import (
+    namespace_not_injected,
+    pods_still_without_sidecar,
+    pods_without_sidecar,
+)
 from canary.core.warnings.plan import nothing_to_judge, retries_outlast_timeout, route_fields_unused
 from canary.core.warnings.policies import port_unprefixed, rule_elsewhere, tls_disabled
 from canary.core.warnings.routes import (
@@ -26,6 +30,7 @@ Finder = Callable[[View], Caution | None]
 WARNINGS: tuple[Finder, ...] = (
     namespace_not_injected,
     pods_without_sidecar,
+    pods_still_without_sidecar,
     gateway_missing,
     gateway_not_routed,
     delegate_has_hosts,

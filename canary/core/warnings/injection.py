@@ -1,6 +1,6 @@
 """Pods that get no sidecar: no share is measured at them, and callers without one are not split.
 
-Told from labels alone, by the rules of Istio's injection; pods that run without one show in the metrics.
+Told from labels, by the rules of Istio's injection, and from what the injector left on the pods that run.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from canary.api.warnings import Caution
-from canary.core.objects import labels_of
+from canary.core.objects import Object, annotations_of, labels_of
 from canary.core.view import View
+from canary.core.warnings.wording import listed
 
 INJECT = "sidecar.istio.io/inject"
 NAMESPACE_INJECTION = "istio-injection"
 REVISION = "istio.io/rev"
 INJECTION_LABELS = (NAMESPACE_INJECTION, REVISION)
 PROXY = "istio-proxy"
+INJECTED = "sidecar.istio.io/status"
+"""The annotation that Istio's injector leaves on every pod it gave a sidecar."""
 
 
 def namespace_not_injected(view: View) -> Caution | None:
@@ -45,6 +48,25 @@ def pods_without_sidecar(view: View) -> Caution | None:
         f"pods of {view.kind} {view.snapshot.names.target} get no sidecar, their template has {why}: requests are "
         "measured at callers with a sidecar alone; remove it",
     )
+
+
+def pods_still_without_sidecar(view: View) -> Caution | None:
+    """Find pods that run without the sidecar that new ones get."""
+    template, bare = _template(view), view.snapshot.surroundings.bare
+    if not bare or template is None or _has_proxy(template) or _refuses(template) or namespace_not_injected(view):
+        return None
+    kind, name = view.kind, view.snapshot.names.target
+    return Caution(
+        "NoSidecar",
+        f"pods of {listed(bare)} run without a sidecar, which new ones get: they are older than the label of their "
+        "Namespace, or Istio's injector did not answer when they were made; requests are measured at callers with a "
+        f"sidecar alone; replace them, with kubectl rollout restart {kind.lower()}/{name} by a release",
+    )
+
+
+def is_bare(pod: Object) -> bool:
+    """Return whether a pod, of which only the metadata need be known, got no sidecar and is to stay."""
+    return INJECTED not in annotations_of(pod) and "deletionTimestamp" not in pod["metadata"]
 
 
 def _template(view: View) -> dict[str, Any] | None:
