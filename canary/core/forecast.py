@@ -45,7 +45,7 @@ def stages(spec: CanarySpec) -> tuple[Stage, ...]:
 def _stage(spec: CanarySpec, plan: Plan, index: int, after: timedelta) -> Stage:
     step = plan.step(index)
     share = max(step.routing.canary, step.routing.mirror)
-    cohort = not share and bool(step.routing.cohorts)
+    cohort = step.cohort > 0
     needed = _needed(spec, PERCENT if cohort else share)
     name = f"{index} of {plan.count}: {step.label}"
     return Stage(after, name, step.routing.weights, _pods(spec, plan, index), needed, cohort, step.paused)

@@ -9,7 +9,7 @@ from functools import cached_property
 from canary.api.metric import Metric
 from canary.api.status import CanaryStatus, Phase
 from canary.core.drains import Drains
-from canary.core.names import is_ours
+from canary.core.names import key_of
 from canary.core.plan import Plan, Step, capacity, plan_of
 from canary.core.routes.istio import cohorts_of
 from canary.core.routes.routing import CANARY_ONLY, TO_CANARY, Routing
@@ -270,8 +270,7 @@ class View(Drains):
     @cached_property
     def told_apart(self) -> frozenset[int]:
         """Return the numbers of the cohorts that the route leads to a Service of their own."""
-        route = self.snapshot.route
-        return frozenset() if route is None else cohorts_of(route, self.snapshot.names)
+        return cohorts_of(self.snapshot.route or {}, self.snapshot.names)
 
     @property
     def awaited_cohort(self) -> int:
@@ -286,8 +285,9 @@ class View(Drains):
 
     def leads_apart(self, number: int, routing: Routing) -> bool:
         """Return whether the Service of a cohort leads to the canary pods that a routing needs (I2)."""
-        service = self.snapshot.cohort_services.get(number)
-        return service is not None and is_ours(service.raw) and service.ready >= self.enough(routing)
+        found = self.snapshot.cohort_services.get(number)
+        ours = found is not None and key_of(found.raw) == self.snapshot.key
+        return found is not None and ours and found.ready >= self.enough(routing)
 
     @property
     def canary_lost(self) -> bool:

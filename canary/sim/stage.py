@@ -41,6 +41,7 @@ class Stage:
             "apex": Ref(SERVICE, namespace, apex),
             "primary service": Ref(SERVICE, namespace, f"{apex}-primary"),
             "canary service": Ref(SERVICE, namespace, f"{apex}-canary"),
+            "cohort service": Ref(SERVICE, namespace, f"{apex}-cohort2"),
             "route": self.scenario.route,
             "Canary": self.scenario.ref,
             "autoscaler": self.scenario.scaler_ref or self.scenario.ref,

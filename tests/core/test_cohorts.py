@@ -14,7 +14,7 @@ from canary.core.names import Names
 from canary.core.objects import VIRTUAL_SERVICE, Ref
 from canary.core.routes.cohorts import CannotJoinError, join
 from canary.core.routes.entries import find_conflict, rewrite
-from canary.core.routes.istio import make_route, read_weights, rewrite_route
+from canary.core.routes.istio import cohorts_of, make_route, read_weights, rewrite_route
 from canary.core.routes.routing import Routing, Weights
 from tests.builders import NAMES, NS, OWNER_MARK
 from tests.core.test_routes import spec
@@ -258,3 +258,19 @@ def test_generated_route_holds_at_its_gateways_for_cohorts_and_all_others(gatewa
     assert read_weights(made, NAMES) == Weights(70, 30, cohorts=1)
     assert rewrite_route(made, wanted, NAMES, routing, None)["spec"] == made["spec"]
     assert len(rewrite_route(made, wanted, NAMES, Routing(), None)["spec"]["http"]) == 1
+
+
+def test_cohort_counted_apart_is_led_to_its_own_service_in_the_users_spelling() -> None:
+    """Host by host, with port, weight and header settings as written; other destinations keep their share."""
+    host = f"catalog.{NS}.svc.cluster.local"
+    ours = {"destination": {"host": host, "port": {"number": 80}}, "weight": 70, "headers": {"request": {}}}
+    theirs = {"destination": {"host": "old"}, "weight": 30}
+    routing = Routing(cohorts=((STAFF,), (BETA,)), counted=(2,))
+    written, _ = rewrite([{"name": "shop", "route": [ours, theirs]}], NAMES, routing, ())
+    led = {one["name"]: one["route"] for one in written}
+    assert led["canary-cohort-1-shop"][0]["destination"]["host"] == f"catalog-canary.{NS}.svc.cluster.local"
+    apart = {**ours, "destination": {"host": f"catalog-cohort2.{NS}.svc.cluster.local", "port": {"number": 80}}}
+    assert led["canary-cohort-2-shop"] == [apart, theirs]
+    assert cohorts_of({"metadata": {}, "spec": {"http": written}}, NAMES) == {2}
+    again, _ = rewrite(written, NAMES, Routing(50, cohorts=((STAFF,), (BETA,))), ())
+    assert cohorts_of({"metadata": {}, "spec": {"http": again}}, NAMES) == frozenset()

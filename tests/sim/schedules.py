@@ -256,6 +256,11 @@ COHORTS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
 
 HUSH = action("hush", cohort=st.integers(1, 2), lasts=seconds(5, 120))
 """A cohort that does not call for a time."""
+COHORT_EDITS = st.one_of(
+    action("delete", what=st.just("cohort service")),
+    action("undo", what=st.just("route"), times=st.integers(1, 5)),
+)
+"""What somebody may do to what cohorts are told by."""
 
 
 CONNECTED: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (

@@ -18,6 +18,7 @@ from canary.sim.replay import Schedule, play, watch
 from tests.sim.schedules import (
     CHANGES,
     CHECKS,
+    COHORT_EDITS,
     COHORTS,
     COMMANDS,
     CONFIGURATION_EDITS,
@@ -111,15 +112,28 @@ def test_any_strategy_ends_in_a_serving_system(part: int) -> None:
     holds()
 
 
-@parts(2)
+@parts(1)
 def test_later_cohort_is_heard_before_it_passes(part: int) -> None:
     """Several cohorts of which some do not call for a time: no rule breaks, none passes unheard, no request fails."""
     name = f"cohorts-{part}"
 
-    @drawn(strategies(st.one_of(WAY, CHANGES, HUSH), plans=COHORTS), name, 25)
+    @drawn(strategies(st.one_of(WAY, CHANGES, HUSH), plans=COHORTS), name, 20)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(1)
+def test_later_cohort_is_heard_whatever_happens(part: int) -> None:
+    """The same while people edit, delete and break things, what the cohort is told by among them."""
+    name = f"cohorts-anything-{part}"
+
+    @drawn(strategies(st.one_of(ANYTHING, HUSH, COHORT_EDITS), plans=COHORTS), name, 20)
+    def holds(schedule: Schedule) -> None:
+        with kept(schedule, name):
+            play(schedule)
 
     holds()
 
