@@ -76,7 +76,7 @@ def test_route_elsewhere_is_undone_and_only_full_hosts_are_changed(before: dict[
         now = patched(now, rewrite_route(now, None, FAR, wanted, None))
         hosts = {leg["destination"]["host"] for one in now["spec"]["http"] for leg in one.get("route") or ()}
         known = {leg["destination"]["host"] for one in before["spec"]["http"] for leg in one.get("route") or ()}
-        assert hosts - known <= {f"catalog-{side}.{FULL}" for side in ("primary", "canary")}
+        assert hosts - known <= {f"catalog-{side}.{FULL}" for side in ("primary", "canary", "cohort1", "cohort2")}
     assert patched(now, plain_route(now, FAR)) == before
 
 
