@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from canary.core.actions import Action, Delete
 from canary.core.converge.objects import wanted_ports
-from canary.core.converge.pods import route_guards
 from canary.core.converge.policies import follow_policy
 from canary.core.converge.traffic import follow_service
+from canary.core.guards import route_guards
 from canary.core.names import CANARY_LABEL, is_ours
 from canary.core.objects import DESTINATION_RULE, SERVICE, Object, Resource, labels_of, ref_of
 from canary.core.view import IDLE, View

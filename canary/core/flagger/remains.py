@@ -52,7 +52,7 @@ def replaced(snapshot: Snapshot) -> Iterator[tuple[Ref, Object]]:
     found.append((names.workload("primary"), snapshot.primary.raw if snapshot.primary else None))
     found.append((names.service("primary"), snapshot.primary_service))
     found.append((names.service("canary"), snapshot.canary_service))
-    found += [(names.rule(role), snapshot.rule(role)) for role in ("primary", "canary")]
+    found += [(names.rule(role), snapshot.rules.get(names.rule(role).name)) for role in ("primary", "canary")]
     yield from ((ref, obj) for ref, obj in found if obj is not None and is_left(snapshot, obj))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ from canary.core.objects import VIRTUAL_SERVICE, Object, annotations_of
 from canary.core.routes.entries import (
     MIRROR_FIELDS,
     Entry,
-    Memory,
     cohorts_apart,
     cohorts_on_canary,
     find_conflict,
@@ -34,6 +32,7 @@ from canary.core.routes.entries import (
     touched,
     undo,
 )
+from canary.core.routes.memory import recalled, recalled_share, remembered
 from canary.core.routes.routing import Routing, Weights
 from canary.core.routes.sections import (
     CONNECTIONS,
@@ -50,8 +49,6 @@ from canary.core.routes.split import gathered, leads_to_us, read_parts, share_of
 ROUTE_NAME = "weighted"
 """Name of the generated http route; access logs and traces show it (R-OBS-3)."""
 _ADDRESS = ("hosts", "gateways")
-_KEYS = {"http": "routes", "tls": "tls", "tcp": "tcp"}
-"""What the destinations of a section as written are kept under."""
 CONNECTION_CONDITIONS = ("port", "gateways", "sourceLabels", "sourceNamespace", "destinationSubnets")
 """What a condition can ask of a connection; all else speaks of a request."""
 
@@ -98,11 +95,11 @@ def rewrite_route(
         entries = list(body.get(sections.made) or [])
         body[sections.made] = _our_entries(entries, spec, names, routing, annotations, sections)
     else:
-        memory = _remembered(annotations)
+        memory = remembered(annotations)
         for name in sections.names:
             if body.get(name):
                 body[name], memory[name] = rewrite(body[name], names, routing, memory.get(name, ()))
-        annotations[CHANGED] = _recall({name: memory.get(name, ()) for name in sections.names}, routing)
+        annotations[CHANGED] = recalled({name: memory.get(name, ()) for name in sections.names}, routing)
     return {"metadata": {"annotations": annotations}, "spec": body}
 
 
@@ -141,7 +138,7 @@ def refuse_generated(spec: CanarySpec, names: Names, plan: Sequence[Routing]) ->
 def plain_route(route: Object, names: Names) -> dict[str, Any]:
     """Return an adopted VirtualService as its user wrote it, with what the user changed meanwhile."""
     annotations = dict(annotations_of(route))
-    memory = _remembered(annotations)
+    memory = remembered(annotations)
     for mark in (OWNER, CHANGED, ROLLED_BACK, ROUTE_FIELDS, CARRIES):
         annotations.pop(mark, None)
     body = dict(route.get("spec") or {})
@@ -164,7 +161,7 @@ def read_weights(route: Object, names: Names) -> Weights | None:
         return None
     mirrors = {mirrored(one, names) for one in found}
     foreign = is_ours(route) and not max(mirrors) and any(k in found[0] for k in MIRROR_FIELDS)
-    primary, canary, even = _shares(found, names, _recalled_share(annotations_of(route)))
+    primary, canary, even = _shares(found, names, recalled_share(annotations_of(route)))
     sticky, alike = read_sessions(entries, led, names)
     even = even and len(mirrors) == 1 and not foreign and alike
     return Weights(primary, canary, max(mirrors), cohorts_on_canary(entries), even, sticky)
@@ -274,31 +271,3 @@ def _wire(model: Any, drop: str = "") -> dict[str, Any] | None:
     wire: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     wire.pop(drop, None)
     return wire
-
-
-def _recall(memory: Mapping[str, Memory], routing: Routing) -> str:
-    """Return the annotation that undoes our changes: destinations as written, and the share they stand for."""
-    body: dict[str, Any] = {"canary": routing.canary}
-    body |= {_KEYS[name]: list(kept) for name, kept in memory.items() if any(one is not None for one in kept)}
-    return json.dumps(body, separators=(",", ":"))
-
-
-def _changed(annotations: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        found = json.loads(annotations.get(CHANGED) or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _remembered(annotations: Mapping[str, str]) -> dict[str, Memory]:
-    """Return what undoing needs, by section."""
-    found = _changed(annotations)
-    known = ((name, found.get(key)) for name, key in _KEYS.items())
-    lists = ((name, one) for name, one in known if isinstance(one, list))
-    return {name: tuple(one if isinstance(one, list) else None for one in kept) for name, kept in lists}
-
-
-def _recalled_share(annotations: Mapping[str, str]) -> int | None:
-    share = _changed(annotations).get("canary")
-    return share if isinstance(share, int) and not isinstance(share, bool) and 0 <= share <= 100 else None
