@@ -64,9 +64,9 @@ async def run(settings: Settings) -> int:
     # In the audit log replicas are told apart by it.
     replica = f"{agent} ({identity})" if settings.leader_election else agent
     client = await connect(settings, replica, telemetry.requested)
-    hooks = WebhookCaller(agent, on_answer=telemetry.hook_answered)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
+    hooks = WebhookCaller(agent, read=cluster.read, on_answer=telemetry.hook_answered)
     measurer = _measurer(settings, cluster, agent, telemetry)
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,9 +24,10 @@ SECONDS = 5.0
 LARGEST = 2**22
 """Bytes of an answer that are read: those of a thousand series are a quarter of a megabyte."""
 TOKEN, USER, PASSWORD, CA, CERTIFICATE, KEY = "token", "username", "password", "ca.crt", "tls.crt", "tls.key"
-_UNCARRIED = "cannot be asked: its address or headers hold what HTTP cannot carry"
-_WITHOUT_CERTIFICATE = f" (a server that wants a client certificate gets {CERTIFICATE} and {KEY} of the Secret)"
+UNCARRIED = "cannot be asked: its address or headers hold what HTTP cannot carry"
+WITHOUT_CERTIFICATE = f" (a server that wants a client certificate gets {CERTIFICATE} and {KEY} of the Secret)"
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BREAKS = frozenset("\r\n\0")
 KNOWN = (TOKEN, USER, PASSWORD, CA, CERTIFICATE, KEY)
 
 Secret = Mapping[str, bytes]
@@ -57,8 +58,9 @@ class Asker:
 
     async def get(self, url: URL, provider: MetricProvider, secret: Secret) -> Reply:
         """Return what a server answers, asked once more after a fault of the connection; raise AskError."""
-        headers = _headers(url, provider, secret, self._user_agent)
-        context = _context(provider, secret)
+        named = provider.secret_ref.name if provider.secret_ref is not None else None
+        headers = headers_for(url, self._user_agent, provider.headers or {}, secret, named)
+        context = context_for(secret, unchecked=provider.insecure_skip_verify)
         try:
             try:
                 return await self._attempt(url, headers, context)
@@ -71,11 +73,11 @@ class Asker:
             raise AskError(f"timed out: no whole answer within {self.seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as fault:
             if isinstance(fault, aiohttp.InvalidURL):
-                raise AskError(_UNCARRIED) from None
+                raise AskError(UNCARRIED) from None
             asked = url.scheme == "https" and CERTIFICATE not in secret
-            raise AskError(fault_words(fault, _WITHOUT_CERTIFICATE if asked else "")) from None
+            raise AskError(fault_words(fault, WITHOUT_CERTIFICATE if asked else "")) from None
         except ValueError:
-            raise AskError(_UNCARRIED) from None
+            raise AskError(UNCARRIED) from None
 
     async def close(self) -> None:
         """Close all connections, for good."""
@@ -123,21 +125,34 @@ def shown(url: URL) -> str:
     return str(url.with_user(None).with_query(None).with_fragment(None)).rstrip("/")
 
 
-def _headers(url: URL, provider: MetricProvider, secret: Secret, user_agent: str) -> CIMultiDict[str]:
+def headers_for(
+    url: URL,
+    user_agent: str,
+    given: Mapping[str, Sequence[str]],
+    secret: Secret,
+    named: str | None,
+    known: Sequence[str] = KNOWN,
+) -> CIMultiDict[str]:
+    """Return the headers of a request: who asks, what is ``given``, and the credentials of URL or Secret.
+
+    ``named`` is the name of the Secret, None without one, and ``known`` what such a Secret may hold.
+    Raises AskError.
+    """
     headers: CIMultiDict[str] = CIMultiDict({"User-Agent": user_agent})
-    for name, values in (provider.headers or {}).items():
-        if not _NAME.fullmatch(name):
-            raise AskError(_UNCARRIED)
+    for name, values in given.items():
+        if not _NAME.fullmatch(name) or any(_BREAKS & set(value) for value in values):
+            raise AskError(UNCARRIED)
         headers.popall(name, None)
         for value in values:
             headers.add(name, value)
     if url.user is not None:
         headers["Authorization"] = aiohttp.encode_basic_auth(url.user, url.password or "", encoding="utf-8")
-    if provider.secret_ref is None:
+    if named is None:
         return headers
-    if not any(name in secret for name in KNOWN) or (USER in secret) != (PASSWORD in secret):
-        name = provider.secret_ref.name
-        raise AskError(f"cannot be asked: Secret {name} needs {TOKEN}, {USER} with {PASSWORD}, {CA}, or {CERTIFICATE}")
+    if not any(name in secret for name in known) or (USER in secret) != (PASSWORD in secret):
+        others = "".join(f"{name}, " for name in known if name not in KNOWN)
+        needs = f"{TOKEN}, {USER} with {PASSWORD}, {others}{CA}, or {CERTIFICATE}"
+        raise AskError(f"cannot be asked: Secret {named} needs {needs}")
     if TOKEN in secret:
         headers["Authorization"] = f"Bearer {_line(secret, TOKEN)}"
     elif USER in secret:
@@ -152,16 +167,15 @@ def _line(secret: Secret, key: str) -> str:
         text = secret[key].decode().strip("\r\n")
     except UnicodeDecodeError:
         text = "\n"
-    if "\n" in text or "\r" in text or "\0" in text:
+    if _BREAKS & set(text):
         raise AskError(f"cannot be asked: {key} of its Secret is more than one line of text")
     return text
 
 
-def _context(provider: MetricProvider, secret: Secret) -> ssl.SSLContext:
+def context_for(secret: Secret, *, unchecked: bool) -> ssl.SSLContext:
+    """Return how TLS is spoken with the certificates of a Secret; raise AskError for those that are none."""
     try:
-        return _tls(
-            provider.insecure_skip_verify, secret.get(CA, b""), secret.get(CERTIFICATE, b""), secret.get(KEY, b"")
-        )
+        return _tls(unchecked, secret.get(CA, b""), secret.get(CERTIFICATE, b""), secret.get(KEY, b""))
     except (ssl.SSLError, ValueError) as fault:
         words = getattr(fault, "reason", None) or "not PEM"
         raise AskError(

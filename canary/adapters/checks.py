@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,6 +9,7 @@ from dataclasses import replace
 from canary.adapters.asking import Asker, AskError, Secret, address_of, shown
 from canary.adapters.prometheus import PrometheusMeasurer
 from canary.adapters.providers import json_over_http, prometheus
+from canary.adapters.secrets import Read, read_secret
 from canary.api.metric_template import JSON, PROMETHEUS
 from canary.core.measurement import (
     CheckQuery,
@@ -21,8 +21,6 @@ from canary.core.measurement import (
     Query,
     Unavailable,
 )
-from canary.core.objects import SECRET, Object, Ref
-from canary.ports import ClusterError
 
 Ask = Callable[[Asker, CustomQuery, Secret], Awaitable[NumbersAnswer]]
 PROVIDERS: dict[str, Ask] = {PROMETHEUS: prometheus.ask, JSON: json_over_http.ask}
@@ -38,13 +36,13 @@ class CheckMeasurer:
     def __init__(
         self,
         server: str,
-        read: Callable[[Ref], Awaitable[Object | None]],
+        read: Read,
         asker: Asker,
         *,
         on_error: Callable[[str], None] | None = None,
         on_answer: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """Prepare to ask ``server`` where no other is named; ``read`` reads an object or raises ``ClusterError``."""
+        """Prepare to ask ``server`` where no other is named; ``read`` reads Secrets."""
         self._on_answer = on_answer
         self._server = server
         self._read = read
@@ -89,19 +87,12 @@ class CheckMeasurer:
             return await PROVIDERS[provider.type](self._asker, query, secret)
         except AskError as fault:
             return Unavailable(f"{_name(query)} {fault}")
-        except ClusterError as fault:
-            name = provider.secret_ref.name if provider.secret_ref is not None else ""
-            cure = "allow the controller to get it"
-            return Unavailable(f"Secret {query.namespace}/{name} cannot be read ({fault}); {cure}")
 
     async def _secret(self, query: CustomQuery) -> Secret:
         named = query.provider.secret_ref
         if named is None:
             return {}
-        found = await self._read(Ref(SECRET, query.namespace, named.name))
-        if found is None:
-            raise AskError(f"cannot be asked: Secret {query.namespace}/{named.name} not found; create it")
-        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+        return await read_secret(self._read, query.namespace, named.name)
 
 
 def _name(query: CustomQuery) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,19 @@ from uuid import uuid4
 
 import aiohttp
 import orjson
+from multidict import CIMultiDict
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_exponential
 from tenacity.wait import WaitBaseT
 from yarl import URL
 
+from canary.adapters.asking import CERTIFICATE, WITHOUT_CERTIFICATE, AskError, context_for, headers_for
 from canary.adapters.faults import fault_words
 from canary.adapters.outbox import Outbox
 from canary.adapters.resolver import Lookup, PooledResolver
+from canary.adapters.secrets import Read, read_secret
+from canary.adapters.signature import HOOK_KEYS, signing_key, stamp
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
-from canary.core.objects import CanaryKey
+from canary.core.objects import CanaryKey, Object, Ref
 
 REDIRECTS = 5
 BODY_BYTES = 4096
@@ -32,6 +37,7 @@ UNDECIDED = {401, 407, 429, 502, 503, 504}
 
 OnAnswer = Callable[[str, str, float], None]
 """Told of each call: type of the hook, `yes`, `no` or `undecided`, and seconds with all attempts."""
+MTLS = " (mTLS? a STRICT PeerAuthentication admits only callers that have a sidecar)"
 PROXIES = {"envoy", "istio-envoy"}
 DENIALS = ("RBAC: access denied", "denied by ext_authz")
 """How denials begin that look like the hook's own answer.
@@ -50,6 +56,27 @@ class _Outcome:
     again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What each attempt of one call sends, with which key it is signed, and what a broken connection may mean."""
+
+    body: bytes
+    headers: CIMultiDict[str]
+    context: ssl.SSLContext
+    key: bytes | None
+    hint: str
+
+    def stamped(self, now: float) -> CIMultiDict[str]:
+        """Return the headers of an attempt at a moment, given in Unix seconds."""
+        signed = () if self.key is None else stamp(self.key, self.body, now)
+        return CIMultiDict([*self.headers.items(), *signed])
+
+
+async def _no_secret(_: Ref) -> Object | None:
+    """Find no Secret."""
+    return None
+
+
 class WebhookCaller:
     """Call hooks over connections of their own, so that no answer depends on what was called before."""
 
@@ -57,11 +84,19 @@ class WebhookCaller:
         self,
         user_agent: str,
         *,
+        read: Read = _no_secret,
         wait: WaitBaseT = WAIT,
         lookup: Lookup = socket.getaddrinfo,
         on_answer: OnAnswer = lambda kind, outcome, seconds: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare to call; ``wait`` is the pause between attempts, ``lookup`` resolves names."""
+        """Prepare to call.
+
+        ``read`` reads Secrets, ``wait`` is the pause between attempts, ``lookup`` resolves names, and ``now``
+        tells the time in Unix seconds.
+        """
+        self._read = read
+        self._now = now
         self._user_agent = user_agent
         self._on_answer = on_answer
         self._wait = wait
@@ -105,7 +140,10 @@ class WebhookCaller:
         )
         try:
             url = _address(call.url)
-            outcome: _Outcome = await attempts(self._attempt, call, url, self._headers())
+            sent = await self._sent(call, url)
+            outcome: _Outcome = await attempts(self._attempt, call, url.with_user(None), sent)
+        except AskError as fault:
+            return Unavailable(f"hook {call.name} at {_shown(url)} {fault}")
         except ValueError:
             # Some hosts and user names cannot be written into a request; that shows only when it is sent.
             shown = _without_credentials(call.url)
@@ -114,27 +152,39 @@ class WebhookCaller:
             return Unavailable(f"hook {call.name} at {_shown(url)} {outcome.words}")
         return HookAnswer(True) if outcome.decision else HookAnswer(False, call.name, outcome.words)
 
-    def _headers(self) -> dict[str, str]:
-        return {"Content-Type": "application/json", "User-Agent": self._user_agent, "X-Request-Id": str(uuid4())}
+    async def _sent(self, call: HookCall, url: URL) -> _Sent:
+        """Return what each attempt of a call sends; raise AskError for credentials that are none."""
+        secret = await read_secret(self._read, call.namespace, call.secret) if call.secret else {}
+        given: dict[str, list[str]] = {}
+        for name, value in call.headers:
+            given.setdefault(name, []).append(value)
+        headers = headers_for(url, self._user_agent, given, secret, call.secret or None, HOOK_KEYS)
+        headers.update({"Content-Type": "application/json", "X-Request-Id": str(uuid4())})
+        context = context_for(secret, unchecked=not call.verify)
+        wanted = url.scheme == "https" and call.secret and CERTIFICATE not in secret
+        hint = "" if url.scheme == "https" else MTLS
+        return _Sent(
+            orjson.dumps(call.payload), headers, context, signing_key(secret), WITHOUT_CERTIFICATE if wanted else hint
+        )
 
-    async def _attempt(self, call: HookCall, url: URL, headers: dict[str, str]) -> _Outcome:
+    async def _attempt(self, call: HookCall, url: URL, sent: _Sent) -> _Outcome:
         """Call once; raise ValueError for a URL that HTTP cannot carry."""
         seconds = call.timeout.total_seconds()
         try:
             async with asyncio.timeout(seconds):
-                return await self._post(call, url, headers)
+                return await self._post(url, sent)
         except TimeoutError:
             return _Outcome(None, f"timed out: no whole answer within {seconds:g} s", again=True)
         except (aiohttp.ClientError, OSError) as fault:
             # A certificate does not become valid within seconds.
             passing = not isinstance(fault, aiohttp.ClientConnectorCertificateError)
-            return _Outcome(None, fault_words(fault, _hint(url)), again=passing)
+            return _Outcome(None, fault_words(fault, sent.hint), again=passing)
 
-    async def _post(self, call: HookCall, url: URL, headers: dict[str, str]) -> _Outcome:
-        body = orjson.dumps(call.payload)
+    async def _post(self, url: URL, sent: _Sent) -> _Outcome:
+        headers = sent.stamped(self._now())
         for _ in range(REDIRECTS + 1):
             async with self._open().post(
-                url, data=body, headers=headers, ssl=call.verify, allow_redirects=False
+                url, data=sent.body, headers=headers, ssl=sent.context, allow_redirects=False
             ) as response:
                 target = _target(response, url)
                 if target is None or not _same_place(url, target):
@@ -231,12 +281,6 @@ async def _text(response: aiohttp.ClientResponse) -> str:
         body += piece
     text = body.decode(errors="replace")
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:WORDS]
-
-
-def _hint(url: URL) -> str:
-    if url.scheme == "https":
-        return ""
-    return " (mTLS? a STRICT PeerAuthentication admits only callers that have a sidecar)"
 
 
 def _shown(url: URL) -> str:

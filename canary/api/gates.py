@@ -1,9 +1,30 @@
-"""What hooks cannot be asked for together."""
+"""What hooks cannot be asked for."""
 
 from canary.api.rules import NOTHING, Node, Rule, quoted
 
 WEBHOOK = "spec.analysis.webhooks[]"
 _TIMED = "has(self.gateTimeout) && self.gateTimeout != ''"
+
+OURS = ("content-type", "x-request-id", "x-canary-timestamp", "x-canary-signature")
+OF_THE_WAY = (
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+RESERVED = tuple(sorted((*OURS, *OF_THE_WAY)))
+"""Headers that we set, or whoever carries the request."""
+
+
+def header_reserved(header: Node) -> object:
+    """Find a header that is not for users to set."""
+    return header["name"] if header["name"].lower() in RESERVED else NOTHING
 
 
 def timeout_without_gate(hook: Node) -> object:
@@ -34,5 +55,14 @@ GATE_RULES: tuple[Rule, ...] = (
         f"{WEBHOOK}.onTimeout is {{value}} without gateTimeout; say how long the gate may stay shut, such as 30m",
         f"!has(self.onTimeout) || self.onTimeout == '' || ({_TIMED})",
         quoted("self.onTimeout"),
+    ),
+    Rule(
+        f"{WEBHOOK}.headers[]",
+        "name",
+        header_reserved,
+        f"{WEBHOOK}.headers[].name is {{value}}, which the controller or a proxy sets; remove it",
+        f"!(self.name.lowerAscii() in {list(RESERVED)})",
+        quoted("self.name"),
+        forbidden=True,
     ),
 )

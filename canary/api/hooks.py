@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from canary.api.credentials import SecretRef
 from canary.api.wire import Bool, Count, Duration, Form, Labels, Name, Text, WireModel, Word
 
 WebhookType = Literal[
@@ -33,6 +34,17 @@ ADDRESS = Form("^https?://[^ ]+$", "an address that begins with http:// or https
 _Url = Annotated[Text, AfterValidator(ADDRESS.checked), WithJsonSchema(ADDRESS.schema(8192, 1))]
 
 
+HEADER_NAME = Form("^[A-Za-z0-9_.-]+$", "the name of a header: letters, digits and any of _.-")
+_HeaderName = Annotated[Text, AfterValidator(HEADER_NAME.checked), WithJsonSchema(HEADER_NAME.schema(128, 1))]
+
+
+class Header(WireModel):
+    """One header of a request."""
+
+    name: _HeaderName = Field(description="Name of the header.")
+    value: Text = Field(description="Its value; what is secret belongs into secretRef.")
+
+
 class Webhook(WireModel):
     """One HTTP call at a point of the release."""
 
@@ -49,6 +61,12 @@ class Webhook(WireModel):
     )
     retries: Count = Field(0, description="Attempts after the first.")
     disable_tls: Bool = Field(False, alias="disableTLS", description="Do not check the server's certificate.")
+    headers: tuple[Header, ...] = Field((), max_length=16, description="Headers sent along.")
+    secret_ref: SecretRef | None = Field(
+        None,
+        description="Secret of the Canary's namespace with any of `token` (bearer), `username` and `password` (basic), "
+        "`hmac` (key of the signature), `ca.crt`, and `tls.crt` with `tls.key` (client certificate).",
+    )
     mute_alert: Bool = Field(False, description="Send no alert while waiting for approval.")
     metadata: Labels | None = Field(None, description="Values sent along.")
 

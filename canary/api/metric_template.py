@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from canary.api.canary import ObjectMeta
+from canary.api.credentials import SecretRef
 from canary.api.groups import NATIVE_TEMPLATE
 from canary.api.hooks import ADDRESS
 from canary.api.query import form_rule
@@ -19,12 +20,6 @@ PROVIDERS: dict[str, Language] = {PROMETHEUS: "promql", JSON: "url"}
 _AT = "spec.provider"
 _Address = Annotated[Text, AfterValidator(ADDRESS.checked), WithJsonSchema(ADDRESS.schema(8192, 1))]
 _Headers = Annotated[dict[str, Annotated[tuple[Text, ...], Field(max_length=16)]], Field(max_length=32)]
-
-
-class SecretRef(WireModel):
-    """Name a Secret in the template's namespace."""
-
-    name: Name = Field(description="Name of the Secret.")
 
 
 class MetricProvider(WireModel):

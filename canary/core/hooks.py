@@ -137,6 +137,9 @@ def _call(view: View, hook: Webhook) -> HookCall:
         timeout=parse_duration(hook.timeout) if hook.timeout else TIMEOUT,
         retries=hook.retries,
         verify=not hook.disable_tls,
+        headers=tuple((one.name, one.value) for one in hook.headers),
+        namespace=view.snapshot.key.namespace,
+        secret=hook.secret_ref.name if hook.secret_ref is not None else "",
     )
 
 

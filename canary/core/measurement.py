@@ -144,7 +144,10 @@ HookType = Literal[
 
 @dataclass(frozen=True, slots=True)
 class HookCall:
-    """One hook to call: a POST of ``payload`` as JSON, asked again ``retries`` times when nobody decides."""
+    """One hook to call: a POST of ``payload`` as JSON, asked again ``retries`` times when nobody decides.
+
+    ``secret`` is the name of the Secret in ``namespace`` with its credentials, empty without one.
+    """
 
     name: str
     url: str
@@ -154,6 +157,9 @@ class HookCall:
     retries: int = 0
     verify: bool = True
     """Whether the server's certificate must be valid."""
+    headers: tuple[tuple[str, str], ...] = ()
+    namespace: str = ""
+    secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,6 +272,16 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         f'{A}.webhooks[].onTimeout is "Reject" without gateTimeout; say how long the gate may stay shut, such as 30m',
     ),
     (
+        {f"{A}.webhooks": [{**WEBHOOK, "headers": [{"name": "X-Team", "value": "a"}, {"name": "Host", "value": "b"}]}]},
+        f"{A}.webhooks[0].headers[1].name",
+        f'{A}.webhooks[].headers[].name is "Host", which the controller or a proxy sets; remove it',
+    ),
+    (
+        {f"{A}.webhooks": [{**WEBHOOK, "headers": [{"name": "X Team", "value": "a"}]}]},
+        f"{A}.webhooks[0].headers[0].name",
+        f'{A}.webhooks[].headers[].name is "X Team"; it must be the name of a header: letters, digits and any of _.-',
+    ),
+    (
         {f"{A}.match": COHORT},
         f"{A}.match",
         f"{A}.match needs iterations; for weights after a cohort use steps[].match",
