@@ -82,6 +82,17 @@ def _namespaces(value: str) -> tuple[str, ...]:
     return names
 
 
+def _hosts(value: str) -> tuple[str, ...]:
+    patterns = tuple(dict.fromkeys(one.strip().lower() for one in value.split(","))) if value.strip() else ()
+    for one in patterns:
+        if not _NAME.fullmatch(one.removeprefix("*.")):
+            raise ValueError(
+                f"{one!r} is no host; give names such as ci.example.com or *.tools.svc.cluster.local, "
+                "separated by commas, or nothing for all"
+            )
+    return patterns
+
+
 def _switch(value: str) -> bool:
     switches = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
     if value.lower() not in switches:
@@ -136,6 +147,7 @@ class Settings(BaseModel):
     metrics_server: Annotated[str, BeforeValidator(_url)]
     namespaces: Annotated[tuple[str, ...], BeforeValidator(_namespaces)] = ()
     flagger_compat: Annotated[bool, BeforeValidator(_switch)] = False
+    hook_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
     pin_secrets: Annotated[bool, BeforeValidator(_switch)] = False
     log_level: Annotated[str, BeforeValidator(_level)] = "info"
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_format)] = "json"

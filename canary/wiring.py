@@ -23,6 +23,7 @@ from canary.adapters.kube.cluster import KubeCluster
 from canary.adapters.kube.events import KubeNotifier
 from canary.adapters.kube.lease import KubeLeases
 from canary.adapters.webhooks import WebhookCaller
+from canary.core.hosts import Hosts
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Resource
 from canary.engine.configured import PINNED
 from canary.engine.controller import Controller
@@ -66,7 +67,8 @@ async def run(settings: Settings) -> int:
     client = await connect(settings, replica, telemetry.requested)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
-    hooks = WebhookCaller(agent, read=cluster.read, on_answer=telemetry.hook_answered)
+    hosts = Hosts(settings.hook_hosts)
+    hooks = WebhookCaller(agent, read=cluster.read, on_answer=telemetry.hook_answered, hosts=hosts)
     measurer = _measurer(settings, cluster, agent, telemetry)
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()
@@ -75,7 +77,9 @@ async def run(settings: Settings) -> int:
 
     def make(queue: WorkQueue[CanaryKey]) -> Controller:
         telemetry.watch_depth(lambda: len(queue))
-        reconciler = Reconciler(cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry, pinned)
+        reconciler = Reconciler(
+            cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry, pinned, hosts
+        )
         return Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
 
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
@@ -101,7 +105,7 @@ def _measurer(settings: Settings, cluster: KubeCluster, agent: str, telemetry: T
     return CheckMeasurer(
         settings.metrics_server,
         cluster.read,
-        Asker(agent),
+        Asker(agent, hosts=Hosts(settings.hook_hosts)),
         on_error=lambda _: telemetry.query_failed(),
         on_answer=telemetry.query_answered,
     )

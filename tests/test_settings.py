@@ -49,6 +49,7 @@ def test_values_are_read_as_people_write_them() -> None:
         "CANARY_NAMESPACES": "shop, blog,shop",
         "CANARY_FLAGGER_COMPAT": "TRUE",
         "CANARY_PIN_SECRETS": "true",
+        "CANARY_HOOK_HOSTS": "CI.example, *.tools,10.0.0.7",
         "CANARY_LOG_LEVEL": "WARNING",
     }
     settings = load({}, environ)
@@ -56,6 +57,7 @@ def test_values_are_read_as_people_write_them() -> None:
     assert settings.namespaces == ("shop", "blog")
     assert settings.flagger_compat
     assert settings.pin_secrets
+    assert settings.hook_hosts == ("ci.example", "*.tools", "10.0.0.7")
     assert settings.log_level == "warning"
 
 
@@ -114,6 +116,7 @@ def test_kubeconfig_comes_from_flag_variable_or_kubectl(kubeconfig: str) -> None
         ({"metrics_server": "http://x:port"}, "--metrics-server", "http://"),
         ({"metrics_server": "http://x/?query=1"}, "--metrics-server", "http://"),
         ({"namespaces": "shop,Blog"}, "--namespaces 'shop,Blog': 'Blog'", "lower-case"),
+        ({"hook_hosts": "ci.example,http://ci"}, "--hook-hosts", "'http://ci' is no host"),
         ({"namespaces": "shop,,blog"}, "--namespaces", "commas"),
         ({"flagger_compat": "maybe"}, "--flagger-compat 'maybe'", "true or false"),
         ({"log_level": "loud"}, "--log-level 'loud'", "debug, info, warning or error"),

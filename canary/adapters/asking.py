@@ -19,6 +19,7 @@ from yarl import URL
 from canary.adapters.faults import fault_words
 from canary.adapters.resolver import Lookup, PooledResolver
 from canary.api.metric_template import MetricProvider
+from canary.core.hosts import ANY_HOST, Hosts
 
 SECONDS = 5.0
 LARGEST = 2**22
@@ -49,8 +50,16 @@ class Reply:
 class Asker:
     """Ask servers over one pool of connections; a slow one delays nobody but who asked it."""
 
-    def __init__(self, user_agent: str, *, seconds: float = SECONDS, lookup: Lookup = socket.getaddrinfo) -> None:
-        """Prepare to ask; ``seconds`` bound each attempt, ``lookup`` resolves names."""
+    def __init__(
+        self,
+        user_agent: str,
+        *,
+        seconds: float = SECONDS,
+        lookup: Lookup = socket.getaddrinfo,
+        hosts: Hosts = ANY_HOST,
+    ) -> None:
+        """Prepare to ask ``hosts``; ``seconds`` bound each attempt, ``lookup`` resolves names."""
+        self._hosts = hosts
         self._user_agent = user_agent
         self.seconds = seconds
         self._resolver = PooledResolver(lookup)
@@ -59,6 +68,8 @@ class Asker:
     async def get(self, url: URL, provider: MetricProvider, secret: Secret) -> Reply:
         """Return what a server answers, asked once more after a fault of the connection; raise AskError."""
         named = provider.secret_ref.name if provider.secret_ref is not None else None
+        if why := self._hosts.objection(url.host or ""):
+            raise AskError(f"is not asked: {why}")
         headers = headers_for(url, self._user_agent, provider.headers or {}, secret, named)
         context = context_for(secret, unchecked=provider.insecure_skip_verify)
         try:

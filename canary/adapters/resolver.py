@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from canary.core.hosts import of_the_node
+
 THREADS = 64
 NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
@@ -34,6 +36,8 @@ class PooledResolver(AbstractResolver):
         """Return the addresses of a name; raise OSError."""
         asked = (host, port, family, socket.SOCK_STREAM, 0, socket.AI_ADDRCONFIG)
         found = await asyncio.get_running_loop().run_in_executor(self._pool, self._lookup, *asked)
+        if of_node := next((str(one[4][0]) for one in found if of_the_node(str(one[4][0]))), None):
+            raise OSError(None, f"{host} is {of_node}, an address of the node's own network, which is never asked")
         return [
             ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=NUMERIC)
             for kind, _, protocol, _, address in found

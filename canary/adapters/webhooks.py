@@ -23,6 +23,7 @@ from canary.adapters.outbox import Outbox
 from canary.adapters.resolver import Lookup, PooledResolver
 from canary.adapters.secrets import Read, read_secret
 from canary.adapters.signature import HOOK_KEYS, signing_key, stamp
+from canary.core.hosts import ANY_HOST, Hosts
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
 from canary.core.objects import CanaryKey, Object, Ref
 
@@ -89,14 +90,16 @@ class WebhookCaller:
         lookup: Lookup = socket.getaddrinfo,
         on_answer: OnAnswer = lambda kind, outcome, seconds: None,
         now: Callable[[], float] = time.time,
+        hosts: Hosts = ANY_HOST,
     ) -> None:
-        """Prepare to call.
+        """Prepare to call ``hosts``.
 
         ``read`` reads Secrets, ``wait`` is the pause between attempts, ``lookup`` resolves names, and ``now``
         tells the time in Unix seconds.
         """
         self._read = read
         self._now = now
+        self._hosts = hosts
         self._user_agent = user_agent
         self._on_answer = on_answer
         self._wait = wait
@@ -154,6 +157,8 @@ class WebhookCaller:
 
     async def _sent(self, call: HookCall, url: URL) -> _Sent:
         """Return what each attempt of a call sends; raise AskError for credentials that are none."""
+        if why := self._hosts.objection(url.host or ""):
+            raise AskError(f"is not asked: {why}")
         secret = await read_secret(self._read, call.namespace, call.secret) if call.secret else {}
         given: dict[str, list[str]] = {}
         for name, value in call.headers:

@@ -20,6 +20,8 @@ HELP = {
     "context": "context of the kubeconfig (default: its current one)",
     "namespaces": "namespaces to watch, separated by commas (default: all)",
     "flagger_compat": "serve Canaries of flagger.app as well",
+    "hook_hosts": "hosts that webhooks, MetricTemplates and metricsServer of Canaries may name, separated by commas; "
+    "*.example.com holds all below it (default: all)",
     "pin_secrets": "pin Secrets as ConfigMaps are; needs the right to read and write them (default: they stay live)",
     "log_level": "debug, info, warning or error (default: info)",
     "log_format": "json or console (default: json)",

@@ -38,6 +38,31 @@ def questions(snapshot: Snapshot, now: datetime) -> tuple[Query, ...]:
     return () if is_foreign(snapshot) else due(View(snapshot, (), now))
 
 
+def overtaking(snapshot: Snapshot, asked: tuple[Query, ...], now: datetime) -> tuple[Query, ...]:
+    """Return what a tick rests on that came due while other questions are being answered."""
+    subjects = {_subject(query) for query in asked}
+    return tuple(q for q in questions(snapshot, now) if isinstance(q, EVIDENCE) and _subject(q) not in subjects)
+
+
+def next_tick(snapshot: Snapshot, now: datetime) -> timedelta | None:
+    """Return the time until the next tick; None when there is none ahead."""
+    step = snapshot.status.step
+    due = step.next_tick_at if step is not None else None
+    return due - now if due is not None and due > now else None
+
+
+def goes_back(snapshot: Snapshot, measurements: tuple[Measurement, ...], now: datetime) -> bool:
+    """Return whether answers count against the canary, whatever those are that still lack.
+
+    The way up waits for every answer, the way back for none (I22).
+    """
+    if snapshot.canary is None or is_foreign(snapshot):
+        return False
+    before, after = snapshot.status, advance(View(snapshot, measurements, now)).status
+    ends = after.phase is Phase.FAILED and before.phase is not Phase.FAILED
+    return ends or after.failed_checks > before.failed_checks
+
+
 def decide(snapshot: Snapshot, measurements: tuple[Measurement, ...], now: datetime) -> Decision:
     """Return what to record and do about one Canary."""
     view = View(snapshot, measurements, now)
@@ -175,9 +200,8 @@ def _deadlines(view: View) -> list[datetime | None]:
 def _unanswered(view: View) -> list[datetime | None]:
     """Ask again what the API server did not answer, as no watch tells when it will, and at once what nobody asked."""
     unknown = view.change is Change.UNKNOWN or content_awaited(view) or images_awaited(view)
-    asked = {_subject(m.query) for m in view.measurements}
     # The tick came due while other questions were answered.
-    overtaken = any(isinstance(q, EVIDENCE) and _subject(q) not in asked for q in due(view))
+    overtaken = bool(overtaking(view.snapshot, tuple(m.query for m in view.measurements), view.now))
     return [view.now if overtaken else view.now + ASK_AGAIN] if unknown or overtaken else []
 
 

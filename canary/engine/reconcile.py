@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,13 +14,24 @@ import structlog
 from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.advance.drift import DRIFTED
-from canary.core.decide import SHORTEST_WAIT, decide, is_foreign, needs_protection, questions
+from canary.core.decide import (
+    SHORTEST_WAIT,
+    decide,
+    goes_back,
+    is_foreign,
+    needs_protection,
+    next_tick,
+    overtaking,
+    questions,
+)
 from canary.core.hooks import event_calls
+from canary.core.hosts import ANY_HOST, Hosts
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.refusal import Refusal, shows_refusal
 from canary.core.snapshot import Snapshot
 from canary.engine.configured import PINNED
+from canary.engine.inquiry import Asked, Inquiry
 from canary.engine.measure import measure
 from canary.engine.observe import observe
 from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier, Observer, Refused
@@ -44,6 +56,7 @@ class Reconciler:
         interrupted: Callable[[CanaryKey], Awaitable[None]],
         observer: Observer | None = None,
         pinned: tuple[Resource, ...] = PINNED,
+        hosts: Hosts = ANY_HOST,
     ) -> None:
         self._cluster = cluster
         self._measurer = measurer
@@ -54,8 +67,10 @@ class Reconciler:
         self._interrupted = interrupted
         self._observer = observer
         self._pinned = pinned
+        self._hosts = hosts
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
         self._refused: dict[CanaryKey, Refusal | None] = {}
+        self._left: dict[CanaryKey, list[Asked]] = {}
 
     async def reconcile(self, key: CanaryKey) -> timedelta | None:
         """Run one tick of a Canary and return when to look again; None waits for a change.
@@ -67,11 +82,13 @@ class Reconciler:
         snapshot = self._observe(key)
         if snapshot is None:
             self._refused.pop(key, None)
+            Inquiry(self._ask, self._left.pop(key, [])).cancel()
             return None
         now = self._clock.now()
         measurements: tuple[Measurement, ...] = ()
-        if queries := questions(snapshot, now):
-            measurements = await self._measure(snapshot, queries, now)
+        queries, left = questions(snapshot, now), self._left.pop(key, [])
+        if queries or left:
+            measurements = await self._measure(snapshot, queries, now, left)
             snapshot = self._observe(key)
             if snapshot is None:
                 return None
@@ -91,6 +108,8 @@ class Reconciler:
         found = observe(self._cluster, key, self._pinned)
         if found is None:
             return None
+        if unfit := self._hosts.refusals(found.canary or {}) if not found.refusals else ():
+            found = replace(found, spec=None, refusals=unfit)
         return replace(found, refused=self._refused.get(key), tried=key in self._refused)
 
     async def _taken(self, snapshot: Snapshot, decision: Decision) -> bool:
@@ -116,25 +135,50 @@ class Reconciler:
             self._noted[key] = notes
         return news
 
-    async def _measure(self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime) -> tuple[Measurement, ...]:
-        """Ask, and meanwhile go on protecting: a slow answer delays no diversion (I13)."""
-        asking = asyncio.ensure_future(measure(self._cluster, self._measurer, self._hooks, queries))
+    async def _ask(self, queries: tuple[Query, ...]) -> tuple[Measurement, ...]:
+        return await measure(self._cluster, self._measurer, self._hooks, queries)
+
+    async def _measure(
+        self, snapshot: Snapshot, queries: tuple[Query, ...], now: datetime, left: list[Asked]
+    ) -> tuple[Measurement, ...]:
+        """Ask, and meanwhile go on protecting: a slow answer delays no diversion (I13) and no way back (I22)."""
+        inquiry = Inquiry(self._ask, left)
         try:
+            inquiry.put(queries)
             await self._protect(snapshot, now)
-            while not asking.done():
-                woken = asyncio.ensure_future(self._interrupted(snapshot.key))
-                try:
-                    await asyncio.wait({asking, woken}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    woken.cancel()
-                fresh = None if asking.done() else self._observe(snapshot.key)
-                if fresh is not None:
-                    await self._protect(fresh, self._clock.now())
+            while inquiry.pending:
+                woken = await self._news(snapshot, inquiry)
+                fresh = self._observe(snapshot.key) if inquiry.pending else None
+                if fresh is None:
+                    continue
+                now = self._clock.now()
+                if woken:
+                    await self._protect(fresh, now)
+                inquiry.put(overtaking(fresh, inquiry.queries, now))
+                if goes_back(fresh, inquiry.answers, now):
+                    break
+                if woken:
                     # The key stays dirty until this reconcile ends: look again at this pace.
-                    await asyncio.wait({asking}, timeout=PROTECT_EVERY)
-            return await asking
+                    await asyncio.wait(inquiry.pending, timeout=PROTECT_EVERY, return_when=FIRST_COMPLETED)
+                snapshot = fresh
+        except BaseException:
+            inquiry.cancel()
+            raise
+        answers = inquiry.answers
+        if calls := inquiry.leave():
+            self._left[snapshot.key] = calls
+        return answers
+
+    async def _news(self, snapshot: Snapshot, inquiry: Inquiry) -> bool:
+        """Wait for an answer, a change of the Canary or its next tick; return whether it changed."""
+        woken = asyncio.ensure_future(self._interrupted(snapshot.key))
+        tick = next_tick(snapshot, self._clock.now())
+        seconds = tick.total_seconds() if tick is not None else None
+        try:
+            done, _ = await asyncio.wait({*inquiry.pending, woken}, timeout=seconds, return_when=FIRST_COMPLETED)
         finally:
-            asking.cancel()
+            woken.cancel()
+        return woken in done
 
     async def _protect(self, snapshot: Snapshot, now: datetime) -> None:
         """Apply only what takes traffic off a set, decided without measurements (I22).

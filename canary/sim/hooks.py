@@ -33,6 +33,8 @@ class SimHooks:
 
     def __init__(self) -> None:
         self.states: dict[str, State] = {}
+        self.lasts: dict[str, float] = {}
+        """Seconds an address takes for its answer, where it is not the usual."""
         self.asked: list[HookQuery] = []
         self.told: list[HookCall] = []
 
@@ -45,7 +47,7 @@ class SimHooks:
         self.asked.append(query)
         for call in query.calls:
             state = self.states.get(call.url, "closed" if query.type == "rollback" else "open")
-            await asyncio.sleep(call.timeout.total_seconds() if state == "slow" else LATENCY)
+            await asyncio.sleep(call.timeout.total_seconds() if state == "slow" else self.lasts.get(call.url, LATENCY))
             if state == "closed":
                 return HookAnswer(False, call.name, "HTTP 403: closed")
             if state != "open":

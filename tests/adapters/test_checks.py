@@ -17,6 +17,7 @@ from canary.adapters.asking import Asker
 from canary.adapters.checks import PROVIDERS, CheckMeasurer
 from canary.api.metric_template import PROVIDERS as ADMITTED
 from canary.api.metric_template import MetricProvider
+from canary.core.hosts import Hosts
 from canary.core.measurement import (
     Answer,
     CheckQuery,
@@ -50,6 +51,7 @@ class World:
         self.read: list[Ref] = []
         self.refused = False
         self.seconds = PATIENCE
+        self.hosts = Hosts()
 
     async def find(self, ref: Ref) -> Object | None:
         """Read an object as a cluster does."""
@@ -71,7 +73,7 @@ class World:
 
     async def measure(self, query: Query) -> Answer:
         """Ask one question."""
-        measurer = CheckMeasurer(self.base, self.find, Asker("tests", seconds=self.seconds))
+        measurer = CheckMeasurer(self.base, self.find, Asker("tests", seconds=self.seconds, hosts=self.hosts))
         try:
             measurement = await measurer.measure(query)
         finally:
@@ -363,6 +365,23 @@ class TestFaults:
 
 class TestServers:
     """Which Prometheus is asked."""
+
+    async def test_host_that_is_not_allowed_is_not_asked(self, world: World) -> None:
+        """Nor one that only the node knows, whatever is allowed."""
+        world.hosts = Hosts(("ci.example",))
+        assert "is not asked: host 127.0.0.1 is not in the controller's hookHosts (ci.example)" in await world.reason()
+        world.hosts = Hosts()
+        said = await world.reason(address="http://169.254.169.254/latest")
+        assert "which is never asked" in said
+        assert world.server.asked == []
+
+    async def test_redirect_is_not_followed(self, world: World) -> None:
+        """Credentials go to nobody but whom the template names."""
+        world.secrets = {"access": {"token": WORDS.encode()}}
+        async with serving(Hook()) as other:
+            world.server.says(307, Location=other.url)
+            assert "redirects elsewhere (HTTP 307)" in await world.reason(secretRef={"name": "access"})
+            assert other.asked == []
 
     async def test_query_without_address_asks_the_controllers_server(self, world: World) -> None:
         """An inline query goes where the built-in checks go."""

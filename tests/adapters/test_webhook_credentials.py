@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from aiohttp import web
 from tenacity import wait_none
 
 from canary.adapters.webhooks import WebhookCaller
+from canary.core.hosts import Hosts
 from canary.core.measurement import HookAnswer, HookCall, Unavailable
 from canary.core.objects import SECRET, Object, Ref
 from canary.ports import Refused
@@ -140,6 +142,31 @@ class TestSent:
             assert "cannot be trusted: TLS failed" in await reason(world.caller, world.call("untrusting"))
             assert await world.ask(world.call("untrusting", verify=False)) == PASSED
             await world.caller.close()
+
+
+class TestHosts:
+    """Who is not asked at all."""
+
+    async def test_host_that_is_not_allowed_is_not_asked(self, world: World) -> None:
+        """Nor is a Secret read for it."""
+        caller = WebhookCaller("test", read=world.find, hosts=Hosts(("*.tools",)))
+        said = await reason(caller, world.call())
+        assert said.startswith("is not asked: host 127.0.0.1 is not in the controller's hookHosts (*.tools)")
+        assert (world.read, world.hook.asked) == ([], [])
+        await caller.close()
+
+    @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254"])
+    async def test_name_of_an_address_of_the_node_is_not_asked(self, world: World, address: str) -> None:
+        """Whatever name leads there."""
+
+        def lookup(host: str, port: int, *_: object) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+        caller = WebhookCaller("test", lookup=lookup)
+        said = await reason(caller, a_call("http://metadata.example/"))
+        place = f"metadata.example is {address}, an address of the node's own network"
+        assert said == f"cannot be reached: {place}, which is never asked"
+        await caller.close()
 
 
 class TestLacking:
