@@ -2,9 +2,11 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -12,9 +14,14 @@ import pytest
 
 from e2e.release import Release
 from e2e.test_commands import ask
+from e2e.testbed.kube import Object
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, settled
+from tests.adapters.test_webhook_credentials import check_of_the_page
 
+ACCESS, TOKEN, KEY = "ci-access", "let-me-in-5c1d", "sign-with-9e2b"
+BESIDE = [f"beside-{number}" for number in range(8)]
+INTERVAL = timedelta(seconds=3)
 LONG = timedelta(seconds=120)
 A_WHILE = timedelta(seconds=10)
 
@@ -26,6 +33,9 @@ class Gates:
         self.url = url
         self.open: set[str] = set()
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.sent: list[tuple[Message, bytes]] = []
+        self.hanging = 0
+        self.over = threading.Event()
 
     def hook(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Return a webhook of a type, at a path of its own."""
@@ -43,9 +53,13 @@ def serving() -> Iterator[Gates]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
             assert self.headers["X-Request-Id"]
-            gates[0].asked.append((self.path, body))
+            if self.path == "/hang":
+                gates[0].hanging += 1
+                gates[0].over.wait()
+            gates[0].asked.append((self.path, json.loads(body)))
+            gates[0].sent.append((self.headers, body))
             self.send_response(204 if self.path.removeprefix("/") in gates[0].open else 403)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -59,6 +73,7 @@ def serving() -> Iterator[Gates]:
     try:
         yield gates[0]
     finally:
+        gates[0].over.set()
         server.shutdown()
         server.server_close()
 
@@ -70,21 +85,67 @@ def gates() -> Iterator[Gates]:
         yield found
 
 
+def small(name: str, generation: str) -> Object:
+    """Return a Deployment of one sleeping pod without a sidecar."""
+    labels = {"app": name, "sidecar.istio.io/inject": "false"}
+    container = {"name": "app", "image": "testbed/client:latest", "env": [{"name": "GENERATION", "value": generation}]}
+    pod = {"terminationGracePeriodSeconds": 1, "containers": [container]}
+    spec = {
+        "replicas": 1,
+        "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def hanging_beside(release: Release, gates: Gates) -> list[Object]:
+    """Return Canaries whose first gate never answers."""
+    found = []
+    for name in BESIDE:
+        gate = {"name": "silent", "type": "confirm-rollout", "url": f"{gates.url}/hang", "timeout": "10m"}
+        canary = release.canary(service={"name": name, "hosts": [name]}, webhooks=[gate])
+        canary["metadata"]["name"] = canary["spec"]["targetRef"]["name"] = name
+        found.append(canary)
+    return found
+
+
+def phases(release: Release) -> set[str]:
+    """Return the phases of the Canaries beside the release."""
+    path = f"/apis/flagger.app/v1beta1/namespaces/{release.namespace}/canaries"
+    listed = {one["metadata"]["name"]: one for one in release.testbed.kube.get(path)["items"]}
+    return {listed[name].get("status", {}).get("phase", "") for name in BESIDE}
+
+
 def test_gates_hold_a_release_until_they_open(release: Release, gates: Gates) -> None:
-    """Outside in Waiting, at its last weight in WaitingPromotion; a person can open the last; no request fails."""
+    """Outside in Waiting, at its last weight in WaitingPromotion; a person can open the last; no request fails.
+
+    Gates of other Canaries that hang meanwhile delay nothing, and a Secret that is not there holds.
+    """
     kinds = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion")
     gates.open |= {"pre-rollout", "rollout", "confirm-traffic-increase"}
-    release.set_up(stepWeight=50, webhooks=[gates.hook(kind) for kind in (*kinds, "post-rollout", "event")])
+    hooks = [gates.hook(kind, secretRef={"name": ACCESS}) for kind in kinds]
+    release.apply(*(small(name, "1") for name in BESIDE), *hanging_beside(release, gates))
+    release.set_up(stepWeight=50, webhooks=[*hooks, *(gates.hook(kind) for kind in ("post-rollout", "event"))])
+    wait_until(lambda: phases(release) == {"Initialized"}, LONG, lambda: str(phases(release)))
+    release.apply(*(small(name, "2") for name in BESIDE))
     with release.load() as (mesh, plain):
         since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Waiting")
+        release.wait_message(f"Secret {release.namespace}/{ACCESS} not found; create it")
+        assert release.condition("Held")["reason"] == "GateUnanswered"
+        data = {"token": TOKEN, "hmac": KEY}
+        release.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": ACCESS}, "stringData": data})
         release.wait_message("confirm-rollout hook the confirm-rollout says no: HTTP 403")
         mesh.next_window(A_WHILE)
         assert release.status["phase"] == "Waiting"
         assert release.shares(since) == []
         gates.open.add("confirm-rollout")
         release.wait_for("WaitingPromotion", within=LONG)
+        # As many as there are hang still: each of them would have cost ten minutes.
+        assert (phases(release), gates.hanging) == ({"Waiting"}, len(BESIDE))
+        begun, judged = (row.at for row in release.rows(since)[-2:])
+        assert judged - begun <= 3 * INTERVAL
         mesh.next_window(A_WHILE)
         assert (release.status["phase"], release.weights) == ("WaitingPromotion", (50, 50))
         assert release.status.get("failedChecks", 0) == 0
@@ -100,6 +161,13 @@ def test_gates_hold_a_release_until_they_open(release: Release, gates: Gates) ->
     assert {*release.told("GateClosed"), *release.told("Promoted")} <= told
     assert release.shares(since) == [(50, 50), (0, 100), (100, 0)]
     assert len(release.told("GateClosed")) == 2
+    assert gates.sent
+    for headers, body in gates.sent:
+        if headers["Authorization"] is None:
+            assert json.loads(body)["metadata"] or json.loads(body)["phase"] == "Succeeded"
+            continue
+        assert headers["Authorization"] == f"Bearer {TOKEN}"
+        assert check_of_the_page()(KEY.encode(), headers, body, time.time() - 60)
     candidate = release.status["lastPromotedSpec"]
     for kind in kinds:
         assert {one["revision"] for one in gates.payloads(kind)} == {candidate}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from canary.adapters.asking import Asker, AskError, Secret, address_of, shown
 from canary.adapters.prometheus import PrometheusMeasurer
 from canary.adapters.providers import json_over_http, prometheus
-from canary.adapters.secrets import Read, read_secret
+from canary.adapters.secrets import Read, read_secret, redacted
 from canary.api.metric_template import JSON, PROMETHEUS
 from canary.core.measurement import (
     CheckQuery,
@@ -82,11 +82,12 @@ class CheckMeasurer:
         provider = query.provider
         if provider.address is None:
             query = replace(query, provider=provider.model_copy(update={"address": self._server}))
+        secret: Secret = {}
         try:
             secret = await self._secret(query)
             return await PROVIDERS[provider.type](self._asker, query, secret)
         except AskError as fault:
-            return Unavailable(f"{_name(query)} {fault}")
+            return Unavailable(redacted(f"{_name(query)} {fault}", secret))
 
     async def _secret(self, query: CustomQuery) -> Secret:
         named = query.provider.secret_ref

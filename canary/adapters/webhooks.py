@@ -17,8 +17,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_
 from tenacity.wait import WaitBaseT
 from yarl import URL
 
-from canary.adapters.asking import CERTIFICATE, WITHOUT_CERTIFICATE, AskError, context_for, headers_for
+from canary.adapters.asking import CERTIFICATE, WITHOUT_CERTIFICATE, AskError, Secret, context_for, headers_for
 from canary.adapters.faults import fault_words
+from canary.adapters.hook_answers import WORDS, Outcome, outcome_of, same_place, shown, target_of
 from canary.adapters.outbox import Outbox
 from canary.adapters.resolver import Lookup, PooledResolver
 from canary.adapters.secrets import Read, read_secret
@@ -28,48 +29,28 @@ from canary.core.measurement import HookAnswer, HookCall, HookQuery, Unavailable
 from canary.core.objects import CanaryKey, Object, Ref
 
 REDIRECTS = 5
-BODY_BYTES = 4096
-WORDS = 200
 WAIT = wait_exponential(multiplier=1, max=30)
 """Flagger's pauses between attempts: 1 s, doubling to 30 s."""
-
-UNDECIDED = {401, 407, 429, 502, 503, 504}
-"""Answers of what stands before a hook, or of a hook that cannot decide now."""
 
 OnAnswer = Callable[[str, str, float], None]
 """Told of each call: type of the hook, `yes`, `no` or `undecided`, and seconds with all attempts."""
 MTLS = " (mTLS? a STRICT PeerAuthentication admits only callers that have a sidecar)"
-PROXIES = {"envoy", "istio-envoy"}
-DENIALS = ("RBAC: access denied", "denied by ext_authz")
-"""How denials begin that look like the hook's own answer.
-
-The proxy on our side says of the one on the hook's side how long it took, and an authorizer that
-speaks HTTP has its headers passed on, that one among them.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What came of one attempt: a decision, or None, and whether another attempt may end otherwise."""
-
-    decision: bool | None
-    words: str = ""
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What each attempt of one call sends, with which key it is signed, and what a broken connection may mean."""
+    """What each attempt of one call sends, with which Secret, and what a broken connection may mean."""
 
     body: bytes
     headers: CIMultiDict[str]
     context: ssl.SSLContext
-    key: bytes | None
+    secret: Secret
     hint: str
 
     def stamped(self, now: float) -> CIMultiDict[str]:
         """Return the headers of an attempt at a moment, given in Unix seconds."""
-        signed = () if self.key is None else stamp(self.key, self.body, now)
+        key = signing_key(self.secret)
+        signed = () if key is None else stamp(key, self.body, now)
         return CIMultiDict([*self.headers.items(), *signed])
 
 
@@ -144,15 +125,15 @@ class WebhookCaller:
         try:
             url = _address(call.url)
             sent = await self._sent(call, url)
-            outcome: _Outcome = await attempts(self._attempt, call, url.with_user(None), sent)
+            outcome: Outcome = await attempts(self._attempt, call, url.with_user(None), sent)
         except AskError as fault:
-            return Unavailable(f"hook {call.name} at {_shown(url)} {fault}")
+            return Unavailable(f"hook {call.name} at {shown(url)} {fault}")
         except ValueError:
             # Some hosts and user names cannot be written into a request; that shows only when it is sent.
-            shown = _without_credentials(call.url)
-            return Unavailable(f"hook {call.name} has the url {shown!r}; name one such as http://gate.example/check")
+            place = _without_credentials(call.url)
+            return Unavailable(f"hook {call.name} has the url {place!r}; name one such as http://gate.example/check")
         if outcome.decision is None:
-            return Unavailable(f"hook {call.name} at {_shown(url)} {outcome.words}")
+            return Unavailable(f"hook {call.name} at {shown(url)} {outcome.words}")
         return HookAnswer(True) if outcome.decision else HookAnswer(False, call.name, outcome.words)
 
     async def _sent(self, call: HookCall, url: URL) -> _Sent:
@@ -168,34 +149,33 @@ class WebhookCaller:
         context = context_for(secret, unchecked=not call.verify)
         wanted = url.scheme == "https" and call.secret and CERTIFICATE not in secret
         hint = "" if url.scheme == "https" else MTLS
-        return _Sent(
-            orjson.dumps(call.payload), headers, context, signing_key(secret), WITHOUT_CERTIFICATE if wanted else hint
-        )
+        signing_key(secret)
+        return _Sent(orjson.dumps(call.payload), headers, context, secret, WITHOUT_CERTIFICATE if wanted else hint)
 
-    async def _attempt(self, call: HookCall, url: URL, sent: _Sent) -> _Outcome:
+    async def _attempt(self, call: HookCall, url: URL, sent: _Sent) -> Outcome:
         """Call once; raise ValueError for a URL that HTTP cannot carry."""
         seconds = call.timeout.total_seconds()
         try:
             async with asyncio.timeout(seconds):
                 return await self._post(url, sent)
         except TimeoutError:
-            return _Outcome(None, f"timed out: no whole answer within {seconds:g} s", again=True)
+            return Outcome(None, f"timed out: no whole answer within {seconds:g} s", again=True)
         except (aiohttp.ClientError, OSError) as fault:
             # A certificate does not become valid within seconds.
             passing = not isinstance(fault, aiohttp.ClientConnectorCertificateError)
-            return _Outcome(None, fault_words(fault, sent.hint), again=passing)
+            return Outcome(None, fault_words(fault, sent.hint), again=passing)
 
-    async def _post(self, url: URL, sent: _Sent) -> _Outcome:
+    async def _post(self, url: URL, sent: _Sent) -> Outcome:
         headers = sent.stamped(self._now())
         for _ in range(REDIRECTS + 1):
             async with self._open().post(
                 url, data=sent.body, headers=headers, ssl=sent.context, allow_redirects=False
             ) as response:
-                target = _target(response, url)
-                if target is None or not _same_place(url, target):
-                    return await _outcome(response, target)
+                target = target_of(response, url)
+                if target is None or not same_place(url, target):
+                    return await outcome_of(response, target, sent.secret)
             url = url.join(target.relative())
-        return _Outcome(None, f"redirects to itself more than {REDIRECTS} times; name the address that answers itself")
+        return Outcome(None, f"redirects to itself more than {REDIRECTS} times; name the address that answers itself")
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -210,13 +190,13 @@ class WebhookCaller:
         return self._session
 
 
-def _may_end_otherwise(outcome: _Outcome) -> bool:
+def _may_end_otherwise(outcome: Outcome) -> bool:
     return outcome.again
 
 
-def _last(state: RetryCallState) -> _Outcome:
+def _last(state: RetryCallState) -> Outcome:
     assert state.outcome is not None
-    last: _Outcome = state.outcome.result()
+    last: Outcome = state.outcome.result()
     return last
 
 
@@ -225,72 +205,6 @@ def _address(text: str) -> URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise ValueError(text)
     return url
-
-
-def _target(response: aiohttp.ClientResponse, url: URL) -> URL | None:
-    location = response.headers.get("Location")
-    if location is None or not 300 <= response.status < 400:
-        return None
-    try:
-        return url.join(URL(location))
-    except ValueError:
-        return None
-
-
-def _same_place(url: URL, target: URL) -> bool:
-    """Return whether a redirect only spells the path with other slashes.
-
-    Any other path may be a page to log in at, which is glad to answer 200.
-    """
-    return target.host is not None and url.origin() == target.origin() and _parts(url) == _parts(target)
-
-
-def _parts(url: URL) -> list[str]:
-    return [part for part in url.path.split("/") if part]
-
-
-async def _outcome(response: aiohttp.ClientResponse, target: URL | None) -> _Outcome:
-    status = response.status
-    if 200 <= status < 300:
-        return _Outcome(True)
-    if target is not None:
-        return _Outcome(None, f"redirects to {_shown(target)}; name the address that answers itself")
-    text = await _text(response)
-    said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
-    again = status == 429 or (status >= 500 and status != 501)
-    if status >= 400 and (_is_of_proxy(response) or (status == 403 and text.startswith(DENIALS))):
-        return _Outcome(None, f"{_refusal(status)} ({said})", again)
-    if status < 400 or status in UNDECIDED:
-        return _Outcome(None, f"decided nothing: it answered {said}", again)
-    return _Outcome(False, said, again)
-
-
-def _is_of_proxy(response: aiohttp.ClientResponse) -> bool:
-    """Return whether Envoy made the answer itself; to what it passes on it adds how long that took."""
-    server = response.headers.get("Server", "").lower()
-    return server in PROXIES and "X-Envoy-Upstream-Service-Time" not in response.headers
-
-
-def _refusal(status: int) -> str:
-    if status == 404 or status >= 500:
-        return "was not asked: the mesh's proxy could not reach it"
-    if status == 403:
-        return "was not asked: the mesh's proxy refused the call; an AuthorizationPolicy must admit the controller"
-    return "was not asked: the mesh's proxy refused the call"
-
-
-async def _text(response: aiohttp.ClientResponse) -> str:
-    """Return the beginning of a body as one printable line."""
-    body = b""
-    while len(body) < BODY_BYTES and (piece := await response.content.read(BODY_BYTES - len(body))):
-        body += piece
-    text = body.decode(errors="replace")
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:WORDS]
-
-
-def _shown(url: URL) -> str:
-    plain = url.with_query(None).with_fragment(None)
-    return str(plain.with_user(None) if plain.absolute else plain)[:WORDS]
 
 
 def _without_credentials(text: str) -> str:
