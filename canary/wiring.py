@@ -67,19 +67,16 @@ async def run(settings: Settings) -> int:
     client = await connect(settings, replica, telemetry.requested)
     groups = (NATIVE_CANARY.group, *((FLAGGER_CANARY.group,) if settings.flagger_compat else ()))
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
-    hosts = Hosts(settings.hook_hosts)
-    hooks = WebhookCaller(agent, read=cluster.read, on_answer=telemetry.hook_answered, hosts=hosts)
+    hosts, hooks = _hooks(settings, cluster, agent, telemetry)
     measurer = _measurer(settings, cluster, agent, telemetry)
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()
-    notifier = KubeNotifier(client, clock)
     pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED
+    ports = cluster, measurer, hooks, KubeNotifier(client, clock), clock
 
     def make(queue: WorkQueue[CanaryKey]) -> Controller:
         telemetry.watch_depth(lambda: len(queue))
-        reconciler = Reconciler(
-            cluster, measurer, hooks, notifier, clock, groups, queue.wait_dirty, telemetry, pinned, hosts
-        )
+        reconciler = Reconciler(*ports, groups, queue.wait_dirty, telemetry, pinned, hosts)
         return Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
 
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
@@ -99,6 +96,12 @@ async def run(settings: Settings) -> int:
         if listening is not None:
             listening.close()
     return 0
+
+
+def _hooks(settings: Settings, cluster: KubeCluster, agent: str, telemetry: Telemetry) -> tuple[Hosts, WebhookCaller]:
+    """Return which hosts Canaries may name, and who calls their hooks."""
+    hosts = Hosts(settings.hook_hosts)
+    return hosts, WebhookCaller(agent, read=cluster.read, on_answer=telemetry.hook_answered, hosts=hosts)
 
 
 def _measurer(settings: Settings, cluster: KubeCluster, agent: str, telemetry: Telemetry) -> CheckMeasurer:

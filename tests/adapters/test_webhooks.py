@@ -15,6 +15,14 @@ from canary.core.objects import CanaryKey
 from tests.adapters.hooks import PASSED, Hook, a_call, query, reason, request_of, reset, serving, talking
 
 ENVOY = {"Server": "istio-envoy"}
+Recorded = tuple[int, dict[str, str], str]
+_TIMED, _TEXT = {"x-envoy-upstream-service-time": "0"}, {"content-type": "text/plain"}
+# What Envoy 1.40 under istiod gave on the testbed, before an application that answered by itself, and in its place.
+OF_THE_APPLICATION: Recorded = (404, {"x-content-type-options": "nosniff", **_TEXT, **_TIMED, **ENVOY}, "404 page\n")
+HEADERS_PASSED: Recorded = (403, {**ENVOY, "x-authz": "mine", **_TEXT, **_TIMED}, "no such luck\n")
+HEADERS_KEPT: Recorded = (403, {**_TEXT, **ENVOY}, "no such luck\n")
+THROUGH_OUR_SIDECAR: Recorded = (403, {**_TEXT, "server": "envoy", **_TIMED}, "no such luck\n")
+AUTHORIZER_GONE: Recorded = (403, ENVOY, "")
 
 
 @pytest.fixture
@@ -229,6 +237,24 @@ class TestNobodyDecided:
         hook.says(status, "Jwt is missing", **ENVOY)
         said = f"was not asked: the mesh's proxy refused the call (HTTP {status}: Jwt is missing)"
         assert await reason(caller, a_call(hook.url)) == said
+
+    @pytest.mark.parametrize("recorded", [HEADERS_KEPT, AUTHORIZER_GONE])
+    async def test_ask_tells_denials_as_envoy_gave_them(
+        self, hook: Hook, caller: WebhookCaller, recorded: Recorded
+    ) -> None:
+        """By an HTTP authorizer whose headers are not all passed on, and in place of one that is gone."""
+        status, headers, body = recorded
+        hook.answers = [(status, body, headers)]
+        assert (await reason(caller, a_call(hook.url))).startswith("was not asked: the mesh's proxy refused the call")
+
+    @pytest.mark.parametrize("recorded", [OF_THE_APPLICATION, HEADERS_PASSED, THROUGH_OUR_SIDECAR])
+    async def test_ask_cannot_tell_a_denial_that_looks_like_an_answer(
+        self, hook: Hook, caller: WebhookCaller, recorded: Recorded
+    ) -> None:
+        """With all headers of the authorizer passed on, or past a sidecar of ours, it is the application's no."""
+        status, headers, body = recorded
+        hook.answers = [(status, body, headers)]
+        assert await caller.ask(query(a_call(hook.url))) == HookAnswer(False, "gate", f"HTTP {status}: {body.strip()}")
 
     @pytest.mark.parametrize(("status", "body"), [(404, ""), (500, "x"), (503, "no healthy upstream")])
     async def test_ask_tells_when_the_proxy_cannot_reach_the_hook(

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from canary.core.decide import SHORTEST_WAIT
+from canary.core.hosts import Hosts
 from canary.core.objects import CanaryKey
 from canary.core.snapshot import Snapshot, Surroundings
 from canary.engine.reconcile import Reconciler
@@ -62,6 +63,7 @@ class Bench:
         self.woken = asyncio.Event()
         self.clock = Now(seconds)
         self.groups: tuple[str, ...] = (KEY.group,)
+        self.hosts = Hosts()
 
     async def interrupted(self, key: CanaryKey) -> None:
         """Wait until the Canary changes."""
@@ -69,9 +71,8 @@ class Bench:
 
     def start(self) -> Reconciler:
         """Return the reconciler of a new process."""
-        return Reconciler(
-            self.cluster, self.measurer, self.hooks, self.notifier, self.clock, self.groups, self.interrupted
-        )
+        ports = (self.cluster, self.measurer, self.hooks, self.notifier, self.clock)
+        return Reconciler(*ports, self.groups, self.interrupted, hosts=self.hosts)
 
     async def run(self, key: CanaryKey = KEY) -> timedelta | None:
         """Reconcile once."""
@@ -231,6 +232,18 @@ async def test_failing_protection_does_not_end_a_hanging_measurement() -> None:
         await bench.run()
     assert bench.wrote().count(ROUTE) >= 2
     assert STATUS in bench.wrote()
+
+
+async def test_host_that_is_not_allowed_ends_the_run_unasked() -> None:
+    """The condition names the address and the list, and traffic is back."""
+    hook = {"name": "gate", "type": "rollout", "url": "https://evil.example/gate"}
+    bench = Bench(running(30, changes={"spec.analysis.webhooks": [hook]}), 45)
+    bench.hosts = Hosts(("ci.example",))
+    await bench.run()
+    status = bench.cluster.objects[KEY.ref]["status"]
+    (why,) = (one["message"] for one in status["conditions"] if one["type"] == "Ready")
+    assert "spec.analysis.webhooks[0].url is 'https://evil.example/gate': host evil.example is not in the" in why
+    assert (status["phase"], bench.hooks.asked, ROUTE in bench.wrote()) == ("Failed", [], True)
 
 
 async def test_cancelled_reconcile_leaves_no_question_behind() -> None:
