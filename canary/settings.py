@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from canary.api.duration import format_duration, parse_duration
 from canary.core.election import Terms
+from canary.core.runs import Limits
 
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 
@@ -106,6 +107,12 @@ def _port(value: str) -> int:
     return int(value)
 
 
+def _limit(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value):
+        raise ValueError("give a whole number of at most five digits, or 0 for no limit")
+    return int(value)
+
+
 def _level(value: str) -> str:
     if value.lower() not in ("debug", "info", "warning", "error"):
         raise ValueError("give debug, info, warning or error")
@@ -149,6 +156,8 @@ class Settings(BaseModel):
     flagger_compat: Annotated[bool, BeforeValidator(_switch)] = False
     hook_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
     pin_secrets: Annotated[bool, BeforeValidator(_switch)] = False
+    max_concurrent_runs: Annotated[int, BeforeValidator(_limit)] = 0
+    max_concurrent_runs_per_namespace: Annotated[int, BeforeValidator(_limit)] = 0
     log_level: Annotated[str, BeforeValidator(_level)] = "info"
     log_format: Annotated[Literal["json", "console"], BeforeValidator(_format)] = "json"
     http_host: str = Field(default="0.0.0.0", min_length=1)
@@ -164,6 +173,11 @@ class Settings(BaseModel):
     lease_duration: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=10)
     renew_deadline: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=7)
     retry_period: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=2)
+
+    @property
+    def limits(self) -> Limits:
+        """Return how many runs may be under way at once."""
+        return Limits(self.max_concurrent_runs, self.max_concurrent_runs_per_namespace)
 
     @property
     def terms(self) -> Terms:

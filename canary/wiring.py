@@ -25,11 +25,13 @@ from canary.adapters.kube.lease import KubeLeases
 from canary.adapters.webhooks import WebhookCaller
 from canary.core.hosts import Hosts
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, SECRET, CanaryKey, Resource
+from canary.core.runs import Limits
 from canary.engine.configured import PINNED
 from canary.engine.controller import Controller
 from canary.engine.elector import Elector
 from canary.engine.exposition import statuses
 from canary.engine.reconcile import Reconciler
+from canary.engine.runs import RunBook
 from canary.engine.telemetry import Telemetry, configure_logging
 from canary.engine.work import Make, work
 from canary.engine.workqueue import WorkQueue
@@ -74,9 +76,9 @@ async def run(settings: Settings) -> int:
     pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED
     ports = cluster, measurer, hooks, KubeNotifier(client, clock), clock
 
-    def make(queue: WorkQueue[CanaryKey]) -> Controller:
+    def make(queue: WorkQueue[CanaryKey], runs: RunBook) -> Controller:
         telemetry.watch_depth(lambda: len(queue))
-        reconciler = Reconciler(*ports, groups, queue.wait_dirty, telemetry, pinned, hosts)
+        reconciler = Reconciler(*ports, groups, queue.wait_dirty, telemetry, pinned, hosts, runs)
         return Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
 
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
@@ -85,7 +87,7 @@ async def run(settings: Settings) -> int:
             group.create_task(_until_told(), name="signals")
             group.create_task(cluster.run(), name="cluster")
             elector = _elector(settings, client, identity, telemetry)
-            group.create_task(_control(cluster, make, elector, telemetry), name="controller")
+            group.create_task(_control(cluster, make, settings.limits, elector, telemetry), name="controller")
             app = _application(settings, client, cluster, telemetry, groups, pinned)
             group.create_task(_serve(listening, app), name="http")
     except* _Stop:
@@ -164,7 +166,9 @@ async def _until_told() -> None:
     raise _Stop
 
 
-async def _control(cluster: KubeCluster, make: Make, elector: Elector | None, telemetry: Telemetry) -> None:
+async def _control(
+    cluster: KubeCluster, make: Make, limits: Limits, elector: Elector | None, telemetry: Telemetry
+) -> None:
     """Wait for the caches, and work on what they hold: at once and for good, or whenever we lead."""
     await cluster.wait_synced()
     # What is cached lives long: the collector need not look at it again each time.
@@ -173,9 +177,9 @@ async def _control(cluster: KubeCluster, make: Make, elector: Elector | None, te
     _log.info("ready")
     if elector is None:
         telemetry.led(True, "")
-        await work(cluster, make)
+        await work(cluster, make, limits)
     else:
-        await elector.run(lambda: work(cluster, make))
+        await elector.run(lambda: work(cluster, make, limits))
 
 
 def _application(

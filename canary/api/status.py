@@ -209,6 +209,9 @@ class CanaryStatus(WireModel):
     traffic_since: Time | None = Field(
         None, description="Start of the present run's unbroken time with canary traffic."
     )
+    queued_at: Time | None = Field(
+        None, description="Since when a revision that may be released waits for other runs to end: its place."
+    )
     drain: Drain | None = Field(None, description="A set that lost its traffic and is kept for now.")
     progress: Progress | None = Field(None, description="Last progress of a set towards readiness.")
     drift: tuple[Drift, ...] = Field((), description="Fields another manager keeps changing.")

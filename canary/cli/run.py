@@ -23,6 +23,8 @@ HELP = {
     "hook_hosts": "hosts that webhooks, MetricTemplates and metricsServer of Canaries may name, separated by commas; "
     "*.example.com holds all below it (default: all)",
     "pin_secrets": "pin Secrets as ConfigMaps are; needs the right to read and write them (default: they stay live)",
+    "max_concurrent_runs": "most releases at once, the others wait for their turn; 0 for any number (default: 0)",
+    "max_concurrent_runs_per_namespace": "the same for those of one namespace (default: 0)",
     "log_level": "debug, info, warning or error (default: info)",
     "log_format": "json or console (default: json)",
     "api": "serve the HTTP API and gates too; needs rights of its own, see docs/api.md (default: no)",

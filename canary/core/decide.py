@@ -29,6 +29,8 @@ from canary.core.view import RUNNING, View
 
 SHORTEST_WAIT = timedelta(milliseconds=50)
 ASK_AGAIN = timedelta(seconds=5)
+LOOK_AGAIN = timedelta(seconds=30)
+"""How often a Canary in the queue looks for its turn, should nobody have told it."""
 EVIDENCE = (CheckQuery, CustomQuery, LabelsQuery, HookQuery)
 """Questions that a tick rests on."""
 
@@ -167,6 +169,8 @@ def _ticks(view: View) -> list[datetime | None]:
     step, phase = view.status.step, view.status.phase
     if step is None or phase not in (*RUNNING, Phase.WAITING):
         return []
+    if phase is Phase.WAITING and view.status.queued_at is not None:
+        return [view.now + LOOK_AGAIN]
     # A tick that is past waits for the world, whose changes come by watch.
     return [step.next_tick_at] if step.next_tick_at and step.next_tick_at > view.now else []
 

@@ -125,6 +125,9 @@ def _tick_questions(view: View) -> tuple[Query, ...]:
 def _waiting_questions(view: View) -> tuple[Query, ...]:
     if not view.tick_is_due or view.change is not Change.NEW:
         return ()
+    if view.status.queued_at is not None and view.turn is not None:
+        # Nothing can begin, whatever they say.
+        return ()
     return ask_hooks(view, None if view.suspended else "confirm-rollout", "rollback")
 
 

@@ -14,6 +14,7 @@ from canary.core.names import Names, Owner, is_ours
 from canary.core.objects import DAEMON_SET, VIRTUAL_SERVICE, CanaryKey, Object, Ref, ref_of
 from canary.core.refusal import Refusal
 from canary.core.revisions import Revision
+from canary.core.runs import Runs
 from canary.core.scaler import Scaler
 from canary.core.workload import Workload
 
@@ -126,6 +127,8 @@ class Snapshot:
     """The MetricTemplates that the checks name."""
     cohort_services: Mapping[int, CohortService] = field(default_factory=dict)
     """What has the names of the Services of cohorts, whoever made it, by number."""
+    runs: Runs = field(default_factory=Runs)
+    """What is under way and what waits for it, of all Canaries."""
 
     @property
     def daemons(self) -> bool:

@@ -30,10 +30,12 @@ from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.refusal import Refusal, shows_refusal
 from canary.core.snapshot import Snapshot
+from canary.core.view import holds_run
 from canary.engine.configured import PINNED
 from canary.engine.inquiry import Asked, Inquiry
 from canary.engine.measure import measure
 from canary.engine.observe import observe
+from canary.engine.runs import RunBook
 from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier, Observer, Refused
 
 log = structlog.get_logger()
@@ -57,6 +59,7 @@ class Reconciler:
         observer: Observer | None = None,
         pinned: tuple[Resource, ...] = PINNED,
         hosts: Hosts = ANY_HOST,
+        runs: RunBook | None = None,
     ) -> None:
         self._cluster = cluster
         self._measurer = measurer
@@ -68,6 +71,7 @@ class Reconciler:
         self._observer = observer
         self._pinned = pinned
         self._hosts = hosts
+        self._runs = runs or RunBook()
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
         self._refused: dict[CanaryKey, Refusal | None] = {}
         self._left: dict[CanaryKey, list[Asked]] = {}
@@ -79,6 +83,15 @@ class Reconciler:
         """
         if key.group not in self._groups:
             return None
+        try:
+            again = await self._reconcile(key)
+        except Exception as fault:
+            self._runs.failed(key, fault)
+            raise
+        self._runs.ended_well(key)
+        return again
+
+    async def _reconcile(self, key: CanaryKey) -> timedelta | None:
         snapshot = self._observe(key)
         if snapshot is None:
             self._refused.pop(key, None)
@@ -100,6 +113,9 @@ class Reconciler:
             await self._notifier.notify(key, snapshot.owner.uid, decision.events)
         if self._observer is not None:
             self._observer.left_alone(key, is_foreign(snapshot))
+        if snapshot.canary is not None and _begins(snapshot, decision):
+            # Before anything is awaited: whoever decides next must know.
+            self._runs.claim(key, snapshot.canary, self._clock.now())
         taken = await self._taken(snapshot, decision)
         return decision.requeue_after if taken else SHORTEST_WAIT
 
@@ -110,7 +126,8 @@ class Reconciler:
             return None
         if unfit := self._hosts.refusals(found.canary or {}) if not found.refusals else ():
             found = replace(found, spec=None, refusals=unfit)
-        return replace(found, refused=self._refused.get(key), tried=key in self._refused)
+        runs = self._runs.seen(self._clock.now())
+        return replace(found, refused=self._refused.get(key), tried=key in self._refused, runs=runs)
 
     async def _taken(self, snapshot: Snapshot, decision: Decision) -> bool:
         """Carry a decision out; return False when there is news about refusals, which the next one tells."""
@@ -273,3 +290,8 @@ class Reconciler:
             version = found["metadata"]["resourceVersion"] if found is not None else None
             if version != guard.resource_version:
                 raise Conflict(f"{guard.ref} is at version {version}, decided on {guard.resource_version}")
+
+
+def _begins(snapshot: Snapshot, decision: Decision) -> bool:
+    """Return whether a decision begins a run that counts."""
+    return decision.status is not None and holds_run(decision.status) and not holds_run(snapshot.status)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from canary.core.objects import CanaryKey, Object, Resource
+from canary.core.runs import Limits
 from canary.engine.controller import Controller
 from canary.engine.observe import affected
+from canary.engine.runs import RunBook
 from canary.engine.workqueue import WorkQueue
 from canary.ports import Cluster
 
@@ -19,17 +21,19 @@ class Cached(Cluster, Protocol):
         """Give every object of every cache."""
 
 
-Make = Callable[[WorkQueue[CanaryKey]], Controller]
-"""Return a controller that knows nothing yet, for a queue."""
+Make = Callable[[WorkQueue[CanaryKey], RunBook], Controller]
+"""Return a controller that knows nothing yet, for a queue and the runs that are followed."""
 
 
-async def work(cluster: Cached, make: Make) -> None:
+async def work(cluster: Cached, make: Make, limits: Limits | None = None) -> None:
     """Reconcile with an empty memory until cancelled; what another leader did is read, not remembered."""
     queue: WorkQueue[CanaryKey] = WorkQueue()
-    controller = make(queue)
+    runs = RunBook(limits)
+    controller = make(queue, runs)
 
     def changed(resource: Resource, before: Object | None, after: Object | None) -> None:
-        for key in affected(cluster, resource, before, after):
+        free = runs.changed(resource, before, after)
+        for key in (*affected(cluster, resource, before, after), *free):
             queue.add(key)
 
     forget = cluster.subscribe(changed)

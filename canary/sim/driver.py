@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, POD, Object, Ref
+from canary.core.runs import Limits
 from canary.engine.configured import PINNED
 from canary.sim.autoscaler import Autoscalers
 from canary.sim.behaviour import Behaviours
@@ -53,6 +54,8 @@ class Simulation:
         """What the next controller watches; None: all namespaces."""
         self.pinned = PINNED
         """The kinds of configuration that the next controller pins."""
+        self.limits = Limits()
+        """How many runs the next controller lets be under way."""
         self._random = Random(seed)
         self.faults, self.behaviours, self.history = Faults(), Behaviours(), History()
         self.world = World(self.loop.time, EPOCH)
@@ -125,6 +128,7 @@ class Simulation:
             self._fail,
             self.pinned,
             self.replicas.add(cluster).elector if self.electing else None,
+            self.limits,
         )
         cluster.on_crash = lambda: self._crashed(process)
         self._running.append(process)

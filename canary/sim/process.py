@@ -7,10 +7,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from canary.core.objects import CanaryKey, Resource
+from canary.core.runs import Limits
 from canary.engine.configured import PINNED
 from canary.engine.controller import Controller
 from canary.engine.elector import Elector
 from canary.engine.reconcile import Reconciler
+from canary.engine.runs import RunBook
 from canary.engine.work import work
 from canary.engine.workqueue import WorkQueue
 from canary.ports import Clock, ClusterError, Hooks, Measurer, Notifier
@@ -31,19 +33,19 @@ class Process:
         on_fault: Callable[[Exception], None],
         pinned: tuple[Resource, ...] = PINNED,
         elector: Elector | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.cluster = cluster
         self.elector = elector
         self._on_fault = on_fault
 
-        def make(queue: WorkQueue[CanaryKey]) -> Controller:
-            reconciler = Reconciler(
-                cluster, measurer, hooks, notifier, clock, groups, interrupted=queue.wait_dirty, pinned=pinned
-            )
+        def make(queue: WorkQueue[CanaryKey], runs: RunBook) -> Controller:
+            ports = cluster, measurer, hooks, notifier, clock
+            reconciler = Reconciler(*ports, groups, interrupted=queue.wait_dirty, pinned=pinned, runs=runs)
             return Controller(queue, lambda key: self._reconcile(reconciler, key))
 
         async def serve() -> None:
-            await work(cluster, make)
+            await work(cluster, make, limits)
 
         self._task = asyncio.ensure_future(serve() if elector is None else elector.run(serve))
 

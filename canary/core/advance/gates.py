@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from canary.api.status import CanaryStatus, Gate, Phase, StepStatus
 from canary.core.actions import Event
 from canary.core.advance.outcome import Advance, revisions, row, saying, with_condition, without_condition
 from canary.core.hooks import overdue, said
 from canary.core.measurement import HookAnswer, HookType, Unavailable
+from canary.core.runs import Place
 from canary.core.view import View
 
 CLOSED, UNANSWERED, TIMED_OUT = "GateClosed", "GateUnanswered", "GateTimedOut"
 GATE: HookType = "confirm-rollout"
+A_FREE_RUN = "a free run"
 
 
 def wait_for_gate(view: View) -> Advance:
     """Enter Waiting with what the target shows; whatever ran before is off its traffic."""
-    identity = view.shown
-    message = f"New revision {identity} detected, waiting for {GATE}"
-    step = StepStatus(index=0, count=view.plan.count, description=GATE, started_at=view.now, next_tick_at=view.now)
+    return _wait(view, GATE, f"New revision {view.shown} detected, waiting for {GATE}")
+
+
+def wait_for_turn(view: View, place: Place) -> Advance:
+    """Enter the queue with what the target shows, at the place that the Canary has there already if any.
+
+    The place is told once: to write it whenever one ahead is gone would cost a write for each that waits.
+    """
+    message = f"Revision {view.shown} is waiting for a free run: {place}"
+    return _wait(view, A_FREE_RUN, message, view.status.queued_at or view.now)
+
+
+def _wait(view: View, awaited: str, message: str, queued_at: datetime | None = None) -> Advance:
+    step = StepStatus(index=0, count=view.plan.count, description=awaited, started_at=view.now, next_tick_at=view.now)
     status = row(
         view,
         view.status,
         Phase.WAITING,
         0,
         message,
-        revision=revisions(view.status, pending=identity),
+        revision=revisions(view.status, pending=view.shown),
         step=step,
         run=None,
-        gates=(),
+        queued_at=queued_at,
         traffic_since=None,
         progress=None,
     )
@@ -74,6 +89,6 @@ def gate_closed(view: View, status: CanaryStatus, kind: HookType, answer: HookAn
         step = step.model_copy(update=again)
     if kind == "confirm-promotion" and status.phase is Phase.PROGRESSING:
         status = row(view, status, Phase.WAITING_PROMOTION, status.canary_weight, message)
-    status = status.model_copy(update={"gates": (gate,), "step": step})
+    status = status.model_copy(update={"gates": (gate,), "step": step, "queued_at": None})
     status = saying(with_condition(status, "Held", "True", reason, message, view.now), message)
     return Advance(status, () if told else (Event(reason, message, "Warning"),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from canary.api.status import Phase, Run, StepStatus
 from canary.core.actions import Event
-from canary.core.advance.gates import GATE, wait_for_gate
+from canary.core.advance.gates import GATE, wait_for_gate, wait_for_turn
 from canary.core.advance.outcome import Advance, pending, revisions, row, without_condition
 from canary.core.advance.recover import going_back, is_back, promotion_failed, recover, tell_back
 from canary.core.hooks import hooks_of
@@ -41,8 +41,11 @@ def _answer_change(view: View) -> Advance:
 
 
 def begin(view: View, restarted: bool = False) -> Advance:
-    """Begin a run of what the target shows, or wait for the gate before it."""
-    return wait_for_gate(view) if hooks_of(view, GATE) else start_run(view, restarted)
+    """Begin a run of what the target shows, or wait for the gate before it, or for others to end."""
+    if hooks_of(view, GATE):
+        return wait_for_gate(view)
+    place = view.turn
+    return start_run(view, restarted) if place is None else wait_for_turn(view, place)
 
 
 def _answer_revert(view: View) -> Advance:

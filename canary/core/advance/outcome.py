@@ -64,6 +64,7 @@ def row(view: View, status: CanaryStatus, phase: Phase, weight: int, message: st
             "message": message,
             "last_transition_time": whole_second,
             "gates": (),
+            "queued_at": None,
             **changes,
         }
     )
