@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from canary.cli import main
+from canary.core.runs import Limits
 from canary.settings import Settings, SettingsError, load
 
 URL = "http://prometheus.istio-system:9090"
@@ -51,8 +52,11 @@ def test_values_are_read_as_people_write_them() -> None:
         "CANARY_PIN_SECRETS": "true",
         "CANARY_HOOK_HOSTS": "CI.example, *.tools,10.0.0.7",
         "CANARY_LOG_LEVEL": "WARNING",
+        "CANARY_MAX_CONCURRENT_RUNS": "20",
+        "CANARY_MAX_CONCURRENT_RUNS_PER_NAMESPACE": "5",
     }
     settings = load({}, environ)
+    assert settings.limits == Limits(20, 5)
     assert settings.metrics_server == "https://metrics.example.com/prefix"
     assert settings.namespaces == ("shop", "blog")
     assert settings.flagger_compat
@@ -119,6 +123,7 @@ def test_kubeconfig_comes_from_flag_variable_or_kubectl(kubeconfig: str) -> None
         ({"hook_hosts": "ci.example,http://ci"}, "--hook-hosts", "'http://ci' is no host"),
         ({"namespaces": "shop,,blog"}, "--namespaces", "commas"),
         ({"flagger_compat": "maybe"}, "--flagger-compat 'maybe'", "true or false"),
+        ({"max_concurrent_runs": "-1"}, "--max-concurrent-runs '-1'", "whole number"),
         ({"log_level": "loud"}, "--log-level 'loud'", "debug, info, warning or error"),
         ({"log_format": "xml"}, "--log-format 'xml'", "json or console"),
         ({"http_port": "99999"}, "--http-port '99999'", "65535"),

@@ -14,7 +14,7 @@ from canary.core.view import View
 
 CLOSED, UNANSWERED, TIMED_OUT = "GateClosed", "GateUnanswered", "GateTimedOut"
 GATE: HookType = "confirm-rollout"
-A_FREE_RUN = "a free run"
+A_FREE_RUN, QUEUED = "a free run", "Queued"
 
 
 def wait_for_gate(view: View) -> Advance:
@@ -28,7 +28,8 @@ def wait_for_turn(view: View, place: Place) -> Advance:
     The place is told once: to write it whenever one ahead is gone would cost a write for each that waits.
     """
     message = f"Revision {view.shown} is waiting for a free run: {place}"
-    return _wait(view, A_FREE_RUN, message, view.status.queued_at or view.now)
+    queued = _wait(view, A_FREE_RUN, message, view.status.queued_at or view.now)
+    return Advance(with_condition(queued.status, "Held", "True", QUEUED, message, view.now), queued.events)
 
 
 def _wait(view: View, awaited: str, message: str, queued_at: datetime | None = None) -> Advance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from canary.api.status import CanaryStatus, Phase
 from canary.core.actions import Event
-from canary.core.advance.gates import GATE, TIMED_OUT, gate_closed, opens, shut_for_good, wait_for_turn
+from canary.core.advance.gates import GATE, QUEUED, TIMED_OUT, gate_closed, opens, shut_for_good, wait_for_turn
 from canary.core.advance.idle import begin, end_reverted, start_run
 from canary.core.advance.outcome import Advance, revisions, row, saying, without_condition
 from canary.core.advance.run import roll_back
@@ -66,6 +66,8 @@ def _to_queue(view: View, place: Place, by_timeout: tuple[Event, ...]) -> Advanc
 
 def _passed_over(status: CanaryStatus) -> CanaryStatus:
     """Return the status of a Canary whose run cannot begin for now: those behind it must not wait for it."""
+    held = status.condition("Held")
+    status = without_condition(status, "Held") if held is not None and held.reason == QUEUED else status
     return status.model_copy(update={"queued_at": None})
 
 
