@@ -1,16 +1,30 @@
 """The controller under test: the real process, for the namespaces of one test."""
 
 import itertools
+import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.part import Part, http_probe
 from e2e.testbed.testbed import Testbed
 
+PAGE = REPOSITORY / "docs/high-availability.md"
 _FIRST_PORT = 21000
 _ports = itertools.count(_FIRST_PORT)
+
+
+def allow_lease(testbed: Testbed, namespace: str, name: str, holder: str) -> None:
+    """Give somebody the Role of docs/high-availability.md."""
+    role = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
+    role["metadata"]["namespace"] = namespace
+    testbed.kubectl("apply", "-f", "-", stdin=json.dumps(role))
+    named = f"--role={role['metadata']['name']}"
+    testbed.kubectl("-n", namespace, "create", "rolebinding", name, named, holder)
 
 
 class Controller(Part):

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,12 +61,12 @@ class Row:
 class Recorder:
     """Follow a namespace in a thread of its own: inside ``with`` nothing is missed, after it nothing is left."""
 
-    def __init__(self, testbed: Testbed, namespace: str) -> None:
+    def __init__(self, testbed: Testbed, namespace: str, kinds: Collection[str] = FOLLOWED.keys()) -> None:
         self._testbed = testbed
         self._seen: list[Seen] = []
         self._latest: dict[str, dict[str, tuple[int, bool]]] = {}
         """By kind and uid: the last version that is recorded, and whether the object is gone."""
-        self._paths = {kind: path.format(namespace) for kind, path in FOLLOWED.items()}
+        self._paths = {kind: FOLLOWED[kind].format(namespace) for kind in kinds}
         self._loop: asyncio.AbstractEventLoop
         self._following: asyncio.Task[None]
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"record {namespace}")

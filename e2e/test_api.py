@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.controller import Controller
+from e2e.controller import Controller, allow_lease
 from e2e.recorder import Recorder
 from e2e.release import CANARY, Release
-from e2e.test_leader_election import allow, wait_leading
+from e2e.test_leader_election import wait_leading
 from e2e.testbed import credentials
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
@@ -46,7 +46,7 @@ def controller(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[C
     """Run the controller that leads."""
     lease = {"metadata": {"name": "canary-controller"}, "spec": {}}
     testbed.kube.create(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
-    allow(testbed, namespace, "controller", f"--user={credentials.CONTROLLER}")
+    allow_lease(testbed, namespace, "controller", f"--user={credentials.CONTROLLER}")
     with replica(testbed, namespace, "one") as running:
         wait_leading(running)
         yield running

@@ -1,8 +1,6 @@
 """Two controllers and one Lease: whatever happens to the leader, the other goes on, and one writes at any time."""
 
-import json
 import os
-import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,10 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import yaml
 
 from e2e.accounts import NAME, Account
-from e2e.controller import Controller
+from e2e.controller import Controller, allow_lease
 from e2e.orphans import SOON, apply, orphan, wait_served
 from e2e.pages import kubeconfig, page
 from e2e.recorder import LATE_NEWS, Recorder
@@ -22,7 +19,6 @@ from e2e.release import Release
 from e2e.testbed import credentials
 from e2e.testbed.audit import AuditEntry
 from e2e.testbed.faults import Action, Fault
-from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
 from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, moments, settled, weight_changes
@@ -34,7 +30,6 @@ HANDED_OVER = timedelta(seconds=5)
 """Less than the lease lasts."""
 RENEWALS = timedelta(seconds=3)
 """Time for some rounds of the lease."""
-PAGE = REPOSITORY / "docs/high-availability.md"
 LEADER = '\ncanary_leader{identity="one_'
 LONG = timedelta(seconds=120)
 INTERVAL = timedelta(seconds=3)
@@ -52,7 +47,7 @@ def start(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Start]
     """Return a way to start a replica of a name, on a lease that nobody holds."""
     lease = {"metadata": {"name": "canary-controller"}, "spec": {}}
     testbed.kube.create(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", lease)
-    allow(testbed, namespace, "controller", f"--user={credentials.CONTROLLER}")
+    allow_lease(testbed, namespace, "controller", f"--user={credentials.CONTROLLER}")
     with ExitStack() as started:
 
         def run(name: str, path: Path | None = None, *times: str) -> Controller:
@@ -61,15 +56,6 @@ def start(testbed: Testbed, namespace: str, compat_crd: None) -> Iterator[Start]
 
         yield run
         testbed.api_path.heal()
-
-
-def allow(testbed: Testbed, namespace: str, name: str, holder: str) -> None:
-    """Give somebody the Role of docs/high-availability.md."""
-    role = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
-    role["metadata"]["namespace"] = namespace
-    testbed.kubectl("apply", "-f", "-", stdin=json.dumps(role))
-    named = f"--role={role['metadata']['name']}"
-    testbed.kubectl("-n", namespace, "create", "rolebinding", name, named, holder)
 
 
 def leads(controller: Controller) -> bool:
@@ -169,7 +155,7 @@ def account(testbed: Testbed, namespace: str, tmp_path: Path) -> Iterator[Path]:
     """Return a kubeconfig of an account with the chart's rights, and the Role of docs/high-availability.md."""
     made = Account(testbed, namespace)
     made.create()
-    allow(testbed, namespace, "account", f"--serviceaccount={namespace}:{NAME}")
+    allow_lease(testbed, namespace, "account", f"--serviceaccount={namespace}:{NAME}")
     yield Path(kubeconfig(testbed, tmp_path, token=made.token().text))
     made.delete()
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from e2e.testbed import addresses
 from e2e.testbed.kube import MERGE_PATCH, STRATEGIC_MERGE_PATCH, ApiError, Object
 from e2e.testbed.node import network
+from e2e.testbed.node.hollow import HollowPod, is_hollow
 from e2e.testbed.node.pods import DEFAULT_GRACE, PRESTOP, Machine, PodRunner
 from e2e.testbed.node.status import timestamp
 
@@ -78,7 +79,8 @@ class NodeAgent:
         uid = pod["metadata"]["uid"]
         if uid not in self._runners:
             address = self._pool.take(pod.get("status", {}).get("podIP"))
-            self._runners[uid] = PodRunner(self._machine, pod, address)
+            runner = HollowPod if is_hollow(pod) else PodRunner
+            self._runners[uid] = runner(self._machine, pod, address)
 
     def _end(self, uid: str, grace: timedelta) -> None:
         if uid in self._runners and uid not in self._ending:

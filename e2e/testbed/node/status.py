@@ -68,6 +68,22 @@ def running_status(
     }
 
 
+def hollow_status(pod: Object, address: str, image_ids: Mapping[str, str]) -> Object:
+    """Return the status of a pod that is ready though nothing runs in it."""
+    state = {"running": {"startedAt": timestamp()}}
+    up = {"state": state, "ready": True, "started": True, "restartCount": 0}
+    statuses = [{**_container(item), "imageID": image_ids[item["name"]], **up} for item in pod["spec"]["containers"]]
+    return {
+        "phase": "Running",
+        "hostIP": addresses.NODE_ADDRESS,
+        "podIP": address,
+        "podIPs": [{"ip": address}],
+        "startTime": timestamp(),
+        "conditions": _conditions(ready=True),
+        "containerStatuses": statuses,
+    }
+
+
 def _container(container: Object) -> Object:
     return {"name": container["name"], "image": container["image"], "imageID": ""}
 
