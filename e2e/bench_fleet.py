@@ -30,6 +30,10 @@ ROWS = [*(("Progressing", weight) for weight in range(0, 60, 10)), ("Promoting",
 ROWS += [("Succeeded", 0)]
 EVENTS = Counter(RevisionDetected=1, StepPassed=5, Promoting=1, Finalising=1, Promoted=1)
 """What people are told of a good release of listing 5.1's shape."""
+METRICS = [
+    {"name": "request-duration", "thresholdRange": {"max": 500}, "interval": "30s"},
+    {"name": "errors", "thresholdRange": {"max": 1}, "interval": "30s", "query": "sum(errors)"},
+]
 CANARIES = "canaries.flagger.app"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -113,6 +117,7 @@ class Fleet:
         made["metadata"] = {"name": name, "namespace": NAMESPACE}
         made["spec"]["targetRef"]["name"] = name
         made["spec"]["metricsServer"] = self._server
+        made["spec"]["analysis"]["metrics"] = METRICS
         return made
 
     def phases(self) -> Counter[str]:

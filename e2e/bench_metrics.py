@@ -1,7 +1,9 @@
-"""A stand-in for Prometheus: every workload has ten requests a second, all good and quick, none once it is drained.
+"""A stand-in for Prometheus: every workload answers ten requests a second quickly, and none once it was left.
 
 What hundreds of real services with their proxies would give cannot be made on two cores; what it costs the
-controller to ask, over HTTP, and to judge what it is told is the same.  ``python -m e2e.bench_metrics PORT``
+controller to ask, over HTTP, and to judge what it is told is the same.  Durations are those of a workload with
+traffic; counts of requests, by which the controller sees that callers have left, stand still.  Any other query
+gets a 0.  ``python -m e2e.bench_metrics PORT``
 """
 
 import asyncio
@@ -12,12 +14,11 @@ from typing import Any
 
 from aiohttp import web
 
-from canary.core.measurement import LOOKBACK
 from e2e.testbed.addresses import LOOPBACK
 
-SCRAPE, RATE = 5, 10
-DRAINED_WITHIN = 5.0
-"""Seconds: a question about a set that has left its routes looks no further back, apart from LOOKBACK."""
+RATE = 10
+SCRAPE, SCRAPE_COUNTS = 5, 1
+"""Seconds between samples; counts come each second, so that a set settles within one or two."""
 FOREVER = 3600.0
 BUCKETS = ("100", "500", "+Inf")
 _QUERY = re.compile(
@@ -31,13 +32,16 @@ async def answer(request: web.Request) -> web.Response:
     if "hanging" in request.path:
         await asyncio.sleep(FOREVER)
     found = _QUERY.fullmatch(form["query"])
-    if found is None:
-        return web.json_response({"status": "error", "error": f"unknown query {form['query']}"}, status=400)
-    metric, workload, namespace, span = found.groups()
     at = float(form.get("time", time.time()))
+    if found is None:
+        return _result([{"metric": {}, "value": [at, "0"]}], "vector")
+    metric, workload, namespace, span = found.groups()
     series = [_series(one, metric, at, int(span or 0)) for one in _labels(metric, workload, namespace)]
-    kind = "matrix" if span else "vector"
-    return web.json_response({"status": "success", "data": {"resultType": kind, "result": series}})
+    return _result(series, "matrix" if span else "vector")
+
+
+def _result(result: list[dict[str, Any]], kind: str) -> web.Response:
+    return web.json_response({"status": "success", "data": {"resultType": kind, "result": result}})
 
 
 def _labels(metric: str, workload: str, namespace: str) -> list[dict[str, str]]:
@@ -52,9 +56,10 @@ def _series(labels: dict[str, str], metric: str, at: float, span: int) -> dict[s
     named = {"__name__": metric, **labels}
     if not span:
         return {"metric": named, "value": [at, "10"]}
-    drained = span - LOOKBACK.total_seconds() <= DRAINED_WITHIN
-    first = int(at - span) // SCRAPE * SCRAPE + SCRAPE
-    values = [[moment, str(1 if drained else moment * RATE)] for moment in range(first, int(at) + 1, SCRAPE)]
+    moves = metric.endswith("_bucket")
+    scrape = SCRAPE if moves else SCRAPE_COUNTS
+    first = int(at - span) // scrape * scrape + scrape
+    values = [[moment, str(moment * RATE if moves else 1)] for moment in range(first, int(at) + 1, scrape)]
     return {"metric": named, "values": values}
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from canary.api.status import CanaryStatus, Phase, Replicas, TargetSeen
 from canary.core.actions import Decision, Event
-from canary.core.advance import advance
+from canary.core.advance import advance, foresee
 from canary.core.advance.drift import CONTEST_WINDOW
 from canary.core.advance.recover import RETRYING
 from canary.core.converge import converge, protections
@@ -94,7 +94,7 @@ def needs_protection(snapshot: Snapshot, now: datetime) -> bool:
     if snapshot.canary is None or is_foreign(snapshot):
         return bool(decide(snapshot, (), now).urgent)
     view = View(snapshot, (), now)
-    return bool(protections(view.with_status(advance(view).status)))
+    return bool(protections(view.with_status(foresee(view))))
 
 
 def is_foreign(snapshot: Snapshot) -> bool:

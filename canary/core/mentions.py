@@ -7,12 +7,13 @@ from typing import Any
 
 from canary.api.canary import CanarySpec
 from canary.core.endpoints import service_host
-from canary.core.names import named_route
+from canary.core.names import ROLE_LABEL, named_route
 from canary.core.objects import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     FLAGGER_CANARY,
     NATIVE_CANARY,
+    SERVICE,
     SIDECAR,
     VIRTUAL_SERVICE,
     CanaryKey,
@@ -35,20 +36,28 @@ NAMED = "named:"
 ASKED = "asked:"
 """What the MetricTemplates that a Canary names are told by."""
 
+POINTED, SELECTED = "pointed:", "selected:"
+"""What targets and apexes of Canaries are told by, and labels that Services select."""
+
+NO_HOST = (NAMED, ASKED, POINTED, SELECTED)
+
 
 def mentions(resource: Resource, obj: Object) -> frozenset[str]:
     """Return the qualified hosts an object names, and the Gateways as ``namespace/name``.
 
     Of a VirtualService its hosts, gateways, destinations and delegates, of a DestinationRule its host, of a
-    Sidecar the hosts it lists, of an EndpointSlice its Service's, of a Canary the VirtualService and the
-    MetricTemplates that it names; of other types nothing.
+    Sidecar the hosts it lists, of an EndpointSlice its Service's, of a Canary its target and apex, and the
+    VirtualService and the MetricTemplates that it names, of a Service one of the labels that it selects, which
+    all that it selects have; of other types nothing.
     """
     if resource == VIRTUAL_SERVICE:
         return route_hosts(obj) | destinations(obj) | delegates(obj) | route_gateways(obj) - {MESH}
     if resource in (NATIVE_CANARY, FLAGGER_CANARY):
         named = named_route(obj)
         templates = frozenset(asked_by(one) for one in named_templates(resource, obj))
-        return templates | ({named_by(named)} if named is not None else frozenset())
+        return templates | ({named_by(named)} if named is not None else frozenset()) | _points(obj)
+    if resource == SERVICE:
+        return _selected(obj)
     if resource == DESTINATION_RULE:
         return frozenset({rule_host(obj)})
     if resource == ENDPOINT_SLICE:
@@ -64,6 +73,42 @@ def named_by(route: Ref) -> str:
 def asked_by(template: Ref) -> str:
     """Return how a MetricTemplate is mentioned by the Canaries that name it."""
     return f"{ASKED}{template.namespace}/{template.name}"
+
+
+def pointed_by(namespace: str, name: str) -> str:
+    """Return how a target or apex is mentioned by the Canaries that point at it."""
+    return f"{POINTED}{namespace}/{name}"
+
+
+def selected_by(namespace: str, label: str, value: str) -> str:
+    """Return how a label is mentioned by Services that select it."""
+    return f"{SELECTED}{namespace}/{label}={value}"
+
+
+def points_at(canary: Object) -> tuple[str, str]:
+    """Return the names of a Canary's target and apex, empty where its spec cannot be read."""
+    spec = canary.get("spec") or {}
+    target, apex = (spec.get(field) for field in ("targetRef", "service"))
+    name = str((target.get("name") if isinstance(target, Mapping) else "") or "")
+    return name, str((apex.get("name") if isinstance(apex, Mapping) else "") or name)
+
+
+def _points(canary: Object) -> frozenset[str]:
+    namespace = canary["metadata"].get("namespace", "")
+    return frozenset(pointed_by(namespace, name) for name in points_at(canary) if name)
+
+
+def _selected(service: Object) -> frozenset[str]:
+    selector = (service.get("spec") or {}).get("selector")
+    if not selector:
+        return frozenset()
+    label = min(selector, key=_tells_little)
+    return frozenset({selected_by(service["metadata"].get("namespace", ""), label, str(selector[label]))})
+
+
+def _tells_little(label: str) -> tuple[bool, str]:
+    """Return an order of labels in which those come last that half of all pods have."""
+    return label == ROLE_LABEL, label
 
 
 def named_templates(resource: Resource, canary: Object) -> Iterator[Ref]:

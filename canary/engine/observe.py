@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,49 +14,43 @@ from canary.api import status as wire_status
 from canary.api.admission import refusals
 from canary.api.canary import Canary, CanarySpec
 from canary.api.warnings import Caution, warnings
-from canary.core.configuration import tracking_key
-from canary.core.mentions import delegate_name
+from canary.core.mentions import delegate_name, pointed_by, points_at, selected_by
 from canary.core.names import (
     CANARY_LABEL,
+    ROLE_LABEL,
     Names,
     Owner,
     key_of,
     named_route,
-    owner_of,
     workloads_of,
 )
 from canary.core.objects import (
-    CONFIG_MAP,
     CONTROLLER_REVISION,
     DAEMON_SET,
-    DEPLOYMENT,
     DESTINATION_RULE,
-    ENDPOINT_SLICE,
     FLAGGER_CANARY,
     NATIVE_CANARY,
-    SECRET,
     SERVICE,
     VIRTUAL_SERVICE,
     CanaryKey,
     Object,
-    Ref,
     Resource,
     labels_of,
     ref_of,
 )
 from canary.core.revisions import from_object
+from canary.core.routes.hosts import qualified, spellings
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
 from canary.engine.configured import PINNED, configured
-from canary.engine.differences import held, scaling, selection
 from canary.engine.metric_templates import templates_of
-from canary.engine.owned import SCALERS, find_owner, find_route
+from canary.engine.owned import find_owner, find_route
 from canary.engine.sides import clone, cohort_services, rules
-from canary.engine.surroundings import AROUND, concerned, points_at, surroundings_of
+from canary.engine.surroundings import surroundings_of
 from canary.ports import Cluster
 
-_GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
+GROUPS = {NATIVE_CANARY.group: NATIVE_CANARY, FLAGGER_CANARY.group: FLAGGER_CANARY}
 _DEFAULT_DRAIN = 15
 
 
@@ -130,7 +124,7 @@ def _assemble(
         rules=rules(cluster, names),
         revisions=_revisions(cluster, key),
         scalers=_scalers(cluster, key, owner),
-        neighbours=_neighbours(cluster, key) if raw is not None else Neighbours(),
+        neighbours=_neighbours(cluster, key, names, target) if raw is not None else Neighbours(),
         roots=tuple(cluster.mentioning(VIRTUAL_SERVICE, delegate_name(at.namespace, at.name))),
         route_seen=names.named is None or cluster.sees(VIRTUAL_SERVICE, at.namespace),
         target_seen=owner.workloads != DAEMON_SET or cluster.sees(DAEMON_SET, key.namespace),
@@ -177,88 +171,29 @@ def _scalers(cluster: Cluster, key: CanaryKey, owner: Owner) -> tuple[Scaler, ..
     return tuple(Scaler(obj, fields) for fields, found in kinds for obj in found)
 
 
-def _neighbours(cluster: Cluster, key: CanaryKey) -> Neighbours:
+def _neighbours(cluster: Cluster, key: CanaryKey, names: Names, target: Object | None) -> Neighbours:
+    """Return what could stand in the way of a Canary, each found by index: a namespace may hold hundreds."""
+    space = names.namespace
+    pointed = [pointed_by(space, name) for name in dict.fromkeys((names.target, names.apex))]
     canaries = [
         other
-        for resource in _GROUPS.values()
-        for other in cluster.list(resource, key.namespace)
+        for resource in GROUPS.values()
+        for other in mentioning_here(cluster, resource, space, pointed)
         if (resource.group, other["metadata"]["name"]) != (key.group, key.name)
     ]
+    labels = {**Workload(target).pod_labels, ROLE_LABEL: "canary"} if target is not None else {}
+    selected = [selected_by(space, label, value) for label, value in labels.items()]
+    hosts = sorted({qualified(host, space) for host in spellings(names.apex, space)})
     return Neighbours(
         canaries=canaries,
-        services=cluster.list(SERVICE, key.namespace),
-        routes=cluster.list(VIRTUAL_SERVICE, key.namespace),
-        rules=cluster.list(DESTINATION_RULE, key.namespace),
+        services=mentioning_here(cluster, SERVICE, space, selected),
+        routes=mentioning_here(cluster, VIRTUAL_SERVICE, space, hosts),
+        rules=mentioning_here(cluster, DESTINATION_RULE, space, hosts),
     )
 
 
-def affected(cluster: Cluster, resource: Resource, before: Object | None, after: Object | None) -> Iterator[CanaryKey]:
-    """Yield the Canaries that a change of one object may concern; some may come twice."""
-    obj = after or before
-    if obj is not None and resource == ENDPOINT_SLICE:
-        yield from _reached_by(cluster, obj)
-        return
-    yield from concerned(cluster, resource, before, after)
-    if obj is None or resource in AROUND or (resource in SCALERS and scaling(before) == scaling(after)):
-        return
-    namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
-    if resource in _GROUPS.values():
-        yield CanaryKey(resource.group, namespace, name)
-    for state in (before, after):
-        owner = owner_of(state) if state is not None else None
-        if owner is not None and owner.group in _GROUPS:
-            yield owner.key(namespace)
-    for group in _GROUPS.values():
-        for canary in cluster.list(group, namespace):
-            key = CanaryKey(group.group, namespace, canary["metadata"]["name"])
-            if key.ref != Ref(resource, namespace, name) and _concerns(canary, resource, obj, before, after):
-                yield key
-
-
-def _reached_by(cluster: Cluster, endpoint_slice: Object) -> Iterator[CanaryKey]:
-    """Yield the Canary whose Service an EndpointSlice belongs to: it bears the labels of that."""
-    namespace, name = endpoint_slice["metadata"]["namespace"], labels_of(endpoint_slice).get(CANARY_LABEL, "")
-    keys = (CanaryKey(group.group, namespace, name) for group in _GROUPS.values())
-    yield from (key for key in keys if cluster.get(key.ref) is not None)
-
-
-def _concerns(canary: Object, resource: Resource, obj: Object, before: Object | None, after: Object | None) -> bool:
-    """Return whether an object may matter to a Canary, by its name or by what it points at."""
-    target, apex = points_at(canary)
-    name = obj["metadata"]["name"]
-    if resource in _GROUPS.values():
-        other_target, other_apex = points_at(obj)
-        return target == other_target or apex == other_apex
-    if resource in (CONFIG_MAP, SECRET):
-        return held(before) != held(after) and _refers_to(canary, resource, str(name))
-    if resource in (DAEMON_SET, DEPLOYMENT):
-        # By name and not by owner alone: an object of others may hold a name that is needed.
-        names = Names(obj["metadata"]["namespace"], target, apex)
-        return name in (target, names.workload("primary").name, names.workload("canary").name)
-    if name == apex:
-        return True
-    # Obstacles: what another object routes, rules, scales or selects is compared by the decision itself.
-    if resource == SERVICE:
-        return selection(before) != selection(after)
-    if resource in SCALERS:
-        return _scales(canary, before) or _scales(canary, after)
-    return resource in (VIRTUAL_SERVICE, DESTINATION_RULE) and owner_of(obj) is None
-
-
-def _scales(canary: Object, scaler: Object | None) -> bool:
-    """Return whether an autoscaler is the one a Canary names, or scales one of its Deployments."""
-    if scaler is None:
-        return False
-    target, _ = points_at(canary)
-    named = ((canary.get("spec") or {}).get("autoscalerRef") or {}).get("name")
-    pointed = ((scaler.get("spec") or {}).get("scaleTargetRef") or {}).get("name")
-    return scaler["metadata"]["name"] == named or pointed in (target, f"{target}-primary", f"{target}-canary")
-
-
-def _refers_to(canary: Object, resource: Resource, name: str) -> bool:
-    """Return whether a Canary's status says that its target refers to an object, or that a copy bears its name."""
-    status = canary.get("status") or {}
-    if tracking_key(resource, name) in (status.get("trackedConfigs") or {}):
-        return True
-    revision = (status.get("revision") or {}).get("candidate")
-    return bool(revision) and name.endswith(f"-{revision}")
+def mentioning_here(cluster: Cluster, resource: Resource, namespace: str, names: Sequence[str]) -> list[Object]:
+    """Return the objects of a namespace that mention any of some names, sorted by their own."""
+    found = (one for name in names for one in cluster.mentioning(resource, name))
+    here = {one["metadata"]["name"]: one for one in found if one["metadata"]["namespace"] == namespace}
+    return [here[name] for name in sorted(here)]

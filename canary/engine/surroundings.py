@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from canary.api.canary import CanarySpec
 from canary.core.mentions import (
-    ASKED,
     DELEGATE,
     MESH,
-    NAMED,
+    NO_HOST,
     asked_by,
     mentions,
     named_by,
+    points_at,
     wanted_gateways,
     wanted_hosts,
 )
@@ -87,7 +87,7 @@ def concerned(cluster: Cluster, resource: Resource, before: Object | None, after
     if resource in TEMPLATES:
         yield from _asking(cluster, ref_of(resource, obj))
     named = frozenset().union(*(mentions(resource, one) for one in (before, after) if one is not None))
-    for host in sorted(one for one in named if not one.startswith((NAMED, ASKED))):
+    for host in sorted(one for one in named if not one.startswith(NO_HOST)):
         yield from _served(cluster, resource, host)
     if resource == VIRTUAL_SERVICE:
         yield from _naming_route(cluster, ref_of(resource, obj))
@@ -155,13 +155,6 @@ def _canaries(cluster: Cluster, namespace: str, wanted: Callable[[str], bool] | 
         for canary in cluster.list(group, namespace):
             if wanted is None or wanted(points_at(canary)[1]):
                 yield CanaryKey(group.group, canary["metadata"]["namespace"], canary["metadata"]["name"])
-
-
-def points_at(canary: Object) -> tuple[str, str]:
-    """Return the names of a Canary's target and apex."""
-    spec = canary.get("spec") or {}
-    target = str((spec.get("targetRef") or {}).get("name") or "")
-    return target, str((spec.get("service") or {}).get("name") or target)
 
 
 def _in_force(cluster: Cluster, resource: Resource, namespace: str) -> tuple[Object, ...]:

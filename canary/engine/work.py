@@ -7,8 +7,8 @@ from typing import Protocol
 
 from canary.core.objects import CanaryKey, Object, Resource
 from canary.core.runs import Limits
+from canary.engine.affected import affected
 from canary.engine.controller import Controller
-from canary.engine.observe import affected
 from canary.engine.runs import RunBook
 from canary.engine.workqueue import WorkQueue
 from canary.ports import Cluster

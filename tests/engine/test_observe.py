@@ -29,7 +29,8 @@ from canary.core.objects import (
     Resource,
 )
 from canary.core.revisions import pin, to_object
-from canary.engine.observe import affected, observe
+from canary.engine.affected import affected
+from canary.engine.observe import observe
 from tests.builders import (
     KEY,
     NAMES,

@@ -27,7 +27,8 @@ from canary.core.objects import (
     ref_of,
 )
 from canary.core.warnings.injection import INJECTED
-from canary.engine.observe import affected, observe
+from canary.engine.affected import affected
+from canary.engine.observe import observe
 from tests.builders import KEY, NAMES, NS, OWNER_MARK, canary_object, idle
 from tests.engine.cluster import FakeCluster
 

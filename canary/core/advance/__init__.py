@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from canary.api.status import Phase
+from canary.api.status import CanaryStatus, Phase
 from canary.core.advance.afterwards import tell_end
-from canary.core.advance.bookkeeping import record
+from canary.core.advance.bookkeeping import record, tell
 from canary.core.advance.commands import answer_command
 from canary.core.advance.finalise import finalising
 from canary.core.advance.idle import idle
@@ -35,6 +35,15 @@ TRANSITIONS: dict[Phase, tuple[Callable[[View], Advance], frozenset[Phase]]] = {
 
 def advance(view: View) -> Advance:
     """Return the new status of a Canary and the events that tell of the change."""
+    return tell(view, _recorded(view))
+
+
+def foresee(view: View) -> CanaryStatus:
+    """Return the new status of a Canary as far as actions rest on it: people are told nothing by it."""
+    return _recorded(view).status
+
+
+def _recorded(view: View) -> Advance:
     decide_phase, _ = TRANSITIONS.get(view.status.phase, (initializing, frozenset()))
     answer = answer_command(view)
     advanced = (answer and answer.obeyed) or decide_phase(view)

@@ -31,10 +31,13 @@ def record(view: View, advance: Advance) -> Advance:
     events += diverted
     status, waits = tell_waits(view, status)
     events += waits
-    status = _asked(view, _tracked(view, status))
-    status, told = readiness(view, status)
-    events += told
-    return Advance(_counted(view, status), tuple(events))
+    return Advance(_asked(view, _tracked(view, status)), tuple(events))
+
+
+def tell(view: View, advance: Advance) -> Advance:
+    """Return a recorded outcome with what people are told beside it: condition Ready, and ready counts."""
+    status, told = readiness(view, advance.status)
+    return Advance(_counted(view, status), (*advance.events, *told))
 
 
 def _seen(view: View, status: CanaryStatus) -> CanaryStatus:
