@@ -10,7 +10,7 @@ SPEED ?= demo
 # Each with an API server, istiod and Prometheus of its own; files of tests go to whichever is free.
 TESTBEDS ?= 4
 
-.PHONY: setup testbed demo test unit e2e lint format crds tables bench long-simulation clean
+.PHONY: setup testbed demo test unit e2e lint format crds tables bench soak long-simulation clean
 
 setup: $(READY)
 
@@ -43,6 +43,10 @@ e2e: testbed
 
 bench: testbed
 	$(ENCLOSED) $(PY) -m e2e.bench $(if $(WRITE),--write) $(addprefix --only=,$(ONLY))
+
+# CANARIES=1000 RECONCILES=10000 unless told otherwise, which takes hours.
+soak: setup
+	$(PY) -m e2e.bench_simulated
 
 long-simulation: setup
 	HYPOTHESIS_PROFILE=long $(PY) -m pytest -q tests/sim/test_schedules.py

@@ -2,34 +2,45 @@
 
 import argparse
 import os
-import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from e2e import bench_routes
+from e2e import bench_routes, bench_simulated
+from e2e.bench_fleet import CANARIES, NAMESPACE, Ended, Fleet, median, metrics, percentile, service_name
 from e2e.conftest import install_crd
-from e2e.controller import Controller
+from e2e.controller import Controller, allow_lease
 from e2e.recorder import Recorder
 from e2e.release import Release
 from e2e.testbed import credentials
 from e2e.testbed.testbed import Testbed
-from e2e.testbed.waiting import wait_until
 
-IDLE_CANARIES = 100
+IDLE_CANARIES = 200
 FOREIGN_OBJECTS = 5000
 REACTIONS = 30
-NAMESPACE = "bench"
 RELEASE_NAMESPACE = "bench-release"
 ROWS_OF_A_RELEASE = 9
 PAGE = Path("docs/benchmarks.md")
-PARTS = REWRITE, IDLE, FOREIGN, RELEASE, REACTION = "rewrite", "idle", "foreign", "release", "reaction"
+TOGETHER_SIZES, OTHER_SIZES = (50, 200), (1, 100)
+WITH_FAULTY = 50
+ON_DEMAND = SIZES = "sizes"
+PARTS = REWRITE, DECISION, IDLE, FOREIGN, RELEASE, REACTION, TOGETHER, FAULTY = (
+    "rewrite",
+    "decision",
+    "idle",
+    "foreign",
+    "release",
+    "reaction",
+    "together",
+    "faulty",
+)
+WITHOUT_TESTBED = {REWRITE, DECISION}
 
 
 @dataclass
@@ -55,8 +66,10 @@ class Results:
 def main() -> int:
     """Measure, print the table, and return 1 when a limit is missed."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--idle-seconds", type=float, default=300)
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone; may be repeated")
+    parser.add_argument("--idle-seconds", type=float, default=120)
+    parser.add_argument(
+        "--only", choices=(*PARTS, ON_DEMAND), action="append", help="measure this part alone; may be repeated"
+    )
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE}; of all parts alone")
     options = parser.parse_args()
     if options.write and options.only:
@@ -65,7 +78,9 @@ def main() -> int:
     results = Results()
     if REWRITE in parts:
         _measure_rewriting(results)
-    if set(parts) - {REWRITE}:
+    if DECISION in parts:
+        _measure_decisions(results)
+    if set(parts) - WITHOUT_TESTBED:
         _measure_on_testbed(results, parts, options.idle_seconds)
     print(results.table())
     if options.write:
@@ -81,24 +96,52 @@ def _measure_on_testbed(results: Results, parts: Sequence[str], idle_seconds: fl
         install_crd(testbed, "flagger.app")
         testbed.create_namespace(NAMESPACE, {})
         testbed.create_namespace(RELEASE_NAMESPACE)
-        controller = Controller(testbed, log_level="info")
+        allow_lease(testbed, NAMESPACE, "controller", f"--user={credentials.CONTROLLER}")
+        flags = ("--leader-election", f"--lease-namespace={NAMESPACE}")
+        controller = Controller(testbed, log_level="info", flags=flags)
         controller.start()
-        with Recorder(testbed, NAMESPACE) as recorder, Recorder(testbed, RELEASE_NAMESPACE) as released:
-            fleet = Release(testbed, NAMESPACE, recorder)
-            if {IDLE, FOREIGN, REACTION} & set(parts):
-                _initialise(fleet)
-            if IDLE in parts:
-                _measure_idle(results, testbed, controller, idle_seconds, f"{IDLE_CANARIES} idle Canaries")
-            if FOREIGN in parts:
-                _add_foreign(testbed)
-                _restart(controller)
-                title = "the same beside 5,000 foreign Pods, ConfigMaps and Deployments"
-                _measure_idle(results, testbed, controller, 30, title)
-            if RELEASE in parts:
+        with metrics(testbed) as server, Recorder(testbed, NAMESPACE, [CANARIES]) as recorder:
+            fleet = Fleet(testbed, recorder, server)
+            if set(parts) - WITHOUT_TESTBED - {RELEASE}:
+                print(f"making {IDLE_CANARIES} Canaries", flush=True)
+                fleet.make(IDLE_CANARIES)
+            for part, measure in _of_fleet(results, testbed, controller, fleet, idle_seconds).items():
+                if part in parts:
+                    measure()
+        if RELEASE in parts:
+            with Recorder(testbed, RELEASE_NAMESPACE) as released:
                 _measure_release(results, testbed, Release(testbed, RELEASE_NAMESPACE, released))
-            if REACTION in parts:
-                _measure_reaction(results, fleet)
         controller.stop()
+
+
+def _of_fleet(
+    results: Results, testbed: Testbed, controller: Controller, fleet: Fleet, idle_seconds: float
+) -> dict[str, Callable[[], None]]:
+    """Return what is measured with hundreds of Canaries, in order."""
+
+    def idle() -> None:
+        _measure_start(results, controller)
+        _measure_idle(results, testbed, controller, idle_seconds, f"{IDLE_CANARIES} idle Canaries")
+
+    def foreign() -> None:
+        _add_foreign(testbed)
+        controller.stop()
+        controller.start()
+        title = "the same beside 5,000 foreign Pods, ConfigMaps and Deployments"
+        _measure_idle(results, testbed, controller, 30, title)
+
+    def together(*sizes: int) -> None:
+        for size in sizes:
+            _measure_together(results, controller, fleet, size)
+
+    return {
+        IDLE: idle,
+        REACTION: lambda: _measure_reaction(results, fleet),
+        TOGETHER: partial(together, *TOGETHER_SIZES),
+        SIZES: partial(together, *OTHER_SIZES),
+        FAULTY: lambda: _measure_faulty(results, fleet),
+        FOREIGN: foreign,
+    }
 
 
 def _measure_rewriting(results: Results) -> None:
@@ -107,99 +150,79 @@ def _measure_rewriting(results: Results) -> None:
         results.add(f"{title}: CPU time of a rewrite, median", milliseconds, bench_routes.LIMIT, " ms")
 
 
-def _deployment(name: str, generation: str) -> dict[str, Any]:
-    """Return a Deployment of one sleeping pod: what is measured is the controller, not the pods."""
-    labels = {"app": name}
-    container = {"name": "app", "image": "testbed/client:latest", "env": [{"name": "GENERATION", "value": generation}]}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
-            },
-        },
-    }
+def _measure_decisions(results: Results) -> None:
+    count = bench_simulated.CANARIES
+    print(f"deciding on {count} Canaries", flush=True)
+    took = bench_simulated.decisions(count)
+    title = f"{count:,} Canaries: CPU time of a look and its decision"
+    results.add(f"{title}, median", median(took), None, " ms")
+    results.add(f"{title}, 99 %", percentile(took, 99), bench_simulated.DECISION, " ms")
 
 
-def _initialise(fleet: Release) -> None:
-    print(f"making {IDLE_CANARIES} Canaries", flush=True)
-    for first in range(0, IDLE_CANARIES, 20):
-        batch = [f"service-{i:03}" for i in range(first, min(first + 20, IDLE_CANARIES))]
-        fleet.apply(*(_deployment(name, "1") for name in batch))
-        for name in batch:
-            canary = fleet.canary(service={"name": name, "hosts": [name]}, interval="10s", drainSeconds=0)
-            canary["metadata"]["name"] = name
-            canary["spec"]["targetRef"]["name"] = name
-            fleet.apply(canary)
-    path = f"/apis/flagger.app/v1beta1/namespaces/{NAMESPACE}/canaries"
-
-    def phases() -> Counter[str]:
-        listed = fleet.testbed.kube.get(path)["items"]
-        return Counter(c.get("status", {}).get("phase", "") for c in listed)
-
-    wait_until(
-        lambda: phases()["Initialized"] == IDLE_CANARIES,
-        timedelta(minutes=5),
-        lambda: str(phases()),
-        interval=timedelta(seconds=1),
-    )
+def _measure_start(results: Results, controller: Controller) -> None:
+    print("a restart", flush=True)
+    controller.stop()
+    began = time.monotonic()
+    controller.start()
+    ready = time.monotonic() - began
+    results.add(f"{IDLE_CANARIES} Canaries: start to ready", ready, 2, " s")
+    results.add(f"{IDLE_CANARIES} Canaries: CPU time of a start", _cpu_seconds(controller.pid), None, " s")
 
 
 def _measure_idle(results: Results, testbed: Testbed, controller: Controller, seconds: float, title: str) -> None:
     print(f"idle for {seconds:g} s: {title}", flush=True)
-    time.sleep(5)
+    # Until it leads, all have been looked at once, and the last release has settled.
+    time.sleep(10)
     since, cpu = datetime.now(UTC), _cpu_seconds(controller.pid)
     time.sleep(seconds)
     used = _cpu_seconds(controller.pid) - cpu
     asked = [e for e in testbed.audit.requests(user=credentials.CONTROLLER, since=since) if e.verb != "watch"]
-    results.add(f"{title}: API requests beside watches in {seconds:g} s", len(asked), 0)
+    leases = [e for e in asked if e.resource == "leases"]
+    results.add(f"{title}: API requests beside watches and the lease in {seconds:g} s", len(asked) - len(leases), 0)
+    results.add(f"{title}: requests for the lease, per second", len(leases) / seconds, 1)
     results.add(f"{title}: CPU of one core", 100 * used / seconds, 1, " %")
     results.add(f"{title}: RSS", _rss_megabytes(controller.pid), 150, " MB")
 
 
-def _measure_reaction(results: Results, fleet: Release) -> None:
+def _measure_reaction(results: Results, fleet: Fleet) -> None:
     print(f"reaction to {REACTIONS} new templates", flush=True)
-    took = []
-    for i in range(REACTIONS):
-        name = f"service-{i:03}"
-        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}"
-        began = datetime.now(UTC)
-        fleet.testbed.kube.request(
-            "PATCH",
-            path,
-            {"spec": {"template": {"metadata": {"annotations": {"bench": "2"}}}}},
-            "application/merge-patch+json",
-        )
-        took.append((_progressing_at(fleet, name, began) - began).total_seconds())
-        # One at a time: the pods that start for a run keep this machine busier than the controller does.
-        _wait_for_canary(fleet, name)
-    results.add("write of a new template to Progressing, median", statistics.median(took), 0.1, " s")
+    names = [service_name(number) for number in range(REACTIONS)]
+    # One at a time: the pods that start for a run keep this machine busier than the controller does.
+    took = [fleet.react(name) for name in names]
+    results.add("write of a new template to Progressing, median", median(took), 0.1, " s")
     results.add("write of a new template to Progressing, slowest", max(took), None, " s")
+    fleet.wait_ended(names)
 
 
-def _wait_for_canary(fleet: Release, name: str) -> None:
-    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}-canary"
+def _measure_together(results: Results, controller: Controller, fleet: Fleet, count: int) -> None:
+    print(f"{count} releases at once", flush=True)
+    names = [service_name(number) for number in range(count)]
+    since, cpu = datetime.now(UTC), _cpu_seconds(controller.pid)
+    ended = fleet.release(names)
+    title = f"{count} releases at once" if count > 1 else "one release of the fleet"
+    _add_releases(results, title, ended)
+    results.add(f"{title}: with events missing", fleet.untold(names, since), 0)
+    results.add(f"{title}: API requests of each", len(fleet.requests(since)) / count, 60)
+    results.add(f"{title}: CPU time of each", (_cpu_seconds(controller.pid) - cpu) / count, None, " s")
+    results.add(f"{title}: RSS", _rss_megabytes(controller.pid), None, " MB")
 
-    def up() -> bool:
-        found = fleet.testbed.kube.find(path)
-        return found is not None and found.get("status", {}).get("availableReplicas", 0) > 0
 
-    wait_until(up, timedelta(seconds=20), f"{name}-canary is not ready")
+def _add_releases(results: Results, title: str, ended: Sequence[Ended]) -> None:
+    late = [seconds for one in ended for seconds in one.lateness()]
+    results.add(f"{title}: not as a good release is", sum(not one.whole for one in ended), 0)
+    results.add(f"{title}: lateness of a row, median", median(late), None, " s")
+    results.add(f"{title}: lateness of a row, 99 %", percentile(late, 99), 1, " s")
+    results.add(f"{title}: time against the ideal, median", median([one.ratio for one in ended]), 1.03)
 
 
-def _progressing_at(fleet: Release, name: str, since: datetime) -> datetime:
-    path = f"/apis/{fleet.group}/v1beta1/namespaces/{NAMESPACE}/canaries/{name}"
-    wait_until(
-        lambda: fleet.testbed.kube.get(path)["status"]["phase"] == "Progressing",
-        timedelta(seconds=20),
-        f"{name} did not start",
-    )
-    return next(r.at for r in fleet.recorder.rows(name, since) if r.phase == "Progressing")
+def _measure_faulty(results: Results, fleet: Fleet) -> None:
+    """Release 50 beside one whose metrics hang, one whose hook hangs and one whose writes are refused."""
+    print(f"{WITH_FAULTY} releases, and three that are in trouble", flush=True)
+    names = [service_name(number) for number in range(WITH_FAULTY)]
+    troubled = [service_name(IDLE_CANARIES - number) for number in (1, 2, 3)]
+    with fleet.trouble(*troubled):
+        ended = fleet.release([*troubled, *names], awaited=names)
+        _add_releases(results, f"{WITH_FAULTY} releases beside three in trouble", ended)
 
 
 def _measure_release(results: Results, testbed: Testbed, release: Release) -> None:
@@ -237,11 +260,6 @@ def _add_foreign(testbed: Testbed) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(FOREIGN_OBJECTS)))
-
-
-def _restart(controller: Controller) -> None:
-    controller.stop()
-    controller.start()
 
 
 def _cpu_seconds(pid: int) -> float:

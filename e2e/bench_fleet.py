@@ -143,15 +143,48 @@ class Fleet:
         with ThreadPoolExecutor(8) as pool:
             asked = dict(zip(names, pool.map(self.write, names), strict=True))
         awaited = names if awaited is None else awaited
-        wanted, since = set(awaited), min(asked.values())
+        wait_until(lambda: self.phases()["Progressing"], timedelta(seconds=30), "none has begun")
+        self.wait_ended(awaited)
+        return [Ended(name, asked[name], self._recorder.rows(name, asked[name])) for name in awaited]
+
+    def react(self, name: str) -> float:
+        """Write a new template and return after how many seconds the run was seen to begin."""
+        self._generation += 1
+        asked, path = self.write(name), f"{self.path}/{name}"
+
+        def begun() -> bool:
+            return bool(self._kube.get(path)["status"]["phase"] == "Progressing")
+
+        wait_until(begun, timedelta(seconds=20), f"{name} did not start")
+        rows = self._recorder.rows(name, asked)
+        return next((row.at - asked).total_seconds() for row in rows if row.phase == "Progressing")
+
+    def wait_ended(self, names: Sequence[str]) -> None:
+        """Wait until none of the named waits or runs any more."""
 
         def ended() -> bool:
-            listed = self._kube.get(self.path)["items"]
-            states = {one["metadata"]["name"]: one["status"] for one in listed}
-            return all(_is_over(states[name], since) for name in wanted)
+            states = {one["metadata"]["name"]: one["status"]["phase"] for one in self._kube.get(self.path)["items"]}
+            return all(states[name] in ("Succeeded", "Failed") for name in names)
 
         wait_until(ended, timedelta(minutes=8), lambda: str(self.phases()), interval=timedelta(seconds=2))
-        return [Ended(name, asked[name], self._recorder.rows(name, asked[name])) for name in awaited]
+
+    @contextmanager
+    def trouble(self, slow: str, hooked: str, refused: str) -> Iterator[None]:
+        """Let the metrics of one hang, the hooks of another, and the writes of a third be refused."""
+        self.change(slow, metricsServer=f"{self._server}/hanging")
+        hook = {"name": "hanging", "type": "rollout", "url": f"{self._server}/hanging", "timeout": "10s"}
+        self.change(hooked, analysis={"webhooks": [hook]})
+        names = ", ".join(f"'{refused}{side}'" for side in ("", "-primary", "-canary"))
+        policy = _refusing(f"!(object.metadata.name in [{names}])")
+        for kind, body in policy.items():
+            self._kube.create(f"/apis/admissionregistration.k8s.io/v1/{kind}", body)
+        try:
+            yield
+        finally:
+            for kind, body in policy.items():
+                self._kube.request("DELETE", f"/apis/admissionregistration.k8s.io/v1/{kind}/{body['metadata']['name']}")
+            self.change(slow, metricsServer=self._server)
+            self.change(hooked, analysis={"webhooks": None})
 
     def untold(self, names: Sequence[str], since: datetime) -> int:
         """Return how many releases have events missing or too many."""
@@ -173,9 +206,18 @@ class Fleet:
         return [one for one in found if one.verb != "watch" and one.resource != "leases"]
 
 
-def _is_over(status: Object, since: datetime) -> bool:
-    moved = datetime.fromisoformat(status["lastTransitionTime"])
-    return status["phase"] in ("Succeeded", "Failed") and moved > since
+def _refusing(expression: str) -> dict[str, Object]:
+    """Return a policy of the cluster that refuses whatever the controller writes unless an expression holds."""
+    rule = {"apiGroups": ["networking.istio.io"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+    name = {"metadata": {"name": "bench-refuses"}}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": expression}]}
+    return {
+        "validatingadmissionpolicies": {**name, "spec": {"failurePolicy": "Fail", **spec}},
+        "validatingadmissionpolicybindings": {
+            **name,
+            "spec": {"policyName": "bench-refuses", "validationActions": ["Deny"]},
+        },
+    }
 
 
 def _deployment(name: str) -> Object:

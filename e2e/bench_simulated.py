@@ -11,7 +11,6 @@ import logging
 import os
 import sys
 import time
-import tracemalloc
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime, timedelta
@@ -166,6 +165,15 @@ def decision_milliseconds(cluster: Cached, keys: Sequence[CanaryKey], moment: da
     return took
 
 
+def decisions(count: int) -> list[float]:
+    """Return what decisions on so many Canaries cost, in milliseconds; the first of each is not counted."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    found, moment = world()
+    cluster, keys = crowd(count, found)
+    decision_milliseconds(cluster, keys, moment)
+    return decision_milliseconds(cluster, keys, moment)
+
+
 class Soak:
     """Reconcile a crowd again and again while users touch it, and see what stays in memory."""
 
@@ -190,7 +198,7 @@ class Soak:
         await asyncio.Event().wait()
 
     async def run(self, rounds: int) -> list[float]:
-        """Reconcile all once in each round; return the memory in use after each tenth of the rounds."""
+        """Reconcile all once in each round; return the memory of the process after each tenth of the rounds."""
         memory = []
         for number in range(1, rounds + 1):
             self._clock.moment += timedelta(seconds=10)
@@ -203,8 +211,8 @@ class Soak:
                     continue
             if number % max(1, rounds // 10) == 0:
                 gc.collect()
-                memory.append(tracemalloc.get_traced_memory()[0] / 1e6)
-                print(f"round {number}: {memory[-1]:.2f} MB in use, RSS {_rss():.0f} MB", flush=True)
+                memory.append(_rss())
+                print(f"round {number}: {memory[-1]:.1f} MB", flush=True)
         return memory
 
     def _touch(self, key: CanaryKey, number: int) -> None:
@@ -218,10 +226,7 @@ class Soak:
 def soaked(canaries: int, rounds: int) -> float:
     """Return by how many percent memory grew from the second tenth of a soak to its end."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    tracemalloc.start()
-    soak = Soak(canaries)
-    memory = asyncio.run(soak.run(rounds))
-    tracemalloc.stop()
+    memory = asyncio.run(Soak(canaries).run(rounds))
     return 100 * (memory[-1] / memory[1] - 1)
 
 
