@@ -46,7 +46,7 @@ bench: testbed
 
 # CANARIES=1000 RECONCILES=10000 unless told otherwise, which takes hours.
 soak: setup
-	$(PY) -m e2e.bench_simulated
+	$(if $(CANARIES),CANARIES=$(CANARIES)) $(if $(RECONCILES),RECONCILES=$(RECONCILES)) $(PY) -m e2e.bench_simulated
 
 long-simulation: setup
 	HYPOTHESIS_PROFILE=long $(PY) -m pytest -q tests/sim/test_schedules.py

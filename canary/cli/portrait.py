@@ -39,6 +39,8 @@ class Portrait:
     canary: Object
     sides: Mapping[str, Side]
     routes: tuple[Object, ...] | Absent
+    place: str = ""
+    """Where it stands now among those that wait for a run, in words."""
 
 
 def tree_of(portrait: Portrait) -> Branch:
@@ -50,6 +52,7 @@ def tree_of(portrait: Portrait) -> Branch:
     shares = {"primary": status.traffic.primary, "canary": status.traffic.canary} if status.traffic else {}
     below = (
         *_sentences(status),
+        *([Branch(portrait.place)] if portrait.place else []),
         *(_side(role, side, shares.get(role)) for role, side in portrait.sides.items()),
         Branch("routes", tuple(_routes(portrait.routes))),
         *_step(status),

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from canary.adapters.kube.answers import Forbidden
@@ -13,12 +14,13 @@ from canary.adapters.kube.client import KubeClient
 from canary.adapters.kube.follow import list_objects
 from canary.adapters.kube.paths import single
 from canary.cli.access import Access, add_cluster_options, ask_cluster
-from canary.cli.canaries import get_canary, resource_of
+from canary.cli.canaries import get_canary, list_canaries, resource_of
 from canary.cli.exits import Exit
 from canary.cli.portrait import Absent, Pods, Portrait, Side, tree_of
 from canary.cli.terminal import show_tree
 from canary.core.names import ROLE_LABEL, Names, key_of, named_route, workloads_of
 from canary.core.objects import POD, VIRTUAL_SERVICE, CanaryKey, Object, Ref, labels_of
+from canary.core.runs import ordinal
 from canary.ports import NotFound
 
 
@@ -49,8 +51,31 @@ async def _portrait(client: KubeClient, canary: Object) -> Portrait:
     namespace = canary["metadata"]["namespace"]
     names = Names(namespace, target["name"], service.get("name") or target["name"], workloads_of(target["kind"]))
     refs = (names.target_ref, names.workload("primary"), names.workload("canary"))
-    routes, sides = await asyncio.gather(_routes(client, canary), asyncio.gather(*(_side(client, ref) for ref in refs)))
-    return Portrait(canary, dict(zip(("target", "primary", "canary"), sides, strict=True)), routes)
+    routes, place, sides = await asyncio.gather(
+        _routes(client, canary), _place(client, canary), asyncio.gather(*(_side(client, ref) for ref in refs))
+    )
+    return Portrait(canary, dict(zip(("target", "primary", "canary"), sides, strict=True)), routes, place)
+
+
+async def _place(client: KubeClient, canary: Object) -> str:
+    """Return where a Canary stands now in the queue, of all that may be listed; nothing for one that is not in it."""
+    own = _turn(canary)
+    if own is None:
+        return ""
+    namespace = canary["metadata"]["namespace"]
+    try:
+        listed, where = await list_canaries(client, ""), "in all namespaces"
+    except Forbidden:
+        listed, where = await list_canaries(client, namespace), f"in namespace {namespace}"
+    waiting = [turn for one in listed if (turn := _turn(one)) is not None]
+    ahead = sum(one < own for one in waiting)
+    return f"now {ordinal(ahead + 1)} of {max(len(waiting), 1)} that wait {where}"
+
+
+def _turn(canary: Object) -> tuple[datetime, str] | None:
+    """Return since when a Canary is in the queue, and its name to tell it from others; None when it is not in it."""
+    metadata, since = canary["metadata"], (canary.get("status") or {}).get("queuedAt")
+    return (datetime.fromisoformat(since), f"{metadata['namespace']}/{metadata['name']}") if since else None
 
 
 async def _side(client: KubeClient, ref: Ref) -> Side:

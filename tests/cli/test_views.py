@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from canary.adapters.kube.events import EVENT
+from canary.adapters.kube.paths import collection
 from canary.core.names import REVISION_LABEL, ROLE_LABEL
-from canary.core.objects import DEPLOYMENT, NATIVE_CANARY, POD, VIRTUAL_SERVICE
+from canary.core.objects import DEPLOYMENT, FLAGGER_CANARY, NATIVE_CANARY, POD, VIRTUAL_SERVICE
 from tests.cli.cluster import NAME, NS, Typing, canary, cluster_of
 
 MESSAGE = "Advancing revision def to 20 % [twice]"
@@ -167,3 +168,18 @@ async def test_history_lists_events_in_their_order(tmp_path: Path, typed: Typing
         2026-01-01T12:00:00Z  1      Normal   StepPassed   Advancing
         2026-01-01T12:01:00Z  3      Normal   Promoted     done
         """)
+
+
+async def test_status_counts_the_place_in_the_queue(tmp_path: Path, typed: Typing) -> None:
+    """Whoever waits for a run sees how many are ahead now; without the right to list all, in the namespace."""
+    own = canary(phase="Waiting", queuedAt="2026-01-01T12:00:05.5Z")
+    ahead = canary("ahead", phase="Waiting", queuedAt="2026-01-01T12:00:05Z")
+    runs = canary("runs", phase="Progressing")
+    async with cluster_of(tmp_path, own, ahead, runs) as cluster:
+        cluster.place(NATIVE_CANARY, own, ahead, runs, everywhere=True)
+        cluster.place(FLAGGER_CANARY, everywhere=True)
+        _, out, _ = await typed("status", NAME)
+        assert "now 2nd of 2 that wait in all namespaces" in out
+        cluster.refused |= dict.fromkeys((collection(one, "") for one in (NATIVE_CANARY, FLAGGER_CANARY)), 403)
+        _, out, _ = await typed("status", NAME)
+        assert "now 2nd of 2 that wait in namespace shop" in out
