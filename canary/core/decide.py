@@ -18,7 +18,16 @@ from canary.core.flagger.remains import is_asked
 from canary.core.flagger.take_over import take_over_waits
 from canary.core.give_back import give_back
 from canary.core.hooks import post_rollout_at, rollback_asked_at
-from canary.core.measurement import CheckQuery, CustomQuery, HookQuery, LabelsQuery, Measurement, Query, TemplateQuery
+from canary.core.measurement import (
+    CheckQuery,
+    CustomQuery,
+    HookQuery,
+    LabelsQuery,
+    Measurement,
+    PodsQuery,
+    Query,
+    TemplateQuery,
+)
 from canary.core.moment import Change
 from canary.core.names import MANAGER
 from canary.core.objects import Object
@@ -31,7 +40,7 @@ SHORTEST_WAIT = timedelta(milliseconds=50)
 ASK_AGAIN = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(seconds=30)
 """How often a Canary in the queue looks for its turn, should nobody have told it."""
-EVIDENCE = (CheckQuery, CustomQuery, LabelsQuery, HookQuery)
+EVIDENCE = (CheckQuery, CustomQuery, LabelsQuery, HookQuery, PodsQuery)
 """Questions that a tick rests on."""
 
 

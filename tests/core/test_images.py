@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from canary.core.images import images_unknown, moved_image
+from canary.core.decide import ASK_AGAIN, SHORTEST_WAIT, decide
+from canary.core.images import images_unknown, moved_image, pods_query
 from canary.core.measurement import Measurement, PodsAnswer, PodsQuery, Unavailable
 from canary.core.view import View
-from tests.builders import NOW, promoting, rolled
+from tests.builders import NOW, at, promoting, rolled
 
 QUERY = PodsQuery("istioinaction", (), ())
 
@@ -54,3 +55,12 @@ def test_missing_answer_is_told() -> None:
     failed = replace(view, measurements=(Measurement(QUERY, Unavailable("403: pods")),))
     assert images_unknown(failed) == "403: pods"
     assert moved_image(failed) is None
+
+
+def test_images_that_nobody_asked_for_are_asked_for_at_once() -> None:
+    """A tick that comes due while something else is answered costs no extra seconds; an answer that failed does."""
+    world, tick = promoting(primary=rolled()), at(45)
+    unasked = decide(world, (), tick)
+    query = pods_query(View(world, (), tick), rolled())
+    failed = decide(world, (Measurement(query, Unavailable("403: pods")),), tick)
+    assert (unasked.requeue_after, failed.requeue_after) == (SHORTEST_WAIT, ASK_AGAIN)
