@@ -97,6 +97,13 @@ def settings_of(objects: list[Object]) -> Settings:
     return load({}, {**variables, "KUBERNETES_SERVICE_HOST": "10.96.0.1"})
 
 
+RUNS = (
+    {"maxConcurrentRuns": 20, "maxConcurrentRunsPerNamespace": 5},
+    {"max_concurrent_runs": 20, "max_concurrent_runs_per_namespace": 5},
+)
+"""Limits on releases at once as values, and as settings."""
+
+
 def test_values_become_settings() -> None:
     """The container's environment is one that the controller takes, with nothing lost on the way."""
     values = {
@@ -105,8 +112,7 @@ def test_values_become_settings() -> None:
         "flaggerCompat": True,
         "hookHosts": ["ci.example", "*.tools"],
         "pinSecrets": True,
-        "maxConcurrentRuns": 20,
-        "maxConcurrentRunsPerNamespace": 5,
+        **RUNS[0],
         "replicas": 2,
         "leaderElection": {"enabled": True, "leaseDuration": "30s", "renewDeadline": "20s", "retryPeriod": "5s"},
         "api": True,
@@ -130,8 +136,7 @@ def test_values_become_settings() -> None:
         "retry_period": timedelta(seconds=5),
         "hook_hosts": ("ci.example", "*.tools"),
         "pin_secrets": True,
-        "max_concurrent_runs": 20,
-        "max_concurrent_runs_per_namespace": 5,
+        **RUNS[1],
         "api": True,
         "api_audience": "canary",
         "log_level": "debug",

@@ -26,6 +26,7 @@ from canary.core.pinning import content_questions
 from canary.core.revisions import Revision
 from canary.core.routes.routing import CANARY_ONLY
 from canary.core.settling import leaves_clones, settling_since
+from canary.core.turns import turn
 from canary.core.view import STEPPING, View
 
 _DRAINED_WORKLOAD = {"target": "{}", "primary": "{}-primary", "canary": "{}-canary"}
@@ -125,7 +126,7 @@ def _tick_questions(view: View) -> tuple[Query, ...]:
 def _waiting_questions(view: View) -> tuple[Query, ...]:
     if not view.tick_is_due or view.change is not Change.NEW:
         return ()
-    if view.status.queued_at is not None and view.turn is not None:
+    if view.status.queued_at is not None and turn(view) is not None:
         # Nothing can begin, whatever they say.
         return ()
     return ask_hooks(view, None if view.suspended else "confirm-rollout", "rollback")

@@ -14,7 +14,6 @@ from canary.core.plan import Plan, Step, capacity, plan_of
 from canary.core.routes.istio import cohorts_of
 from canary.core.routes.routing import CANARY_ONLY, TO_CANARY, Routing
 from canary.core.routes.sessions import Sessions, sessions_of
-from canary.core.runs import Place
 from canary.core.scaler import Scaler
 from canary.core.workload import enough
 
@@ -27,11 +26,6 @@ GRID_SLACK = timedelta(seconds=2)
 """A weight read back later than this after its tick moves the grid of ticks (release.md section 4)."""
 WITHOUT_STATUS = ("weights", "told_apart", "apex_role", "shown", "plan")
 """The facts that are the same whatever the status is."""
-
-
-def holds_run(status: CanaryStatus) -> bool:
-    """Return whether a Canary has a run that counts: a way back counts for nothing, it must not wait."""
-    return status.phase in RUNNING and (status.run is None or status.run.undoes is None)
 
 
 @dataclass(frozen=True)
@@ -172,13 +166,6 @@ class View(Drains):
     def undoes(self) -> str | None:
         """Return the promoted revision that the present run takes back; None for a run forwards."""
         return self.status.run.undoes if self.status.run is not None else None
-
-    @property
-    def turn(self) -> Place | None:
-        """Return where this Canary stands among those that wait for a run; None when its run may begin."""
-        if holds_run(self.status):
-            return None
-        return self.snapshot.runs.place(self.snapshot.key, self.status.queued_at or self.now)
 
     @property
     def bakes(self) -> timedelta | None:

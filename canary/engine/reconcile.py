@@ -30,7 +30,7 @@ from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Resource, merge_patch
 from canary.core.refusal import Refusal, shows_refusal
 from canary.core.snapshot import Snapshot
-from canary.core.view import holds_run
+from canary.core.turns import holds_run
 from canary.engine.configured import PINNED
 from canary.engine.inquiry import Asked, Inquiry
 from canary.engine.measure import measure

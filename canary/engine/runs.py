@@ -11,7 +11,7 @@ from canary.api.status import CanaryStatus, parse
 from canary.core.decide import kept_by_another
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, CanaryKey, Object, Resource
 from canary.core.runs import Limits, Queued, Runs, admitted
-from canary.core.view import holds_run
+from canary.core.turns import holds_run
 from canary.ports import Conflict, Retryable
 
 UNSURE = timedelta(seconds=30)

@@ -15,7 +15,7 @@ from canary.core.decide import decide
 from canary.core.objects import CanaryKey
 from canary.core.runs import Limits, Place, Queued, Runs, admitted, ordinal
 from canary.core.snapshot import Snapshot
-from canary.core.view import holds_run
+from canary.core.turns import holds_run
 from tests.builders import KEY as OWN
 from tests.builders import B, at, idle, new_status, new_target, with_status
 

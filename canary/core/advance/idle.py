@@ -12,6 +12,7 @@ from canary.core.moment import Change
 from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
 from canary.core.routes.routing import PRIMARY_ONLY
+from canary.core.turns import turn
 from canary.core.view import View
 
 
@@ -44,7 +45,7 @@ def begin(view: View, restarted: bool = False) -> Advance:
     """Begin a run of what the target shows, or wait for the gate before it, or for others to end."""
     if hooks_of(view, GATE):
         return wait_for_gate(view)
-    place = view.turn
+    place = turn(view)
     return start_run(view, restarted) if place is None else wait_for_turn(view, place)
 
 

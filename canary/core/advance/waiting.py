@@ -14,6 +14,7 @@ from canary.core.obstacle import find_obstacle
 from canary.core.obstacles import BEFORE_A_RUN, SUSPENDED
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.runs import Place
+from canary.core.turns import turn
 from canary.core.view import View
 
 
@@ -34,7 +35,7 @@ def waiting(view: View) -> Advance:
         return Advance(saying(status, f"Revision {view.shown} is waiting: {why}"))
     if view.weights is not None and view.weights != PRIMARY_ONLY:
         return Advance(_passed_over(status))
-    place = view.turn
+    place = turn(view)
     if place is not None and status.queued_at is not None:
         return Advance(status)
     return _at_gate(view, place)
