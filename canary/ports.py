@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from canary.api.status import CanaryStatus
 from canary.core.access import Caller, Right
 from canary.core.actions import Event
+from canary.core.alerts import AlertCall
 from canary.core.election import Claim, Lease
 from canary.core.measurement import HookAnswer, HookCall, HookQuery, Measurement, Query, Unavailable
 from canary.core.objects import CanaryKey, Object, Ref, Resource
@@ -109,6 +110,13 @@ class Hooks(Protocol):
 
     def tell(self, key: CanaryKey, calls: Sequence[HookCall]) -> None:
         """Call hooks of a Canary that nobody waits for, in order and in the background; what fails is logged."""
+
+
+class Alerter(Protocol):
+    """Who tells people by their AlertProviders."""
+
+    def alert(self, calls: Sequence[AlertCall], ended: Callable[[AlertCall, str], None]) -> None:
+        """Send alerts in the background; ``ended`` hears of each why it did not arrive, or nothing when it did."""
 
 
 class Measurer(Protocol):

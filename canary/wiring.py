@@ -8,12 +8,14 @@ import gc
 import signal
 import socket
 from collections.abc import Iterator
+from typing import Protocol
 from uuid import uuid4
 
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
+from canary.adapters.alerts import AlertSender
 from canary.adapters.asking import Asker
 from canary.adapters.checks import CheckMeasurer
 from canary.adapters.clock import SystemClock, instant
@@ -71,6 +73,7 @@ async def run(settings: Settings) -> int:
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
     hosts, hooks = _hooks(settings, cluster, agent, telemetry)
     measurer = _measurer(settings, cluster, agent, telemetry)
+    alerter = AlertSender(agent, cluster.read, on_alert=telemetry.alert_ended)
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()
     pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED
@@ -78,7 +81,8 @@ async def run(settings: Settings) -> int:
 
     def make(queue: WorkQueue[CanaryKey], runs: RunBook) -> Controller:
         telemetry.watch_depth(lambda: len(queue))
-        reconciler = Reconciler(*ports, groups, queue.wait_dirty, telemetry, pinned, hosts, runs)
+        parts = (*ports, groups, queue.wait_dirty, telemetry, pinned, hosts, runs)
+        reconciler = Reconciler(*parts, alerter=alerter, wake=queue.add)
         return Controller(queue, reconciler.reconcile, observer=telemetry.reconciled)
 
     _log.info("started", version=version(), groups=groups, namespaces=settings.namespaces or "all")
@@ -93,10 +97,7 @@ async def run(settings: Settings) -> int:
     except* _Stop:
         _log.info("stopped")
     finally:
-        for one in (measurer, hooks, client):
-            await one.close()
-        if listening is not None:
-            listening.close()
+        await _close(listening, measurer, hooks, alerter, client)
     return 0
 
 
@@ -104,6 +105,18 @@ def _hooks(settings: Settings, cluster: KubeCluster, agent: str, telemetry: Tele
     """Return which hosts Canaries may name, and who calls their hooks."""
     hosts = Hosts(settings.hook_hosts)
     return hosts, WebhookCaller(agent, read=cluster.read, on_answer=telemetry.hook_answered, hosts=hosts)
+
+
+class _Closing(Protocol):
+    async def close(self) -> None:
+        """End what is under way."""
+
+
+async def _close(listening: socket.socket | None, *parts: _Closing) -> None:
+    for one in parts:
+        await one.close()
+    if listening is not None:
+        listening.close()
 
 
 def _measurer(settings: Settings, cluster: KubeCluster, agent: str, telemetry: Telemetry) -> CheckMeasurer:

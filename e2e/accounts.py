@@ -18,6 +18,7 @@ REVOKED = timedelta(seconds=30)
 COMPAT = rights.rules("flaggerCompat")
 """What the chart gives a controller that serves Flagger's Canaries as well."""
 _SPARED = {
+    "alertproviders",
     "customresourcedefinitions",
     "daemonsets",
     "gateways",

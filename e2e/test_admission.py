@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.api.admission import refusals, template_refusals
+from canary.api.admission import provider_refusals, refusals, template_refusals
 from e2e.conftest import install_crd, remove_crd
 from e2e.testbed.kube import ApiError, Object
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
-from tests.api import templates
+from tests.api import providers, templates
 from tests.api.manifests import ACCEPTED, UNSUPPORTED, WRONG, listing
 from tests.api.mutations import mutated_canaries, mutated_templates
 
 NAMESPACE = "admission"
 MADE_UP = 150
+PLURALS = {"AlertProvider": "alertproviders", "Canary": "canaries", "MetricTemplate": "metrictemplates"}
 # How the API server begins each thing it finds wrong with an object.
 FINDING = re.compile(
     r": (Invalid value|Forbidden|Required value|Unsupported value|Too long|Too many|Duplicate value|Not found): "
@@ -41,7 +42,7 @@ def group(testbed: Testbed, request: pytest.FixtureRequest) -> Iterator[str]:
 def answer(testbed: Testbed, group: str, manifest: Object) -> str:
     """Return what the API server says to a manifest without storing it, nothing when it would."""
     namespace = f"{NAMESPACE}-{group.partition('.')[0]}"
-    plural = "metrictemplates" if manifest["kind"] == "MetricTemplate" else "canaries"
+    plural = PLURALS[manifest["kind"]]
     path = f"/apis/{group}/v1beta1/namespaces/{namespace}/{plural}"
     body = {
         **manifest,
@@ -71,6 +72,18 @@ def test_refused_manifests_are_refused_in_the_same_words(testbed: Testbed, group
         theirs = answer(testbed, group, manifest)
         if not ours or not all(sentence in theirs for sentence in ours) or len(FINDING.findall(theirs)) != len(ours):
             different[str(changes)] = (ours, theirs)
+    assert different == {}
+
+
+def test_providers_are_answered_in_the_same_words(testbed: Testbed, group: str) -> None:
+    """What Flagger's users write passes; what is wrong is told by the API server in our words."""
+    assert {answer(testbed, group, providers.provider(changes)) for changes in providers.ACCEPTED} == {""}
+    different = {}
+    for changes, _, sentence in providers.WRONG:
+        manifest = providers.provider(changes)
+        theirs = answer(testbed, group, manifest)
+        if sentence.split("; ")[0] not in theirs or len(FINDING.findall(theirs)) != len(provider_refusals(manifest)):
+            different[str(changes)] = (sentence, theirs)
     assert different == {}
 
 

@@ -210,6 +210,8 @@ def test_controller_that_may_not_read_definitions_becomes_ready(
         assert all(any(f'"{name}"' in line for line in refused) for name in missing), refused
         left_out = [line["resource"].split(" ")[0] for line in lines if line["event"] == "type_not_read"]
         assert sorted(left_out) == [
+            "alertproviders.canary.delivery",
+            "alertproviders.flagger.app",
             "daemonsets.apps",
             "gateways.networking.istio.io",
             "metrictemplates.canary.delivery",

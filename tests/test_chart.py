@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from canary.adapters.kube.paths import kind_name
-from canary.adapters.kube.watched import CANARIES, SECRETS, SHARED, TEMPLATES
+from canary.adapters.kube.watched import CANARIES, NAMED, SECRETS, SHARED
 from canary.settings import Settings, variable
 from e2e.chart import CHART
 from e2e.chart_tables import PAGE, leaves, written
@@ -56,14 +56,14 @@ def test_alerts_are_those_of_the_page() -> None:
 
 def test_everything_that_is_watched_may_be_watched() -> None:
     """A type that the controller follows has a rule."""
-    for watched in (*CANARIES, *TEMPLATES, *SHARED, SECRETS):
+    for watched in (*CANARIES, *NAMED, *SHARED, SECRETS):
         resource = watched.resource
         assert {"list", "watch"} <= verbs_of(resource.group, resource.plural), kind_name(resource)
 
 
 def test_definitions_that_may_be_read_are_those_of_what_is_watched() -> None:
     """No other definition is looked for, and each of these may be."""
-    wanted = {kind_name(one.resource) for one in (*CANARIES, *TEMPLATES, *SHARED) if one.resource.group not in BUILT_IN}
+    wanted = {kind_name(one.resource) for one in (*CANARIES, *NAMED, *SHARED) if one.resource.group not in BUILT_IN}
     (rule,) = [rule for rule in rights.listed() if "customresourcedefinitions" in rule["resources"]]
     assert sorted(wanted) == rule["resourceNames"]
 

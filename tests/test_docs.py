@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.api.admission import refusals, template_refusals
+from canary.api.admission import provider_refusals, refusals, template_refusals
+from canary.api.alert_provider import FORMS
 from canary.api.canary import Canary
 from canary.api.query import VALUES
 from canary.api.status import Phase
 from canary.api.unsupported import UNSUPPORTED
 from canary.api.warnings import WARNINGS
 from canary.core.advance import TRANSITIONS
+from canary.core.alarm import LOUDNESS, QUIET
 from canary.core.names import OWNER, Names
 from canary.core.objects import VIRTUAL_SERVICE, Object, Ref
 from canary.core.obstacle import find_obstacle
@@ -45,6 +47,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PYTHON = ".venv/bin/python"
 ROUTES = ROOT / "docs/your-routes.md"
 TEMPLATES = ROOT / "docs/metric-templates.md"
+ALERTS = ROOT / "docs/alerts.md"
 AUTOSCALING = ROOT / "docs/autoscaling.md"
 
 
@@ -107,6 +110,24 @@ def test_templates_on_pages_are_admitted() -> None:
     templates = [obj for obj in shown if isinstance(obj, dict) and obj.get("kind") == "MetricTemplate"]
     assert [template_refusals(one) for one in templates] == [(), ()]
     assert blocks(TEMPLATES, "yaml")[0] == (ROOT / "e2e/manifests/metric-template.yaml").read_text()
+
+
+def test_provider_on_its_page_is_admitted() -> None:
+    """The AlertProvider shown is one by which alerts are sent, and what the end-to-end tests apply."""
+    provider, _ = yaml.safe_load_all(blocks(ALERTS, "yaml")[0])
+    assert provider_refusals(provider) == ()
+    assert blocks(ALERTS, "yaml")[0] == (ROOT / "e2e/manifests/alert-provider.yaml").read_text()
+
+
+def test_page_of_alerts_tells_every_reason() -> None:
+    """Each reason that is loud by itself is listed with its severity, and each type of receiver."""
+    listed = {
+        (severity.strip("`"), reason)
+        for severity, _, reasons in table(ALERTS, "What is told")
+        for reason in re.findall(r"`(\w+)`", reasons)
+    }
+    assert {(severity, reason) for reason, severity in LOUDNESS.items() if severity != QUIET} <= listed
+    assert [row[0].strip("`") for row in table(ALERTS, "Where it goes")][: len(FORMS)] == list(FORMS)
 
 
 def test_page_of_templates_tells_every_value() -> None:

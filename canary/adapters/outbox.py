@@ -1,64 +1,66 @@
-"""Calls that nobody waits for: sent in the background, those of one Canary one after the other."""
+"""What nobody waits for: sent in the background, for one receiver one after the other."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-
-import structlog
-
-from canary.core.measurement import HookAnswer, HookCall, Unavailable
-from canary.core.objects import CanaryKey
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
 
 LONGEST = 100
-"""Calls that may wait behind a slow one of the same Canary."""
+"""Calls that may wait behind a slow one for the same receiver."""
 FAREWELL = 2.0
 """Seconds that what is under way gets when the process ends."""
 
-_log = structlog.get_logger(__name__)
-Send = Callable[[HookCall], Awaitable[HookAnswer | Unavailable]]
+
+Key = TypeVar("Key", bound=Hashable)
+Call = TypeVar("Call")
 
 
-class Outbox:
-    """Send calls in order per Canary; a slow receiver delays no other Canary, and at most so many of its own."""
+class Outbox(Generic[Key, Call]):
+    """Send calls in order per key; a slow receiver delays no other key, and at most so many of its own."""
 
-    def __init__(self, send: Send, *, farewell: float = FAREWELL) -> None:
-        """Prepare to send by ``send``, which does not raise for what the other side does."""
+    def __init__(
+        self,
+        send: Callable[[Key, Call], Awaitable[None]],
+        dropped: Callable[[Key, Call, str], None],
+        *,
+        farewell: float = FAREWELL,
+    ) -> None:
+        """Prepare to send by ``send``, which raises nothing; ``dropped`` hears of calls that are never sent."""
         self._send = send
+        self._dropped = dropped
         self._farewell = farewell
-        self._waiting: dict[CanaryKey, deque[HookCall]] = {}
-        self._tasks: dict[CanaryKey, asyncio.Task[None]] = {}
+        self._waiting: dict[Key, deque[Call]] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
 
-    def put(self, key: CanaryKey, calls: Sequence[HookCall]) -> None:
-        """Send calls of a Canary when those before are through; what is too much is dropped and logged."""
+    def put(self, key: Key, calls: Sequence[Call]) -> None:
+        """Send calls when those before are through; what is too much is dropped."""
+        if not calls:
+            return
         waiting = self._waiting.setdefault(key, deque())
         room = LONGEST - len(waiting)
         waiting.extend(calls[:room])
         for call in calls[room:]:
-            _log.warning("hook_not_told", canary=str(key), hook=call.name, error=f"{LONGEST} calls wait already")
-        if waiting and key not in self._tasks:
-            self._tasks[key] = asyncio.create_task(self._through(key, waiting), name=f"tell hooks of {key}")
+            self._dropped(key, call, f"{LONGEST} calls wait already")
+        if key not in self._tasks:
+            self._tasks[key] = asyncio.create_task(self._through(key, waiting), name=f"outbox of {key}")
 
     async def close(self) -> None:
         """Let what is under way end for a moment, and drop the rest."""
         tasks = [*self._tasks.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=self._farewell)
+        left = [(key, call) for key, waiting in self._waiting.items() for call in waiting]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for key, call in left:
+            self._dropped(key, call, "the process ends")
 
-    async def _through(self, key: CanaryKey, waiting: deque[HookCall]) -> None:
+    async def _through(self, key: Key, waiting: deque[Call]) -> None:
         try:
             while waiting:
-                await self._one(key, waiting.popleft())
+                await self._send(key, waiting.popleft())
         finally:
             del self._tasks[key], self._waiting[key]
-
-    async def _one(self, key: CanaryKey, call: HookCall) -> None:
-        answer = await self._send(call)
-        if isinstance(answer, Unavailable):
-            _log.warning("hook_not_told", canary=str(key), hook=call.name, error=answer.reason)
-        elif not answer.passed:
-            _log.warning("hook_not_told", canary=str(key), hook=call.name, error=answer.message)

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 import orjson
+import structlog
 from multidict import CIMultiDict
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_exponential
 from tenacity.wait import WaitBaseT
@@ -32,6 +33,7 @@ REDIRECTS = 5
 WAIT = wait_exponential(multiplier=1, max=30)
 """Flagger's pauses between attempts: 1 s, doubling to 30 s."""
 
+_log = structlog.get_logger(__name__)
 OnAnswer = Callable[[str, str, float], None]
 """Told of each call: type of the hook, `yes`, `no` or `undecided`, and seconds with all attempts."""
 MTLS = " (mTLS? a STRICT PeerAuthentication admits only callers that have a sidecar)"
@@ -86,7 +88,7 @@ class WebhookCaller:
         self._wait = wait
         self._resolver = PooledResolver(lookup)
         self._session: aiohttp.ClientSession | None = None
-        self._outbox = Outbox(lambda call: self._timed("event", call))
+        self._outbox: Outbox[CanaryKey, HookCall] = Outbox(self._tell, _not_told)
 
     async def ask(self, query: HookQuery) -> HookAnswer | Unavailable:
         """Call the hooks in order until one does not pass; what is no decision of a hook is ``Unavailable``."""
@@ -106,6 +108,13 @@ class WebhookCaller:
         if self._session is not None:
             await self._session.close()
         await self._resolver.close()
+
+    async def _tell(self, key: CanaryKey, call: HookCall) -> None:
+        answer = await self._timed("event", call)
+        if isinstance(answer, Unavailable):
+            _not_told(key, call, answer.reason)
+        elif not answer.passed:
+            _not_told(key, call, answer.message)
 
     async def _timed(self, kind: str, call: HookCall) -> HookAnswer | Unavailable:
         """Call a hook and tell what came of it, and after how long."""
@@ -188,6 +197,10 @@ class WebhookCaller:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def _not_told(key: CanaryKey, call: HookCall, why: str) -> None:
+    _log.warning("hook_not_told", canary=str(key), hook=call.name, error=why)
 
 
 def _may_end_otherwise(outcome: Outcome) -> bool:

@@ -1,4 +1,4 @@
-"""What is wrong with a Canary or a MetricTemplate, in the words the API server uses for it too."""
+"""What is wrong with a Canary, a MetricTemplate or an AlertProvider, in the words the API server uses for it too."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from canary.api.alert_provider import PROVIDER_RULES, AlertProvider, AlertProviderSpec
 from canary.api.canary import Canary, CanarySpec
 from canary.api.metric_template import TEMPLATE_RULES, MetricTemplate, MetricTemplateSpec
 from canary.api.rules import Node, Refusal, Rule, broken, written
@@ -16,7 +17,7 @@ from canary.api.unsupported import UNSUPPORTED
 from canary.api.wire import PRESERVE
 from canary.api.wrong import WRONG
 
-__all__ = ["Refusal", "in_words", "refusals", "template_refusals"]
+__all__ = ["Refusal", "in_words", "provider_refusals", "refusals", "template_refusals"]
 
 TYPES = {
     "int": "integer",
@@ -42,6 +43,11 @@ def refusals(raw: Node) -> tuple[Refusal, ...]:
 def template_refusals(raw: Node) -> tuple[Refusal, ...]:
     """Return what makes the MetricTemplate in `raw` unusable, nothing when it can be asked."""
     return _found(raw, MetricTemplate, MetricTemplateSpec, TEMPLATE_RULES)
+
+
+def provider_refusals(raw: Node) -> tuple[Refusal, ...]:
+    """Return what makes the AlertProvider in `raw` unusable, nothing when alerts can be sent by it."""
+    return _found(raw, AlertProvider, AlertProviderSpec, PROVIDER_RULES)
 
 
 def _found(raw: Node, model: type[BaseModel], spec: type[BaseModel], rules: Iterable[Rule]) -> tuple[Refusal, ...]:

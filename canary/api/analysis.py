@@ -97,7 +97,7 @@ class Analysis(WireModel):
     on_no_data: OnNoData = Field("Hold", description="What a check without data does to the step.")
     metrics: Metrics = Field((), description="Checks of every step.")
     webhooks: tuple[Webhook, ...] = Field((), max_length=32, description="HTTP calls that gate and judge it.")
-    alerts: tuple[Alert, ...] = Field((), max_length=32, description="Receivers of alerts. Not supported yet.")
+    alerts: tuple[Alert, ...] = Field((), max_length=32, description="Who is told what happens.")
     session_affinity: SessionAffinity | None = Field(
         None, description="Cookies that keep a caller on one side while the canary has a weight."
     )

@@ -1,13 +1,22 @@
 """Make `crds/*.yaml`, and the copies in the chart, from the models: `python -m canary.api.crd`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from canary.api.alert_provider import PROVIDER_RULES, AlertProviderSpec
 from canary.api.canary import CanarySpec
-from canary.api.groups import FLAGGER, FLAGGER_TEMPLATE, NATIVE, NATIVE_TEMPLATE, ApiGroup
+from canary.api.groups import (
+    FLAGGER,
+    FLAGGER_PROVIDER,
+    FLAGGER_TEMPLATE,
+    NATIVE,
+    NATIVE_PROVIDER,
+    NATIVE_TEMPLATE,
+    ApiGroup,
+)
 from canary.api.metric_template import TEMPLATE_RULES, MetricTemplateSpec
 from canary.api.rules import Rule
 from canary.api.status import CanaryStatus
@@ -15,7 +24,7 @@ from canary.api.structural import VALIDATIONS, Schema, structural
 from canary.api.unsupported import UNSUPPORTED
 from canary.api.wrong import WRONG
 
-GROUPS = (NATIVE, FLAGGER, NATIVE_TEMPLATE, FLAGGER_TEMPLATE)
+GROUPS = (NATIVE, FLAGGER, NATIVE_TEMPLATE, FLAGGER_TEMPLATE, NATIVE_PROVIDER, FLAGGER_PROVIDER)
 _ROOT = Path(__file__).parents[2]
 FOLDERS = (_ROOT / "crds", _ROOT / "helm/canary/files/crds")
 """A chart reads no files but its own."""
@@ -31,11 +40,13 @@ CANARY_COLUMNS = (
     ("Message", "string", ".status.message", 1),
 )
 TEMPLATE_COLUMNS = (("Provider", "string", ".spec.provider.type", 0),)
+PROVIDER_COLUMNS = (("Type", "string", ".spec.type", 0),)
 
 
 def crd(group: ApiGroup) -> dict[str, Any]:
-    """Return the CustomResourceDefinition of the Canary or the MetricTemplate in `group`."""
+    """Return the CustomResourceDefinition of one of our kinds in `group`."""
     of_canary = group.kind == NATIVE.kind
+    schema, columns = KINDS[group.kind]
     names: dict[str, Any] = {
         "plural": group.plural,
         "singular": group.kind.lower(),
@@ -52,9 +63,9 @@ def crd(group: ApiGroup) -> dict[str, Any]:
         **({"subresources": {"status": {}}} if of_canary else {}),
         "additionalPrinterColumns": [
             {"name": name, "type": kind, "jsonPath": path} | ({"priority": priority} if priority else {})
-            for name, kind, path, priority in (CANARY_COLUMNS if of_canary else TEMPLATE_COLUMNS)
+            for name, kind, path, priority in columns
         ],
-        "schema": {"openAPIV3Schema": canary_schema() if of_canary else template_schema()},
+        "schema": {"openAPIV3Schema": schema()},
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -74,6 +85,20 @@ def template_schema() -> Schema:
     """Return the structural schema of the whole MetricTemplate with all rules in their places."""
     parts = {"spec": structural(MetricTemplateSpec, "spec")}
     return _whole("Whom a custom check asks, and what.", parts, TEMPLATE_RULES)
+
+
+def provider_schema() -> Schema:
+    """Return the structural schema of the whole AlertProvider with all rules in their places."""
+    parts = {"spec": structural(AlertProviderSpec, "spec")}
+    return _whole("Where alerts are sent.", parts, PROVIDER_RULES)
+
+
+KINDS: dict[str, tuple[Callable[[], Schema], tuple[tuple[str, str, str, int], ...]]] = {
+    NATIVE.kind: (canary_schema, CANARY_COLUMNS),
+    NATIVE_TEMPLATE.kind: (template_schema, TEMPLATE_COLUMNS),
+    NATIVE_PROVIDER.kind: (provider_schema, PROVIDER_COLUMNS),
+}
+"""Schema and columns of each kind."""
 
 
 def _whole(description: str, parts: Schema, rules: Iterable[Rule]) -> Schema:

@@ -27,3 +27,5 @@ NATIVE = ApiGroup(group="canary.delivery", version="v1beta1", plural="canaries",
 FLAGGER = ApiGroup(group="flagger.app", version="v1beta1", plural="canaries", kind="Canary")
 NATIVE_TEMPLATE = ApiGroup(group="canary.delivery", version="v1beta1", plural="metrictemplates", kind="MetricTemplate")
 FLAGGER_TEMPLATE = ApiGroup(group="flagger.app", version="v1beta1", plural="metrictemplates", kind="MetricTemplate")
+NATIVE_PROVIDER = ApiGroup(group="canary.delivery", version="v1beta1", plural="alertproviders", kind="AlertProvider")
+FLAGGER_PROVIDER = ApiGroup(group="flagger.app", version="v1beta1", plural="alertproviders", kind="AlertProvider")

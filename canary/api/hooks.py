@@ -79,10 +79,10 @@ class ProviderRef(WireModel):
 
 
 class Alert(WireModel):
-    """One receiver of alerts. Not supported yet."""
+    """One receiver of alerts."""
 
     name: Name = Field(description="Name of the alert.")
-    severity: Literal["", "info", "warn", "error"] = Field("", description="Lowest severity sent.")
+    severity: Literal["", "info", "warn", "error"] = Field("", description="Lowest severity sent; empty is `info`.")
     provider_ref: ProviderRef = Field(description="AlertProvider to send through.")
 
 

@@ -117,6 +117,14 @@ class PostRollout(WireModel):
     asked_at: Time | None = Field(None, description="When they were last called, without an answer.")
 
 
+class Undelivered(WireModel):
+    """An AlertProvider by which the last alert was not delivered."""
+
+    provider: str = Field(description="Namespace and name of the AlertProvider.")
+    generation: Integer = Field(0, description="Generation of the AlertProvider then.")
+    reason: str = Field("", description="Why not, in one sentence.")
+
+
 class Replicas(WireModel):
     """Wished and ready pods."""
 
@@ -151,7 +159,7 @@ class Gate(WireModel):
 
     name: str = Field(description="Name of the gate.")
     type: str = Field("", description="Kind of gate.")
-    state: str = Field("", description="Open, closed or waiting.")
+    state: str = Field("", description="Closed, Unknown (not answered), TimedOut or Approved.")
     since: Time | None = Field(None, description="Since when.")
     by: str | None = Field(None, description="Who decided.")
     message: str = Field("", description="One sentence.")
@@ -217,6 +225,7 @@ class CanaryStatus(WireModel):
     drift: tuple[Drift, ...] = Field((), description="Fields another manager keeps changing.")
     run: Run | None = Field(None, description="The present run.")
     post_rollout: PostRollout | None = Field(None, description="A call of the post-rollout hooks that is still owed.")
+    undelivered: tuple[Undelivered, ...] = Field((), description="AlertProviders by which alerts do not arrive.")
 
     @property
     def revisions(self) -> Revisions:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from canary.api.rules import NOTHING, Node, Rule
 
-ANALYSIS, SERVICE = "spec.analysis", "spec.service"
+SERVICE = "spec.service"
 
-LISTS = ((ANALYSIS, "alerts", "alerts come later"),)
 SWITCHES = (
     (SERVICE, "portDiscovery", "only service.port is served for now"),
     (SERVICE, "headless", "the Services have a cluster IP for now"),
@@ -41,8 +40,6 @@ def _keyed(field: str, *keys: str) -> Rule:
 
 
 def _rules() -> Iterator[Rule]:
-    for at, field, hint in LISTS:
-        yield _filled(at, field, hint, f"!has(self.{field}) || size(self.{field}) == 0")
     for at, field, hint in SWITCHES:
         yield _filled(at, field, hint, f"!has(self.{field}) || !self.{field}", "'true'")
     for at, field, hint in TEXTS:

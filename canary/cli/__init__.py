@@ -29,7 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rollback": (_ASK, "bring back the revision that production ran before"),
     "approve": (_ASK, "open a closed gate"),
     "reject": (_ASK, "roll back at a closed gate"),
-    "lint": ("canary.cli.lint", "tell what is wrong with Canaries and MetricTemplates in files"),
+    "lint": ("canary.cli.lint", "tell what is wrong with Canaries, MetricTemplates and AlertProviders in files"),
     "plan": ("canary.cli.plan", "tell when each step would begin and what traffic judges it"),
     "convert": ("canary.cli.convert", "print manifests of Flagger as manifests of canary.delivery"),
     "eject": ("canary.cli.eject", "give production back to the target where no controller is left"),

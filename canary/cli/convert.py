@@ -17,8 +17,8 @@ from canary.cli.manifests import Manifest, read_manifest, value_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `canary convert`."""
     parser.description = (
-        "Print Canaries and MetricTemplates of flagger.app as those of canary.delivery; comments, order and other "
-        "objects stay as they are. What has no counterpart is told on stderr. "
+        "Print Canaries, MetricTemplates and AlertProviders of flagger.app as those of canary.delivery; comments, "
+        "order and other objects stay as they are. What has no counterpart is told on stderr. "
         "Exit code 0: all can be served; 1: something is refused."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="YAML that may hold other objects too; - is stdin")

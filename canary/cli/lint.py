@@ -1,4 +1,4 @@
-"""`canary lint`: what is wrong with Canaries and MetricTemplates in files, as far as no cluster is needed to know."""
+"""`canary lint`: what is wrong with what we serve in files, as far as no cluster is needed to know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from canary.api.admission import refusals, template_refusals
+from canary.api.admission import provider_refusals, refusals, template_refusals
 from canary.api.warnings import warnings
 from canary.cli.claims import find_doubles
 from canary.cli.exits import Exit, Stopped
@@ -74,10 +74,11 @@ def lint(files: Sequence[str]) -> Iterator[Finding]:
 
 def findings(document: Document) -> Iterator[Finding]:
     """Yield what is wrong with one object: warnings only of a Canary, and when nothing is refused."""
-    refused = template_refusals(document.content) if document.is_template else refusals(document.content)
+    find = template_refusals if document.is_template else provider_refusals if document.is_provider else refusals
+    refused = find(document.content)
     for one in refused:
         yield Finding(document.file, document.line_of(one.field), REFUSED, str(one))
-    if refused or document.is_template:
+    if refused or not document.is_canary:
         return
     for caution in (*warnings(document.content), *spec_warnings(document.content)):
         line = document.line_of(caution.message.split(":")[0].split(" ")[0])

@@ -1,4 +1,4 @@
-"""Read Canaries and MetricTemplates from YAML, with the line that each field is written at."""
+"""Read Canaries, MetricTemplates and AlertProviders from YAML, with the line that each field is written at."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
-from canary.api.groups import FLAGGER, FLAGGER_TEMPLATE, NATIVE, NATIVE_TEMPLATE
+from canary.api.groups import FLAGGER, FLAGGER_PROVIDER, FLAGGER_TEMPLATE, NATIVE, NATIVE_PROVIDER, NATIVE_TEMPLATE
 from canary.cli.exits import Exit, Stopped
 from canary.yaml_files import UnreadableError, read_yaml
 
 CANARIES = {(group.api_version, group.kind) for group in (NATIVE, FLAGGER)}
 TEMPLATES = {(group.api_version, group.kind) for group in (NATIVE_TEMPLATE, FLAGGER_TEMPLATE)}
+PROVIDERS = {(group.api_version, group.kind) for group in (NATIVE_PROVIDER, FLAGGER_PROVIDER)}
 _PART = re.compile(r"[^.\[\]]+")
 
 
@@ -35,6 +36,16 @@ class Document:
     def is_template(self) -> bool:
         """Return whether it is a MetricTemplate of either group."""
         return self._type in TEMPLATES
+
+    @property
+    def is_provider(self) -> bool:
+        """Return whether it is an AlertProvider of either group."""
+        return self._type in PROVIDERS
+
+    @property
+    def is_served(self) -> bool:
+        """Return whether it is of a kind that the controller reads."""
+        return self.is_canary or self.is_template or self.is_provider
 
     @property
     def _type(self) -> tuple[str, str]:
@@ -60,17 +71,17 @@ class Manifest:
 
     @property
     def served(self) -> tuple[Document, ...]:
-        """Return the Canaries and MetricTemplates."""
-        return tuple(one for one in self.documents if one.is_canary or one.is_template)
+        """Return the Canaries, MetricTemplates and AlertProviders."""
+        return tuple(one for one in self.documents if one.is_served)
 
     @property
     def others(self) -> tuple[Document, ...]:
         """Return all other objects."""
-        return tuple(one for one in self.documents if not (one.is_canary or one.is_template))
+        return tuple(one for one in self.documents if not one.is_served)
 
 
 def read_served(files: Sequence[str]) -> list[Document]:
-    """Return the Canaries and MetricTemplates in files; it is wrong usage when there is none in any."""
+    """Return the Canaries, MetricTemplates and AlertProviders in files; it is wrong usage when there is none in any."""
     return _some(files, [one for file in files for one in read_manifest(file).served])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,6 +11,7 @@ from canary.api.hooks import Webhook
 from canary.api.status import CanaryStatus, Phase
 from canary.core.actions import Event
 from canary.core.measurement import Answer, HookAnswer, HookCall, HookQuery, HookType, Unavailable
+from canary.core.objects import Object
 from canary.core.snapshot import Snapshot
 from canary.core.view import STEPPING, View
 
@@ -112,8 +113,17 @@ def event_calls(snapshot: Snapshot, status: CanaryStatus, events: Sequence[Event
 
 
 def _telling(call: HookCall, event: Event, now: datetime) -> HookCall:
+    return replace(call, payload=_with_event(call.payload, event, now))
+
+
+def _with_event(payload: Object, event: Event, now: datetime) -> Object:
     told = {"eventMessage": event.message, "eventType": event.type, "timestamp": str(int(now.timestamp() * 1000))}
-    return replace(call, payload={**call.payload, "metadata": {**call.payload["metadata"], **told}})
+    return {**payload, "metadata": {**payload["metadata"], **told}}
+
+
+def told_payload(view: View, event: Event) -> Object:
+    """Return what an `event` hook without metadata of its own is told of an event."""
+    return _with_event(_payload(view, {}), event, view.now)
 
 
 def rollback_wanted(view: View) -> str | None:
@@ -133,7 +143,7 @@ def _call(view: View, hook: Webhook) -> HookCall:
     return HookCall(
         name=hook.name,
         url=hook.url,
-        payload=_payload(view, hook),
+        payload=_payload(view, hook.metadata or {}),
         timeout=parse_duration(hook.timeout) if hook.timeout else TIMEOUT,
         retries=hook.retries,
         verify=not hook.disable_tls,
@@ -143,7 +153,7 @@ def _call(view: View, hook: Webhook) -> HookCall:
     )
 
 
-def _payload(view: View, hook: Webhook) -> dict[str, object]:
+def _payload(view: View, metadata: Mapping[str, str]) -> dict[str, object]:
     """Return Flagger's fields, and where the run stands."""
     status, key = view.status, view.snapshot.key
     waits = status.phase is Phase.WAITING
@@ -153,7 +163,7 @@ def _payload(view: View, hook: Webhook) -> dict[str, object]:
         "namespace": key.namespace,
         "phase": str(status.phase),
         "checksum": revision,
-        "metadata": dict(hook.metadata or {}),
+        "metadata": dict(metadata),
         "revision": revision,
         "weight": status.canary_weight,
         "step": status.step.index if status.step is not None else 0,

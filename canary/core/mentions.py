@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
+
 from canary.api.canary import CanarySpec
+from canary.api.hooks import Alert
 from canary.core.endpoints import service_host
 from canary.core.names import ROLE_LABEL, named_route
 from canary.core.objects import (
@@ -20,6 +24,7 @@ from canary.core.objects import (
     Object,
     Ref,
     Resource,
+    provider_ref,
     template_ref,
 )
 from canary.core.routes.hosts import qualified
@@ -34,7 +39,7 @@ NAMED = "named:"
 """What the VirtualService that a Canary names is told by."""
 
 ASKED = "asked:"
-"""What the MetricTemplates that a Canary names are told by."""
+"""What the MetricTemplates and AlertProviders that a Canary names are told by."""
 
 POINTED, SELECTED = "pointed:", "selected:"
 """What targets and apexes of Canaries are told by, and labels that Services select."""
@@ -47,15 +52,15 @@ def mentions(resource: Resource, obj: Object) -> frozenset[str]:
 
     Of a VirtualService its hosts, gateways, destinations and delegates, of a DestinationRule its host, of a
     Sidecar the hosts it lists, of an EndpointSlice its Service's, of a Canary its target and apex, and the
-    VirtualService and the MetricTemplates that it names, of a Service one of the labels that it selects, which
-    all that it selects have; of other types nothing.
+    VirtualService, MetricTemplates and AlertProviders that it names, of a Service one of the labels that it
+    selects, which all that it selects have; of other types nothing.
     """
     if resource == VIRTUAL_SERVICE:
         return route_hosts(obj) | destinations(obj) | delegates(obj) | route_gateways(obj) - {MESH}
     if resource in (NATIVE_CANARY, FLAGGER_CANARY):
         named = named_route(obj)
-        templates = frozenset(asked_by(one) for one in named_templates(resource, obj))
-        return templates | ({named_by(named)} if named is not None else frozenset()) | _points(obj)
+        asked = frozenset(map(asked_by, (*named_templates(resource, obj), *named_providers(resource, obj))))
+        return asked | ({named_by(named)} if named is not None else frozenset()) | _points(obj)
     if resource == SERVICE:
         return _selected(obj)
     if resource == DESTINATION_RULE:
@@ -70,9 +75,9 @@ def named_by(route: Ref) -> str:
     return f"{NAMED}{route.namespace}/{route.name}"
 
 
-def asked_by(template: Ref) -> str:
-    """Return how a MetricTemplate is mentioned by the Canaries that name it."""
-    return f"{ASKED}{template.namespace}/{template.name}"
+def asked_by(ref: Ref) -> str:
+    """Return how a MetricTemplate or an AlertProvider is mentioned by the Canaries that name it."""
+    return f"{ASKED}{ref.resource.plural}/{ref.namespace}/{ref.name}"
 
 
 def pointed_by(namespace: str, name: str) -> str:
@@ -120,6 +125,23 @@ def named_templates(resource: Resource, canary: Object) -> Iterator[Ref]:
         named = metric.get("templateRef") if isinstance(metric, Mapping) else None
         if isinstance(named, Mapping) and named.get("name"):
             yield template_ref(key, named.get("namespace"), str(named["name"]))
+
+
+def alerts_of(canary: Object) -> Iterator[Alert]:
+    """Yield the alerts that a Canary asks for, also while the rest of its spec cannot be used."""
+    analysis = (canary.get("spec") or {}).get("analysis")
+    alerts = analysis.get("alerts") if isinstance(analysis, Mapping) else None
+    for one in alerts if isinstance(alerts, list | tuple) else ():
+        with suppress(ValidationError):
+            yield Alert.model_validate(one)
+
+
+def named_providers(resource: Resource, canary: Object) -> Iterator[Ref]:
+    """Yield the AlertProviders that a Canary names."""
+    metadata = canary["metadata"]
+    key = CanaryKey(resource.group, metadata.get("namespace", ""), metadata["name"])
+    for one in alerts_of(canary):
+        yield provider_ref(key, one.provider_ref.namespace, one.provider_ref.name)
 
 
 def rule_host(rule: Object) -> str:

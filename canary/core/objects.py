@@ -52,6 +52,8 @@ NATIVE_CANARY = Resource("canary.delivery", "v1beta1", "canaries", "Canary")
 FLAGGER_CANARY = Resource("flagger.app", "v1beta1", "canaries", "Canary")
 NATIVE_TEMPLATE = Resource("canary.delivery", "v1beta1", "metrictemplates", "MetricTemplate")
 FLAGGER_TEMPLATE = Resource("flagger.app", "v1beta1", "metrictemplates", "MetricTemplate")
+NATIVE_PROVIDER = Resource("canary.delivery", "v1beta1", "alertproviders", "AlertProvider")
+FLAGGER_PROVIDER = Resource("flagger.app", "v1beta1", "alertproviders", "AlertProvider")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,6 +92,12 @@ class CanaryKey:
 def template_ref(key: CanaryKey, namespace: str | None, name: str) -> Ref:
     """Return the MetricTemplate that a Canary names: of its own group, and in its namespace unless it says another."""
     resource = NATIVE_TEMPLATE if key.group == NATIVE_TEMPLATE.group else FLAGGER_TEMPLATE
+    return Ref(resource, namespace or key.namespace, name)
+
+
+def provider_ref(key: CanaryKey, namespace: str | None, name: str) -> Ref:
+    """Return the AlertProvider that a Canary names: of its own group, and in its namespace unless it says another."""
+    resource = NATIVE_PROVIDER if key.group == NATIVE_PROVIDER.group else FLAGGER_PROVIDER
     return Ref(resource, namespace or key.namespace, name)
 
 

@@ -155,12 +155,13 @@ def daemons_unfit(view: View) -> Obstacle | None:
     )
 
 
+NOTHING_BEGUN = "Suspended"
 SUSPENDED = "the Canary is suspended; set spec.suspend and spec.paused to false"
 
 
 def suspended(view: View) -> Obstacle | None:
     """Find that the user wants nothing to be begun."""
-    return Obstacle("Suspended", f"Nothing is begun: {SUSPENDED}") if view.suspended else None
+    return Obstacle(NOTHING_BEGUN, f"Nothing is begun: {SUSPENDED}") if view.suspended else None
 
 
 def replicas_unknown(view: View) -> Obstacle | None:

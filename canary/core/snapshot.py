@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from canary.api.alert_provider import AlertProviderSpec
 from canary.api.canary import CanarySpec
 from canary.api.metric_template import MetricTemplateSpec
 from canary.api.status import CanaryStatus
@@ -72,6 +73,26 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Provider:
+    """An AlertProvider that a Canary names: where alerts go, or why none can be sent."""
+
+    spec: AlertProviderSpec | None = field(default=None, repr=False)
+    generation: int = 0
+    refusals: tuple[str, ...] = ()
+    seen: bool = True
+    """Whether one that is not there does not exist: its namespace is watched, and somebody may read its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How the last alert by an AlertProvider ended, as this process knows."""
+
+    generation: int
+    fault: str = ""
+    """Why it did not arrive; empty when it did."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One Canary and its world, read from caches at one moment.
 
@@ -129,6 +150,10 @@ class Snapshot:
     """What has the names of the Services of cohorts, whoever made it, by number."""
     runs: Runs = field(default_factory=Runs)
     """What is under way and what waits for it, of all Canaries."""
+    providers: Mapping[Ref, Provider] = field(default_factory=dict)
+    """The AlertProviders that alerts are sent by."""
+    deliveries: Mapping[Ref, Delivery] = field(default_factory=dict)
+    """How the last alerts of this Canary ended that this process sent."""
 
     @property
     def daemons(self) -> bool:

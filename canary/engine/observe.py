@@ -43,6 +43,7 @@ from canary.core.routes.hosts import qualified, spellings
 from canary.core.scaler import FIELDS, Scaler
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.workload import Workload
+from canary.engine.alert_providers import providers_of
 from canary.engine.configured import PINNED, configured
 from canary.engine.metric_templates import templates_of
 from canary.engine.owned import find_owner, find_route
@@ -75,7 +76,9 @@ def _observe_present(cluster: Cluster, key: CanaryKey, raw: Object) -> Snapshot:
     uid, named = raw["metadata"]["uid"], named_route(raw)
     owner = Owner(key.group, key.name, uid, target, apex, drain, threshold, workloads, named)
     templates = templates_of(cluster, key, raw)
-    return replace(_assemble(cluster, key, raw, spec, refused, owner), cautions=cautions, templates=templates)
+    providers = providers_of(cluster, key, raw)
+    assembled = _assemble(cluster, key, raw, spec, refused, owner)
+    return replace(assembled, cautions=cautions, templates=templates, providers=providers)
 
 
 @lru_cache(maxsize=1024)

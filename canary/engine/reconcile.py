@@ -14,6 +14,7 @@ import structlog
 from canary.api.status import to_wire
 from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
 from canary.core.advance.drift import DRIFTED
+from canary.core.alerts import AlertCall, alert_calls
 from canary.core.decide import (
     SHORTEST_WAIT,
     decide,
@@ -27,16 +28,28 @@ from canary.core.decide import (
 from canary.core.hooks import event_calls
 from canary.core.hosts import ANY_HOST, Hosts
 from canary.core.measurement import Measurement, Query
-from canary.core.objects import CanaryKey, Resource, merge_patch
+from canary.core.objects import CanaryKey, Ref, Resource, merge_patch
 from canary.core.refusal import Refusal, shows_refusal
-from canary.core.snapshot import Snapshot
+from canary.core.snapshot import Delivery, Snapshot
 from canary.core.turns import holds_run
 from canary.engine.configured import PINNED
 from canary.engine.inquiry import Asked, Inquiry
 from canary.engine.measure import measure
 from canary.engine.observe import observe
 from canary.engine.runs import RunBook
-from canary.ports import Clock, Cluster, ClusterError, Conflict, Hooks, Measurer, NotFound, Notifier, Observer, Refused
+from canary.ports import (
+    Alerter,
+    Clock,
+    Cluster,
+    ClusterError,
+    Conflict,
+    Hooks,
+    Measurer,
+    NotFound,
+    Notifier,
+    Observer,
+    Refused,
+)
 
 log = structlog.get_logger()
 
@@ -60,6 +73,9 @@ class Reconciler:
         pinned: tuple[Resource, ...] = PINNED,
         hosts: Hosts = ANY_HOST,
         runs: RunBook | None = None,
+        *,
+        alerter: Alerter,
+        wake: Callable[[CanaryKey], None],
     ) -> None:
         self._cluster = cluster
         self._measurer = measurer
@@ -72,9 +88,12 @@ class Reconciler:
         self._pinned = pinned
         self._hosts = hosts
         self._runs = runs or RunBook()
+        self._alerter = alerter
+        self._wake = wake
+        self._left: dict[CanaryKey, list[Asked]] = {}
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
         self._refused: dict[CanaryKey, Refusal | None] = {}
-        self._left: dict[CanaryKey, list[Asked]] = {}
+        self._deliveries: dict[CanaryKey, dict[Ref, Delivery]] = {}
 
     async def reconcile(self, key: CanaryKey) -> timedelta | None:
         """Run one tick of a Canary and return when to look again; None waits for a change.
@@ -96,6 +115,7 @@ class Reconciler:
         if snapshot is None:
             self._refused.pop(key, None)
             Inquiry(self._ask, self._left.pop(key, [])).cancel()
+            self._deliveries.pop(key, None)
             return None
         now = self._clock.now()
         measurements: tuple[Measurement, ...] = ()
@@ -127,7 +147,14 @@ class Reconciler:
         if unfit := self._hosts.refusals(found.canary or {}) if not found.refusals else ():
             found = replace(found, spec=None, refusals=unfit)
         runs = self._runs.seen(self._clock.now())
-        return replace(found, refused=self._refused.get(key), tried=key in self._refused, runs=runs)
+        deliveries = dict(self._deliveries.get(key, {}))
+        tried = key in self._refused
+        return replace(found, refused=self._refused.get(key), tried=tried, deliveries=deliveries, runs=runs)
+
+    def _alerted(self, call: AlertCall, fault: str) -> None:
+        """Remember how an alert ended; the next look records it."""
+        self._deliveries.setdefault(call.key, {})[call.provider] = Delivery(call.generation, fault)
+        self._wake(call.key)
 
     async def _taken(self, snapshot: Snapshot, decision: Decision) -> bool:
         """Carry a decision out; return False when there is news about refusals, which the next one tells."""
@@ -256,7 +283,9 @@ class Reconciler:
             actions=[a.why for a in (*decision.urgent, *decision.actions)],
         )
         if decision.events:
-            self._hooks.tell(snapshot.key, event_calls(snapshot, status, decision.events, self._clock.now()))
+            now = self._clock.now()
+            self._hooks.tell(snapshot.key, event_calls(snapshot, status, decision.events, now))
+            self._alerter.alert(alert_calls(snapshot, status, decision.events, now), self._alerted)
             await self._notifier.notify(snapshot.key, snapshot.canary["metadata"]["uid"], decision.events)
 
     async def _apply(self, key: CanaryKey, action: Action) -> None:

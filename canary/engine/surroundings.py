@@ -20,10 +20,12 @@ from canary.core.names import ROOT_NAMESPACE, Names, Role, owner_of
 from canary.core.objects import (
     DESTINATION_RULE,
     FLAGGER_CANARY,
+    FLAGGER_PROVIDER,
     FLAGGER_TEMPLATE,
     GATEWAY,
     NAMESPACE,
     NATIVE_CANARY,
+    NATIVE_PROVIDER,
     NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
     POD,
@@ -43,9 +45,14 @@ from canary.core.warnings.injection import INJECTION_LABELS, is_bare
 from canary.core.workload import Workload
 from canary.ports import Cluster
 
-TEMPLATES = {NATIVE_TEMPLATE: NATIVE_CANARY, FLAGGER_TEMPLATE: FLAGGER_CANARY}
-"""MetricTemplates, with the Canaries that may name them."""
-AROUND = frozenset({GATEWAY, NAMESPACE, PEER_AUTHENTICATION, POD, SIDECAR, WORKLOAD_ENTRY, *TEMPLATES})
+NAMED_BY = {
+    NATIVE_TEMPLATE: NATIVE_CANARY,
+    NATIVE_PROVIDER: NATIVE_CANARY,
+    FLAGGER_TEMPLATE: FLAGGER_CANARY,
+    FLAGGER_PROVIDER: FLAGGER_CANARY,
+}
+"""MetricTemplates and AlertProviders, with the Canaries that may name them."""
+AROUND = frozenset({GATEWAY, NAMESPACE, PEER_AUTHENTICATION, POD, SIDECAR, WORKLOAD_ENTRY, *NAMED_BY})
 """Types of which a release only takes notice."""
 
 
@@ -84,7 +91,7 @@ def concerned(cluster: Cluster, resource: Resource, before: Object | None, after
         yield from _canaries(cluster, "" if whole_mesh else namespace)
     if resource == GATEWAY:
         yield from _owners(cluster, f"{namespace}/{obj['metadata']['name']}")
-    if resource in TEMPLATES:
+    if resource in NAMED_BY:
         yield from _asking(cluster, ref_of(resource, obj))
     named = frozenset().union(*(mentions(resource, one) for one in (before, after) if one is not None))
     for host in sorted(one for one in named if not one.startswith(NO_HOST)):
@@ -142,10 +149,10 @@ def _naming_route(cluster: Cluster, route: Ref) -> Iterator[CanaryKey]:
             yield CanaryKey(group.group, canary["metadata"]["namespace"], canary["metadata"]["name"])
 
 
-def _asking(cluster: Cluster, template: Ref) -> Iterator[CanaryKey]:
-    """Yield the Canaries of its group that name a MetricTemplate."""
-    group = TEMPLATES[template.resource]
-    for canary in cluster.mentioning(group, asked_by(template)):
+def _asking(cluster: Cluster, named: Ref) -> Iterator[CanaryKey]:
+    """Yield the Canaries of its group that name a MetricTemplate or an AlertProvider."""
+    group = NAMED_BY[named.resource]
+    for canary in cluster.mentioning(group, asked_by(named)):
         yield CanaryKey(group.group, canary["metadata"]["namespace"], canary["metadata"]["name"])
 
 

@@ -45,6 +45,8 @@ class Telemetry:
         self._query_errors = Counter("canary_query_errors", "Metric queries without an answer.", registry=here)
         called = "Duration of a hook's call with all its attempts, by what it came to: yes, no or undecided."
         self._hooks = Histogram("canary_hook_seconds", called, ["type", "outcome"], buckets=ANSWERS, registry=here)
+        ended = "Alerts by what they came to: sent, failed or dropped."
+        self._alerts = Counter("canary_alerts", ended, ["type", "outcome"], registry=here)
         self.canaries = CanaryMetrics(self.registry)
 
     def recorded(self, key: CanaryKey, before: CanaryStatus, after: CanaryStatus, now: datetime) -> None:
@@ -76,6 +78,10 @@ class Telemetry:
     def hook_answered(self, kind: str, outcome: str, seconds: float) -> None:
         """Count one call of a hook."""
         self._hooks.labels(kind, outcome).observe(seconds)
+
+    def alert_ended(self, kind: str, outcome: str) -> None:
+        """Count one alert."""
+        self._alerts.labels(kind, outcome).inc()
 
     def query_answered(self, seconds: float) -> None:
         """Count one question about metrics, answered or not."""

@@ -10,6 +10,7 @@ from typing import Any
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY, POD, Object, Ref
 from canary.core.runs import Limits
 from canary.engine.configured import PINNED
+from canary.sim.alerter import SimAlerter
 from canary.sim.autoscaler import Autoscalers
 from canary.sim.behaviour import Behaviours
 from canary.sim.clock import EPOCH, VirtualClock, VirtualLoop, run
@@ -71,6 +72,7 @@ class Simulation:
         Collector(self.loop, self.world)
         self.measurer = SimMeasurer(self.dataplane, self.faults)
         self.hooks, self.user = SimHooks(), User(self.world)
+        self.alerter = SimAlerter(self.loop)
         self._expect_controllers(electing)
         self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
         self._failure: BaseException | None = None
@@ -122,6 +124,7 @@ class Simulation:
             cluster,
             self.measurer,
             self.hooks,
+            self.alerter,
             Recorder(self.history, lambda: self.now),
             VirtualClock(self.loop),
             self.groups,

@@ -15,7 +15,7 @@ from canary.engine.reconcile import Reconciler
 from canary.engine.runs import RunBook
 from canary.engine.work import work
 from canary.engine.workqueue import WorkQueue
-from canary.ports import Clock, ClusterError, Hooks, Measurer, Notifier
+from canary.ports import Alerter, Clock, ClusterError, Hooks, Measurer, Notifier
 from canary.sim.cluster import SimCluster
 
 
@@ -27,6 +27,7 @@ class Process:
         cluster: SimCluster,
         measurer: Measurer,
         hooks: Hooks,
+        alerter: Alerter,
         notifier: Notifier,
         clock: Clock,
         groups: tuple[str, ...],
@@ -41,7 +42,15 @@ class Process:
 
         def make(queue: WorkQueue[CanaryKey], runs: RunBook) -> Controller:
             ports = cluster, measurer, hooks, notifier, clock
-            reconciler = Reconciler(*ports, groups, interrupted=queue.wait_dirty, pinned=pinned, runs=runs)
+            reconciler = Reconciler(
+                *ports,
+                groups,
+                interrupted=queue.wait_dirty,
+                pinned=pinned,
+                runs=runs,
+                alerter=alerter,
+                wake=queue.add,
+            )
             return Controller(queue, lambda key: self._reconcile(reconciler, key))
 
         async def serve() -> None:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-import structlog
-
 from canary.adapters.outbox import LONGEST, Outbox
-from canary.core.measurement import HookAnswer, HookCall, Unavailable
+from canary.core.measurement import HookCall
 from canary.core.objects import FLAGGER_CANARY, CanaryKey
 from tests.adapters.hooks import a_call
 
@@ -20,16 +17,18 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[str] = []
+        self.lost: list[tuple[str, str, str]] = []
         self.lets = asyncio.Event()
 
-    async def send(self, call: HookCall) -> HookAnswer | Unavailable:
-        """Answer as the name of the call says."""
+    async def send(self, key: CanaryKey, call: HookCall) -> None:
+        """Take a call; those that are slow when they are let."""
         if call.name.startswith("slow"):
             await self.lets.wait()
         self.got.append(call.name)
-        return {"no": HookAnswer(False, "no", "HTTP 403"), "gone": Unavailable("hook gone is gone")}.get(
-            call.name, HookAnswer(True)
-        )
+
+    def drop(self, key: CanaryKey, call: HookCall, why: str) -> None:
+        """Hear of what is never sent."""
+        self.lost.append((str(key), call.name, why))
 
 
 def calls(*names: str) -> list[HookCall]:
@@ -46,7 +45,7 @@ async def settle() -> None:
 async def test_calls_of_a_canary_are_sent_in_order_and_delay_no_other() -> None:
     """A receiver that hangs keeps back what comes after it for its own Canary alone."""
     receiver = Receiver()
-    outbox = Outbox(receiver.send)
+    outbox = Outbox(receiver.send, receiver.drop)
     outbox.put(ONE, calls("slow", "second"))
     outbox.put(OTHER, calls("a"))
     outbox.put(ONE, calls("third"))
@@ -58,40 +57,26 @@ async def test_calls_of_a_canary_are_sent_in_order_and_delay_no_other() -> None:
     assert receiver.got == ["a", "b", "slow", "second", "third"]
 
 
-async def test_too_many_calls_are_dropped_and_logged() -> None:
+async def test_too_many_calls_are_dropped_and_told() -> None:
     """Memory stays bounded; what was there first is sent."""
     receiver = Receiver()
-    outbox = Outbox(receiver.send)
-    with structlog.testing.capture_logs() as logs:
-        outbox.put(ONE, calls("slow"))
-        await settle()
-        outbox.put(ONE, calls(*map(str, range(LONGEST + 2))))
-        receiver.lets.set()
-        await outbox.close()
+    outbox = Outbox(receiver.send, receiver.drop)
+    outbox.put(ONE, calls("slow"))
+    await settle()
+    outbox.put(ONE, calls(*map(str, range(LONGEST + 2))))
+    receiver.lets.set()
+    await outbox.close()
     assert receiver.got == ["slow", *map(str, range(LONGEST))]
-    assert [(one["event"], one["hook"]) for one in logs] == [
-        ("hook_not_told", str(LONGEST)),
-        ("hook_not_told", str(LONGEST + 1)),
-    ]
-
-
-@pytest.mark.parametrize(("name", "error"), [("no", "HTTP 403"), ("gone", "hook gone is gone")])
-async def test_what_fails_is_logged_and_the_next_is_sent(name: str, error: str) -> None:
-    """Nobody waits for it, so nobody else can be told."""
-    receiver = Receiver()
-    outbox = Outbox(receiver.send)
-    with structlog.testing.capture_logs() as logs:
-        outbox.put(ONE, calls(name, "next"))
-        await outbox.close()
-    assert receiver.got == [name, "next"]
-    assert [(one["hook"], one["error"]) for one in logs] == [(name, error)]
+    why = f"{LONGEST} calls wait already"
+    assert receiver.lost == [(str(ONE), str(LONGEST), why), (str(ONE), str(LONGEST + 1), why)]
 
 
 async def test_process_that_ends_waits_for_nobody_for_long() -> None:
     """What hangs is cut off, and nothing is left behind."""
     receiver = Receiver()
-    outbox = Outbox(receiver.send, farewell=0.05)
+    outbox = Outbox(receiver.send, receiver.drop, farewell=0.05)
     outbox.put(ONE, calls("slow", "second"))
     await outbox.close()
     assert receiver.got == []
-    assert [task for task in asyncio.all_tasks() if "tell hooks" in task.get_name()] == []
+    assert receiver.lost == [(str(ONE), "second", "the process ends")]
+    assert [task for task in asyncio.all_tasks() if "outbox" in task.get_name()] == []

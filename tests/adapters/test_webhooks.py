@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+import structlog
 from tenacity import wait_none
 
 from canary.adapters.webhooks import WAIT, WebhookCaller
@@ -53,6 +54,21 @@ class TestCalls:
         caller.tell(CanaryKey("flagger.app", "shop", "catalog"), [a_call(hook.url)])
         await caller.close()
         assert told == [("rollout", "yes"), ("rollout", "no"), ("rollout", "undecided"), ("event", "yes")]
+
+    async def test_what_nobody_waits_for_and_fails_is_logged_and_the_next_is_sent(self, hook: Hook) -> None:
+        """A no as well as no decision; nobody else can be told."""
+        caller = WebhookCaller("test")
+        hook.answers = [(403, "closed", {}), (401, "", {}), (200, "", {})]
+        with structlog.testing.capture_logs() as logs:
+            caller.tell(
+                CanaryKey("flagger.app", "shop", "catalog"), [a_call(hook.url, name) for name in ("a", "b", "c")]
+            )
+            await caller.close()
+        assert len(hook.asked) == 3
+        assert [(one["event"], one["hook"], one["error"].split(" ")[0]) for one in logs] == [
+            ("hook_not_told", "a", "HTTP"),
+            ("hook_not_told", "b", "hook"),
+        ]
 
     async def test_ask_posts_the_payload_as_json(self, hook: Hook, caller: WebhookCaller) -> None:
         """With an id and the name of who calls."""

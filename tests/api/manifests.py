@@ -370,7 +370,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 # As above: what a later version does.
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
-    ({f"{A}.alerts": [ALERT]}, f"{A}.alerts", f"{A}.alerts is not supported yet"),
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
     ({f"{S}.trafficDistribution": "PreferClose"}, f"{S}.trafficDistribution", f"{S}.trafficDistribution is"),
@@ -425,6 +424,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"spec.provider": "", "spec.skipAnalysis": False, "spec.suspend": False, "spec.paused": False},
     {"spec.provider": "istio", "spec.revertOnDeletion": True, "spec.metricsServer": ""},
     {f"{A}.match": [], f"{A}.webhooks": [], f"{A}.alerts": [], f"{A}.steps": [], f"{A}.stepWeights": []},
+    {f"{A}.alerts": [ALERT, {**ALERT, "severity": "warn", "providerRef": {"name": "x", "namespace": "y"}}]},
     {f"{A}.iterations": 0, f"{A}.mirror": False, f"{A}.mirrorWeight": 0, f"{A}.stepWeightPromotion": 0},
     {f"{A}.primaryReadyThreshold": 100, f"{A}.canaryReadyThreshold": 100, f"{A}.interval": ""},
     {f"{A}.primaryReadyThreshold": 0, f"{A}.canaryReadyThreshold": 99},

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.api.admission import refusals, template_refusals
+from canary.api.admission import provider_refusals, refusals, template_refusals
 from canary.api.unsupported import UNSUPPORTED as UNSUPPORTED_RULES
 from canary.api.wrong import WRONG as WRONG_RULES
 from canary.api.wrong import nothing_at_once
 
-from . import templates
+from . import providers, templates
 from .manifests import ABSENT, ACCEPTED, COHORT, UNSUPPORTED, WRONG, A, M, S, iterations, listing, steps
 
 
@@ -42,6 +42,19 @@ def test_admission_accepts_templates(changes: dict[str, Any]) -> None:
 def test_admission_refuses_templates_with_a_sentence(changes: dict[str, Any], field: str, sentence: str) -> None:
     """Blame one field, and say of a query where in it."""
     (refusal,) = template_refusals(templates.template(changes))
+    assert (refusal.field, refusal.message) == (field, sentence)
+
+
+@pytest.mark.parametrize("changes", providers.ACCEPTED, ids=str)
+def test_admission_accepts_providers(changes: dict[str, Any]) -> None:
+    """Refuse neither what Flagger's users write, nor empty values."""
+    assert provider_refusals(providers.provider(changes)) == ()
+
+
+@pytest.mark.parametrize(("changes", "field", "sentence"), providers.WRONG, ids=_name)
+def test_admission_refuses_providers_with_a_sentence(changes: dict[str, Any], field: str, sentence: str) -> None:
+    """Blame one field, and say what would be right."""
+    (refusal,) = provider_refusals(providers.provider(changes))
     assert (refusal.field, refusal.message) == (field, sentence)
 
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from canary.api.crd import FOLDERS, canary_schema, crd, file_name, template_schema, text
+from canary.api.alert_provider import PROVIDER_RULES
+from canary.api.crd import FOLDERS, canary_schema, crd, file_name, provider_schema, template_schema, text
 from canary.api.crd import GROUPS as ALL
 from canary.api.groups import FLAGGER, NATIVE, ApiGroup
 from canary.api.metric_template import TEMPLATE_RULES
@@ -18,7 +19,9 @@ from canary.api.wrong import WRONG
 
 GROUPS = pytest.mark.parametrize("group", [NATIVE, FLAGGER], ids=lambda group: group.group)
 FILES = pytest.mark.parametrize("group", ALL, ids=lambda group: group.crd_name)
-SCHEMAS = pytest.mark.parametrize("schema", [canary_schema(), template_schema()], ids=["canary", "template"])
+SCHEMAS = pytest.mark.parametrize(
+    "schema", [canary_schema(), template_schema(), provider_schema()], ids=["canary", "template", "provider"]
+)
 
 
 def _schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -95,6 +98,13 @@ def test_crd_carries_the_rule(rule: Rule) -> None:
 def test_template_crd_carries_the_rule(rule: Rule) -> None:
     """Find each rule of MetricTemplates once in their schema."""
     found = [one for _, part in _schemas(template_schema()) for one in part.get("x-kubernetes-validations", [])]
+    assert found.count(rule.validation) == 1
+
+
+@pytest.mark.parametrize("rule", PROVIDER_RULES, ids=lambda rule: rule.path)
+def test_provider_crd_carries_the_rule(rule: Rule) -> None:
+    """Find each rule of AlertProviders once in their schema."""
+    found = [one for _, part in _schemas(provider_schema()) for one in part.get("x-kubernetes-validations", [])]
     assert found.count(rule.validation) == 1
 
 

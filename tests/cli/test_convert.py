@@ -12,7 +12,13 @@ from canary.cli import main
 from canary.sim.manifests import LISTING_5_1
 from tests.api.manifests import A, listing
 
-ALERTS = "apiVersion: flagger.app/v1beta1\nkind: AlertProvider\nmetadata: {name: team}\n"
+ALERTS = """\
+apiVersion: flagger.app/v1beta1
+kind: AlertProvider
+metadata: {name: team}
+spec: {type: slack, secretRef: {name: team}}
+"""
+OTHER = "apiVersion: flagger.app/v1alpha3\nkind: Alert\nmetadata: {name: team}\n"
 TEMPLATE = """\
 apiVersion: flagger.app/v1beta1
 kind: MetricTemplate
@@ -44,8 +50,8 @@ def test_only_the_group_of_canaries_changes(tmp_path: Path, capsys: pytest.Captu
 
 def test_files_and_lists_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All that is served of every file is converted, inside Lists and without a last line break too."""
-    _, out, _ = run(tmp_path, capsys, TEMPLATE)
-    assert out == TEMPLATE.replace("flagger.app", "canary.delivery")
+    for text in (TEMPLATE, ALERTS):
+        assert run(tmp_path, capsys, text) == (0, text.replace("flagger.app", "canary.delivery"), "")
     both = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [listing(), listing()]})
     code, out, _ = run(tmp_path, capsys, both, LISTING_5_1.rstrip())
     found = list(yaml.safe_load_all(out))
@@ -56,13 +62,13 @@ def test_files_and_lists_are_joined(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_what_has_no_counterpart_is_told_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is refused is exit code 1; other kinds of Flagger are warned of."""
     asking = yaml.safe_dump(listing({"spec.ingressRef": {"apiVersion": "v1", "kind": "Ingress", "name": "x"}}))
-    code, out, err = run(tmp_path, capsys, asking, ALERTS)
+    code, out, err = run(tmp_path, capsys, asking, OTHER)
     assert code == 0
-    assert ALERTS in out
+    assert OTHER in out
     line = asking.splitlines().index("  ingressRef:") + 1
     assert err.splitlines() == [
         f"0.yaml:{line}: warning: spec.ingressRef is ignored: it has no effect with Istio; remove it (FieldIgnored)",
-        "1.yaml:2: warning: AlertProvider has no counterpart here; it stays as it is",
+        "1.yaml:2: warning: Alert has no counterpart here; it stays as it is",
     ]
     code, _, err = run(tmp_path, capsys, yaml.safe_dump(listing({f"{A}.threshold": 0})))
     assert code == 1

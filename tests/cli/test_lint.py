@@ -14,6 +14,7 @@ from canary.api.warnings import warnings
 from canary.cli import main
 from canary.sim.manifests import LISTING_5_1
 from tests.api.manifests import ABSENT, A, M, S, iterations, listing
+from tests.api.providers import provider
 
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n---\n"
 
@@ -137,6 +138,14 @@ def test_files_without_canaries_are_wrong_usage(
     err = capsys.readouterr().err
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_alert_providers_are_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An AlertProvider by which nothing can be sent is refused at its line."""
+    content = yaml.safe_dump(provider({"type": "pagerduty"}))
+    code, found = linted(tmp_path, capsys, content)
+    says = 'spec.type is "pagerduty", which is not supported; use slack, msteams, discord, rocket, gchat or webhook'
+    assert (code, found) == (1, [(line_of(content, "type: pagerduty"), f"refused: {says}")])
 
 
 def test_metric_templates_are_looked_at_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

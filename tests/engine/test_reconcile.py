@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from canary.core.alerts import AlertCall
 from canary.core.decide import SHORTEST_WAIT
 from canary.core.hosts import Hosts
 from canary.core.objects import CanaryKey
@@ -52,6 +54,19 @@ class Now:
         return self.moment
 
 
+class FakeAlerter:
+    """Keeps alerts, and says how they ended when told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[AlertCall] = []
+        self.ended: Callable[[AlertCall, str], None] = lambda call, fault: None
+
+    def alert(self, calls: Sequence[AlertCall], ended: Callable[[AlertCall, str], None]) -> None:
+        """Keep what is to be sent."""
+        self.calls.extend(calls)
+        self.ended = ended
+
+
 class Bench:
     """A reconciler over a world in memory."""
 
@@ -59,6 +74,8 @@ class Bench:
         self.cluster = FakeCluster.of(world)
         self.measurer = FakeMeasurer(errors)
         self.hooks = SimHooks()
+        self.alerter = FakeAlerter()
+        self.waked: list[CanaryKey] = []
         self.notifier = FakeNotifier(self.cluster.calls)
         self.woken = asyncio.Event()
         self.clock = Now(seconds)
@@ -72,7 +89,8 @@ class Bench:
     def start(self) -> Reconciler:
         """Return the reconciler of a new process."""
         ports = (self.cluster, self.measurer, self.hooks, self.notifier, self.clock)
-        return Reconciler(*ports, self.groups, self.interrupted, hosts=self.hosts)
+        told = {"alerter": self.alerter, "wake": self.waked.append}
+        return Reconciler(*ports, self.groups, self.interrupted, hosts=self.hosts, **told)
 
     async def run(self, key: CanaryKey = KEY) -> timedelta | None:
         """Reconcile once."""

@@ -15,7 +15,7 @@ from canary.adapters.kube.pack import all_whole, keep, whole
 from canary.adapters.kube.paths import collection, definition, kind_name, single
 from canary.adapters.kube.reflector import Reflector
 from canary.adapters.kube.trim import trim
-from canary.adapters.kube.watched import CANARIES, SECRETS, SHARED, TEMPLATES
+from canary.adapters.kube.watched import CANARIES, NAMED, SECRETS, SHARED
 from canary.core.objects import Object, Ref, Resource
 from canary.ports import Listener, NotFound
 
@@ -30,7 +30,7 @@ class KubeCluster:
     ) -> None:
         self._client = client
         self._listeners: list[Listener] = []
-        served = [watched for watched in (*CANARIES, *TEMPLATES) if watched.resource.group in set(groups)]
+        served = [watched for watched in (*CANARIES, *NAMED) if watched.resource.group in set(groups)]
         shared = (*SHARED, SECRETS) if secrets else SHARED
         self._reflectors = {
             (watched.resource, namespace): Reflector(client, watched, namespace, transform=keep, listener=self._changed)

@@ -14,10 +14,12 @@ from canary.core.objects import (
     DESTINATION_RULE,
     ENDPOINT_SLICE,
     FLAGGER_CANARY,
+    FLAGGER_PROVIDER,
     FLAGGER_TEMPLATE,
     GATEWAY,
     NAMESPACE,
     NATIVE_CANARY,
+    NATIVE_PROVIDER,
     NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
     POD,
@@ -60,7 +62,12 @@ class Watched:
 CANARIES = (Watched(NATIVE_CANARY), Watched(FLAGGER_CANARY))
 """Those whose group is served; of the two definitions one may be missing."""
 
-TEMPLATES = (Watched(NATIVE_TEMPLATE, optional=True), Watched(FLAGGER_TEMPLATE, optional=True))
+NAMED = (
+    Watched(NATIVE_TEMPLATE, optional=True),
+    Watched(FLAGGER_TEMPLATE, optional=True),
+    Watched(NATIVE_PROVIDER, optional=True),
+    Watched(FLAGGER_PROVIDER, optional=True),
+)
 """Those whose group is served."""
 
 SHARED = (

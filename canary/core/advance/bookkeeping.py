@@ -11,6 +11,7 @@ from canary.core.advance.readiness import readiness
 from canary.core.advance.recover import going_back, promotion_failed
 from canary.core.advance.sessions import remember_cookies
 from canary.core.advance.waits import tell_waits
+from canary.core.deliveries import undelivered
 from canary.core.flagger.take_over import without_flagger
 from canary.core.measurement import HookQuery
 from canary.core.moment import Change
@@ -31,7 +32,8 @@ def record(view: View, advance: Advance) -> Advance:
     events += diverted
     status, waits = tell_waits(view, status)
     events += waits
-    return Advance(_asked(view, _tracked(view, status)), tuple(events))
+    status = undelivered(view.snapshot, _asked(view, _tracked(view, status)))
+    return Advance(status, tuple(events))
 
 
 def tell(view: View, advance: Advance) -> Advance:

@@ -152,7 +152,10 @@ def _await_resume(view: View, advance: Advance, step: StepStatus) -> Advance:
     later = step.model_copy(update={"next_tick_at": view.now + view.interval})
     status = advance.status.model_copy(update={"step": later})
     message = f"Paused at {view.label} by the plan; the command resume goes on"
-    return Advance(saying(with_condition(status, "Held", "True", PAUSED, message, view.now), message), advance.events)
+    status = saying(with_condition(status, "Held", "True", PAUSED, message, view.now), message)
+    before = view.status.condition("Held")
+    told = before is not None and before.reason == PAUSED
+    return Advance(status, advance.events if told else (*advance.events, Event("Paused", message)))
 
 
 def _last_failure(status: CanaryStatus) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from canary.api.warnings import Caution
 from canary.core.view import View
+from canary.core.warnings.alerts import alerts_undelivered
 from canary.core.warnings.checks import check_unanswerable
 from canary.core.warnings.injection import (
     namespace_not_injected,
@@ -43,6 +44,7 @@ WARNINGS: tuple[Finder, ...] = (
     port_unprefixed,
     nothing_to_judge,
     check_unanswerable,
+    alerts_undelivered,
     rule_elsewhere,
     retries_outlast_timeout,
     route_fields_unused,
