@@ -2,10 +2,14 @@
 
 import http.client
 import itertools
+import re
 import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from e2e.testbed import addresses, rights
 from e2e.testbed.kube import Object
@@ -30,6 +34,20 @@ _SPARED = {
 }
 NEEDED = [{**rule, "resources": [one for one in rule["resources"] if one not in _SPARED]} for rule in COMPAT]
 """What it cannot do without: no warnings, no DaemonSets, no looks for definitions."""
+
+
+def role_on(page: Path, namespace: str) -> list[Object]:
+    """Return the Role that a page shows, and what gives it to the account of a namespace."""
+    texts = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    (role,) = (one for text in texts for one in yaml.safe_load_all(text) if one["kind"] == "Role")
+    binding = {
+        "apiVersion": role["apiVersion"],
+        "kind": "RoleBinding",
+        "metadata": {"name": role["metadata"]["name"]},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]},
+        "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": NAME}],
+    }
+    return [role, binding]
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import base64
 import copy
-import re
 import ssl
 import subprocess
 import sys
@@ -19,14 +18,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import yaml
 
 from canary.api.admission import template_refusals
-from e2e.accounts import NAME as ACCOUNT
-from e2e.accounts import Account
+from e2e import on_call
+from e2e.accounts import Account, role_on
 from e2e.controller import Controller
 from e2e.pages import kubeconfig
 from e2e.release import Release, manifests
+from e2e.test_webhooks import Gates, serving
 from e2e.testbed.kube import Object
 from e2e.testbed.layout import REPOSITORY
 from e2e.testbed.testbed import Testbed
@@ -108,24 +107,6 @@ def controller(testbed: Testbed, namespace: str, compat_crd: None, tmp_path: Pat
         account.delete()
 
 
-def right(namespace: str) -> list[Object]:
-    """Return the Role of docs/metric-templates.md, and what gives it to the controller."""
-    found = [
-        one
-        for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-        for one in yaml.safe_load_all(text)
-    ]
-    (role,) = (one for one in found if one["kind"] == "Role")
-    binding = {
-        "apiVersion": role["apiVersion"],
-        "kind": "RoleBinding",
-        "metadata": {"name": role["metadata"]["name"]},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]},
-        "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": ACCOUNT}],
-    }
-    return [role, binding]
-
-
 @pytest.fixture
 def guard(release: Release, tmp_path: Path) -> Iterator[Guard]:
     """Put a proxy before the testbed's Prometheus."""
@@ -152,6 +133,13 @@ def checks() -> list[Object]:
     """Return the checks of docs/metric-templates.md: one by the MetricTemplate, one by a query of its own."""
     found: list[Object] = manifests("metric-template.yaml")[1]["spec"]["analysis"]["metrics"]
     return found
+
+
+@pytest.fixture
+def receiver() -> Iterator[Gates]:
+    """Serve somebody who takes alerts."""
+    with serving() as found:
+        yield found
 
 
 def wait_held(release: Release, words: str) -> None:
@@ -187,7 +175,7 @@ def test_release_is_gated_by_a_template_and_a_query(release: Release, guard: Gua
         release.apply(access(guard, "wrong"), template(guard, query="sum(rate(istio_requests_total[1m])"))
         wait_until(lambda: release.condition("Ready")["reason"] == "Served", LONG, lambda: str(release.status))
         wait_held(release, f"Secret {release.namespace}/{SECRET} cannot be read")
-        release.apply(*right(release.namespace))
+        release.apply(*role_on(PAGE, release.namespace))
         wait_held(release, f"Prometheus at {guard.url} answered 401 Unauthorized")
         assert release.weights == (100, 0)
         assert guard.refused > 0
@@ -204,10 +192,12 @@ def test_release_is_gated_by_a_template_and_a_query(release: Release, guard: Gua
     assert all(f'destination_workload_namespace="{release.namespace}"' in text for text in asked)
 
 
-def test_release_that_a_template_fails_is_rolled_back(release: Release, guard: Guard) -> None:
-    """Half of the answers are 500: the check counts what Istio counts; at the threshold traffic is back."""
-    release.apply(access(guard), template(guard), *right(release.namespace))
-    release.set_up(stepWeight=50, threshold=2, metrics=checks())
+def test_release_that_a_template_fails_is_rolled_back(release: Release, guard: Guard, receiver: Gates) -> None:
+    """Half of the answers are 500: the check counts what Istio counts; at the threshold traffic is back; one alert."""
+    release.apply(access(guard), template(guard), *role_on(PAGE, release.namespace))
+    release.apply(*on_call.provider(receiver.url), *role_on(on_call.PAGE, release.namespace))
+    receiver.open.add(on_call.PATH)
+    release.set_up(stepWeight=50, threshold=2, metrics=checks(), alerts=on_call.alerts("error"))
     # With a path, as behind a proxy: the controller's own has none.
     release.patch_spec(metricsServer=f"{release.testbed.prometheus_url}/")
     assert release.condition("Ready")["reason"] == "Served"
@@ -230,6 +220,8 @@ def test_release_that_a_template_fails_is_rolled_back(release: Release, guard: G
     log = (release.testbed.layout.logs / f"controller-{release.namespace}.log").read_text()
     assert "decided" in log
     assert TOKEN not in log
+    assert on_call.texts(receiver.payloads(on_call.PATH)) == [one.replace(">", "&gt;") for one in told]
+    assert on_call.HIDDEN not in log
 
 
 def test_wrong_templates_are_refused(release: Release, guard: Guard) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from e2e import on_call
 from e2e.release import Release
 from e2e.test_commands import ask
 from e2e.testbed.kube import Object
@@ -161,10 +162,11 @@ def test_gates_hold_a_release_until_they_open(release: Release, gates: Gates) ->
     Gates of other Canaries that hang meanwhile delay nothing, and a Secret that is not there holds.
     """
     kinds = ("confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion")
-    gates.open |= {"pre-rollout", "rollout", "confirm-traffic-increase"}
+    gates.open |= {"pre-rollout", "rollout", "confirm-traffic-increase", on_call.PATH}
     hooks = [gates.hook(kind, secretRef={"name": ACCESS}) for kind in kinds]
-    release.apply(*(small(name, "1") for name in BESIDE), *hanging_beside(release, gates))
-    release.set_up(stepWeight=50, webhooks=[*hooks, *(gates.hook(kind) for kind in ("post-rollout", "event"))])
+    hooks += [gates.hook(kind) for kind in ("post-rollout", "event")]
+    release.apply(*(small(name, "1") for name in BESIDE), *hanging_beside(release, gates), *on_call.provider(gates.url))
+    release.set_up(stepWeight=50, webhooks=hooks, alerts=on_call.alerts(""))
     begin_beside(release)
     with release.load() as (mesh, plain):
         since = settled(release)
@@ -181,9 +183,8 @@ def test_gates_hold_a_release_until_they_open(release: Release, gates: Gates) ->
         mesh.next_window(A_WHILE)
         assert (release.status["phase"], release.weights) == ("WaitingPromotion", (50, 50))
         assert release.status.get("failedChecks", 0) == 0
-        assert ask(release, "approve", gate="confirm-promotion").startswith(
-            "Obeyed: gate the confirm-promotion is open"
-        )
+        opened = ask(release, "approve", gate="confirm-promotion")
+        assert opened.startswith("Obeyed: gate the confirm-promotion is open")
         release.wait_for("Succeeded", within=LONG)
         # Nobody opens this one: a no is told, and asked for no more.
         release.wait_told("PostRolloutRefused")
@@ -195,18 +196,32 @@ def test_gates_hold_a_release_until_they_open(release: Release, gates: Gates) ->
     assert len(release.told("GateClosed")) == 2
     expect_credentials(gates)
     expect_payloads(release, gates, kinds)
+    run = ("GateClosed", "RevisionDetected", "GateClosed", "Promoted", "PostRolloutRefused")
+    expect_alerted(release, gates, "Initialized", *run)
+
+
+def expect_alerted(release: Release, gates: Gates, *reasons: str) -> None:
+    """Expect that the events of these reasons and no others were alerts, in this order."""
+    words = {message: reason for reason, message in release.events()}
+
+    def told() -> list[str]:
+        return [words[text] for text in on_call.texts(gates.payloads(on_call.PATH))]
+
+    wait_until(lambda: len(told()) >= len(reasons), A_WHILE, lambda: str(told()))
+    assert told() == [*reasons]
 
 
 def test_rollback_hook_and_a_gate_that_is_down(release: Release, gates: Gates) -> None:
     """A gate that nobody serves holds without counting; a hook that says yes brings everybody back."""
     gone = {"name": "gone", "type": "confirm-traffic-increase", "url": "http://127.0.0.1:9/", "timeout": "2s"}
-    release.set_up(stepWeight=30, webhooks=[gates.hook("rollback")])
+    gates.open.add(on_call.PATH)
+    release.apply(*on_call.provider(gates.url))
+    release.set_up(stepWeight=30, webhooks=[gates.hook("rollback")], alerts=on_call.alerts("warn"))
     with release.load() as (mesh, plain):
         since = settled(release)
         release.apply(release.deployment("v2"))
         release.wait_for("Progressing", 30)
-        analysis = release.canary(stepWeight=30, webhooks=[gates.hook("rollback"), gone])["spec"]["analysis"]
-        release.patch_spec(analysis=analysis)
+        release.patch_spec(analysis={"webhooks": [gates.hook("rollback"), gone]})
         wait_until(
             lambda: release.condition("Held").get("reason") == "GateUnanswered", LONG, lambda: str(release.status)
         )
@@ -218,3 +233,8 @@ def test_rollback_hook_and_a_gate_that_is_down(release: Release, gates: Gates) -
         assert release.shares(since) == [(70, 30), (100, 0)]
     assert_none_failed(mesh, plain)
     assert release.status["failedChecks"] == 0
+    expect_alerted(release, gates, "GateUnanswered", "RolledBack")
+    log = (release.testbed.layout.logs / f"controller-{release.namespace}.log").read_text()
+    said = log + str(release.events()) + str(release.status)
+    assert "decided" in said
+    assert on_call.HIDDEN not in said

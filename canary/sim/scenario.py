@@ -169,6 +169,8 @@ class Scenario:
     """ConfigMaps that the Deployment reads."""
     templates: Sequence[Object] = ()
     """MetricTemplates that the Canary's checks name."""
+    providers: Sequence[Object] = ()
+    """AlertProviders that the Canary's alerts name."""
     scaler: Object | None = None
     """A HorizontalPodAutoscaler on the target."""
     roots: Sequence[Object] = ()
@@ -236,7 +238,8 @@ async def serve(sim: Simulation, scenario: Scenario) -> None:
     """Apply the application and let callers with and without sidecar call it."""
     scalers = filter(None, (scenario.scaler,))
     sim.daemon_sets.nodes = scenario.replicas or sim.daemon_sets.nodes
-    given = (*scenario.configuration, *scenario.templates, *scenario.objects, *scenario.routes, *scalers)
+    apart = (*scenario.configuration, *scenario.templates, *scenario.providers)
+    given = (*apart, *scenario.objects, *scenario.routes, *scalers)
     for manifest in given:
         sim.user.apply(manifest)
     sim.measurer.numbers = {**healthy(scenario.canary), **sim.measurer.numbers}

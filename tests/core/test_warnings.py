@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from canary.api.alert_provider import AlertProviderSpec
 from canary.api.warnings import Caution
 from canary.core.advance.readiness import IN_PLACE
 from canary.core.decide import decide
 from canary.core.names import OWNER, ROOT_NAMESPACE
-from canary.core.objects import FLAGGER_PROVIDER, VIRTUAL_SERVICE, Object, Ref
+from canary.core.objects import VIRTUAL_SERVICE, Object, Ref
 from canary.core.routes.istio import make_route
 from canary.core.routes.routing import TO_PRIMARY
-from canary.core.snapshot import Delivery, Neighbours, Provider, Snapshot, Surroundings
+from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.view import View
 from canary.core.warnings import WARNINGS, find_warnings
 from tests.builders import (
@@ -33,6 +32,7 @@ from tests.builders import (
     template,
     untouched,
 )
+from tests.core.untold import UNTOLD
 
 FQDN = f"catalog.{NS}.svc.cluster.local"
 S, A = "spec.service", "spec.analysis"
@@ -131,37 +131,8 @@ SOAK_FIRST = [{"analysis": {"duration": "5m"}}, {"setWeight": 20}]
 GATE = istio("shop", hosts=["shop.io"], gateways=["edge/public"], http=going_to("cart", FQDN))
 LABEL = {"labels": {"app": "catalog", "sidecar.istio.io/inject": "false"}}
 
-ON_CALL = Ref(FLAGGER_PROVIDER, NS, "on-call")
-ALERTED = {f"{A}.alerts": [{"name": "x", "providerRef": {"name": ON_CALL.name}}]}
-
-
-def alerting(provider: Provider, fault: str = "") -> Snapshot:
-    """Return a world that alerts by a provider, of which the last alert ended so."""
-    deliveries = {ON_CALL: Delivery(provider.generation, fault)} if fault else {}
-    return replace(around(changes=ALERTED), providers={ON_CALL: provider}, deliveries=deliveries)
-
-
 FOUND: list[tuple[Snapshot, str, str]] = [
-    (
-        alerting(Provider()),
-        "AlertsUndelivered",
-        f"alerts cannot be sent: AlertProvider {NS}/on-call not found; create it, or correct providerRef",
-    ),
-    (
-        alerting(Provider(seen=False)),
-        "AlertsUndelivered",
-        f"AlertProvider {NS}/on-call cannot be seen; apply the CustomResourceDefinition alertproviders.flagger.app",
-    ),
-    (
-        alerting(Provider(refusals=("spec.address is not given",))),
-        "AlertsUndelivered",
-        f"alerts cannot be sent: AlertProvider {NS}/on-call: spec.address is not given",
-    ),
-    (
-        alerting(Provider(AlertProviderSpec(type="slack", address="https://x.test/")), "Secret a/b has no key address"),
-        "AlertsUndelivered",
-        "the last alert did not arrive: Secret a/b has no key address",
-    ),
+    *UNTOLD,
     (
         around(changes={f"{A}.metrics": [{"name": "e", "templateRef": {"name": "x"}, "thresholdRange": {"max": 1}}]}),
         "CheckUnanswerable",

@@ -13,7 +13,7 @@ import pytest
 from canary.core.alerts import AlertCall
 from canary.core.decide import SHORTEST_WAIT
 from canary.core.hosts import Hosts
-from canary.core.objects import CanaryKey
+from canary.core.objects import FLAGGER_PROVIDER, CanaryKey, Ref
 from canary.core.snapshot import Snapshot, Surroundings
 from canary.engine.reconcile import Reconciler
 from canary.ports import ClusterError, Conflict, Refused, Retryable
@@ -313,3 +313,49 @@ async def test_rolled_primary_of_a_green_world_is_observed_whole() -> None:
     alone = replace(seen, neighbours=world.neighbours, surroundings=Surroundings(), revisions=())
     assert alone == replace(world, revisions=(), configuration=seen.configuration)
     assert [(r.id, r.template) for r in seen.revisions] == [(r.id, r.template) for r in kept(V1, V2)]
+
+
+ALERTED = {"spec.analysis.alerts": [{"name": "x", "providerRef": {"name": "on-call"}}]}
+
+
+class TestAlerts:
+    """Who is on call."""
+
+    async def test_is_told_after_the_status_is_written(self) -> None:
+        """A status that is not written tells nobody: another decision will."""
+        bench = alerting()
+        bench.cluster.failing[STATUS] = Conflict("409")
+        with pytest.raises(Conflict):
+            await bench.run()
+        assert bench.alerter.calls == []
+        del bench.cluster.failing[STATUS]
+        await bench.run()
+        assert [(one.provider.name, one.payload["reason"]) for one in bench.alerter.calls] == [
+            ("on-call", "RevisionDetected")
+        ]
+
+    async def test_alert_that_does_not_arrive_is_recorded_by_the_next_look(self) -> None:
+        """The Canary is looked at again, and says why nobody was told."""
+        bench = alerting()
+        made = bench.start()
+        await made.reconcile(KEY)
+        (call,) = bench.alerter.calls
+        bench.alerter.ended(call, "nobody is there")
+        assert bench.waked == [KEY]
+        await made.reconcile(KEY)
+        status = (bench.cluster.get(KEY.ref) or {})["status"]
+        assert status["undelivered"] == [
+            {"provider": f"{NS}/on-call", "generation": call.generation, "reason": "nobody is there"}
+        ]
+        assert bench.notifier.told[-1] == "AlertsUndelivered"
+        # What is told of alerts is no alert.
+        assert len(bench.alerter.calls) == 1
+
+
+def alerting() -> Bench:
+    """Return a run whose target changed, of a Canary that alerts."""
+    bench = Bench(running(30, target=new_target(V3, generation=4), changes=ALERTED), 10)
+    spec = {"type": "webhook", "address": "https://hooks.test/"}
+    ref = Ref(FLAGGER_PROVIDER, NS, "on-call")
+    bench.cluster.objects[ref] = {"metadata": {"name": ref.name, "namespace": NS, "generation": 3}, "spec": spec}
+    return bench

@@ -10,10 +10,12 @@ import pytest
 from canary.core.names import OWNER, ROLE_LABEL, ROOT_NAMESPACE
 from canary.core.objects import (
     DESTINATION_RULE,
+    FLAGGER_PROVIDER,
     FLAGGER_TEMPLATE,
     GATEWAY,
     NAMESPACE,
     NATIVE_CANARY,
+    NATIVE_PROVIDER,
     NATIVE_TEMPLATE,
     PEER_AUTHENTICATION,
     POD,
@@ -327,3 +329,43 @@ def test_templates_are_seen_as_they_are() -> None:
     unseen.unseen = {"shared"}
     assert (seen(unseen).keys(), seen(unseen)[apart].seen) == ({apart}, False)
     assert seen(cluster()) == {}
+
+
+ALERTED = {"spec.analysis.alerts": [{"name": "x", "providerRef": {"name": "on-call"}}]}
+ON_CALL = made("on-call", NS, type="slack", address="https://hooks.test/T000")
+
+
+@pytest.mark.parametrize(
+    ("resource", "provider", "concerned"),
+    [
+        (FLAGGER_PROVIDER, ON_CALL, {KEY.name}),
+        (FLAGGER_PROVIDER, made("other", NS), set()),
+        (NATIVE_PROVIDER, ON_CALL, set()),
+        (FLAGGER_TEMPLATE, ON_CALL, set()),
+    ],
+)
+def test_change_of_a_provider_concerns_the_canaries_that_name_it(
+    resource: Resource, provider: Object, concerned: set[str]
+) -> None:
+    """Of its own group and kind alone; also while their spec cannot be used."""
+    for changes in ({}, {"spec.analysis.threshold": 0}):
+        found = cluster(**ALERTED, **changes)
+        for before, after in ((None, provider), (provider, None)):
+            assert {key.name for key in affected(found, resource, before, after)} == concerned
+
+
+def test_providers_are_seen_as_they_are() -> None:
+    """Where one sends; what is wrong with one, without the address that it has; one that is not there."""
+    ref = Ref(FLAGGER_PROVIDER, NS, "on-call")
+
+    def seen(*objects: tuple[Resource, Object]) -> Any:
+        snapshot = observe(cluster(*objects, **ALERTED), KEY)
+        assert snapshot is not None
+        return snapshot.providers[ref]
+
+    assert seen((FLAGGER_PROVIDER, ON_CALL)).spec.type == "slack"
+    assert "T000" not in repr(seen((FLAGGER_PROVIDER, ON_CALL)))
+    wrong = seen((FLAGGER_PROVIDER, made("on-call", NS, type="slack", address="hooks.test/T000")))
+    assert wrong.spec is None
+    assert wrong.refusals == ("spec.address is not right; it must be an address that begins with http:// or https://",)
+    assert (seen().spec, seen().seen) == (None, True)
