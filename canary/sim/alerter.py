@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from canary.core.alerts import AlertCall
+from canary.core.objects import FLAGGER_PROVIDER, NATIVE_PROVIDER, Object
 
 LATENCY = 0.05
 """Seconds until an alert has arrived."""
+ON_CALL = "on-call"
+
+
+def every_alert() -> list[dict[str, Any]]:
+    """Return the alerts of a Canary that has everything told."""
+    return [{"name": "team", "providerRef": {"name": ON_CALL}}]
+
+
+def alert_provider(canary: Object, name: str = ON_CALL) -> dict[str, Any]:
+    """Return an AlertProvider beside a Canary, of its group."""
+    native = canary["apiVersion"] == NATIVE_PROVIDER.api_version
+    resource = NATIVE_PROVIDER if native else FLAGGER_PROVIDER
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "namespace": canary["metadata"]["namespace"], "generation": 1},
+        "spec": {"type": "webhook", "address": f"https://{name}.test/"},
+    }
 
 
 class SimAlerter:

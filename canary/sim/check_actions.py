@@ -1,10 +1,11 @@
-"""What may happen to checks in a schedule: to whom they hear, what custom ones find and their MetricTemplates."""
+"""What may happen in a schedule to whom checks hear, what custom ones find, their MetricTemplates and alerts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from canary.sim.alerter import ON_CALL
 from canary.sim.checks import healthy
 from canary.sim.stage import Stage
 from canary.sim.user import ref_of_manifest
@@ -39,4 +40,25 @@ def hush(stage: Stage, cohort: int, lasts: float) -> None:
     stage.sim.at(lasts, partial(dataplane.silent.discard, caller))
 
 
-CHECK_ACTIONS: tuple[Callable[..., None], ...] = (find, hush, misplace_template, rewrite_template)
+def silence(stage: Stage, lasts: float) -> None:
+    """Let no alert arrive for a time."""
+    faults = stage.sim.alerter.faults
+    faults[ON_CALL] = "nobody answers"
+    stage.sim.at(lasts, lambda: faults.pop(ON_CALL, None))
+
+
+def misplace_provider(stage: Stage, lasts: float) -> None:
+    """Delete the AlertProviders and apply them again later."""
+    for manifest in stage.scenario.providers:
+        stage.sim.user.delete(ref_of_manifest(manifest))
+        stage.sim.at(lasts, partial(stage.sim.user.apply, manifest))
+
+
+CHECK_ACTIONS: tuple[Callable[..., None], ...] = (
+    find,
+    hush,
+    misplace_template,
+    rewrite_template,
+    silence,
+    misplace_provider,
+)

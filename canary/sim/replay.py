@@ -12,6 +12,7 @@ from typing import Any
 from canary.core.advance.tick import PAUSED
 from canary.core.objects import SERVICE, Ref
 from canary.sim.actions import ACTIONS, act
+from canary.sim.alerter import alert_provider, every_alert
 from canary.sim.checks import custom_metrics, healthy, metric_template
 from canary.sim.driver import Simulation, simulate
 from canary.sim.flagger import ask, left_by_flagger
@@ -93,6 +94,8 @@ class Schedule:
     """Whether the target is a DaemonSet, on as many nodes as there would be replicas."""
     hooked: bool = False
     """Whether the release asks a hook of each type."""
+    alerted: bool = False
+    """Whether somebody is told of everything."""
     checked: bool = False
     """Whether the release asks checks of the user's, by a MetricTemplate and by a query."""
     electing: int = 0
@@ -107,7 +110,8 @@ class Schedule:
     def scenario(self) -> Scenario:
         """Return the release the schedule disturbs."""
         hooks = {"webhooks": every_hook()} if self.hooked else {}
-        canary = listing_5_1(**self.analysis, **hooks)
+        alerts = {"alerts": every_alert()} if self.alerted else {}
+        canary = listing_5_1(**self.analysis, **hooks, **alerts)
         if self.checked:
             given = canary["spec"]["analysis"].get("metrics") or ()
             canary["spec"]["analysis"]["metrics"] = [*given, *custom_metrics()]
@@ -132,6 +136,7 @@ class Schedule:
         )
         scenario.roots = roots
         scenario.templates = [metric_template(canary)] if self.checked else []
+        scenario.providers = [alert_provider(canary)] if self.alerted else []
         if self.configured:
             scenario.given = [reading(scenario.workload, "catalog-config")]
             scenario.configuration = [config_map(mode="one")]
@@ -203,6 +208,7 @@ async def come_to_rest(sim: Simulation, scenario: Scenario) -> None:
     sim.dataplane.silent.clear()
     sim.behaviours.heal()
     sim.hooks.states.clear()
+    sim.alerter.faults.clear()
     sim.measurer.numbers.update(healthy(scenario.canary))
     if sim.process is None:
         sim.start_controller()

@@ -52,7 +52,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "spec.proxy",
         'spec.proxy is "my-http-proxy.com"; it must be an address that begins with http:// or https://',
     ),
-    ({"secretRef": {}}, "spec.secretRef.name", "spec.secretRef.name is required"),
 ]
 
 ACCEPTED: list[dict[str, Any]] = [

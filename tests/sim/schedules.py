@@ -175,6 +175,9 @@ HOOKS = action(
 )
 """Hooks that say yes, no or nothing for a time."""
 
+SILENCES = st.one_of(action("silence", lasts=seconds(1, 90)), action("misplace_provider", lasts=seconds(1, 90)))
+"""Alerts that do not arrive, or have nowhere to go, for a time."""
+
 CHECKS = st.one_of(
     action(
         "find",

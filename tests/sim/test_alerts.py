@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from canary.core.objects import Object
+from canary.sim.alerter import ON_CALL, alert_provider
 from canary.sim.behaviour import Behaviour
 from canary.sim.driver import Simulation, simulate
 from canary.sim.faults import MetricsFault
@@ -15,14 +16,10 @@ from canary.sim.scenario import Scenario, initialise
 from tests.sim.stories import NAMESPACE, V2, V3, condition, harmed, ours, quick
 from tests.sim.test_hooks import URL, hook
 
-ON_CALL = "on-call"
 
-
-def provider(name: str = ON_CALL, **spec: Any) -> Object:
+def provider(name: str = ON_CALL) -> Object:
     """Return an AlertProvider."""
-    given = {"type": "webhook", "address": f"https://{name}.test/", **spec}
-    metadata = {"name": name, "namespace": NAMESPACE}
-    return {"apiVersion": "flagger.app/v1beta1", "kind": "AlertProvider", "metadata": metadata, "spec": given}
+    return alert_provider(quick().canary, name)
 
 
 def alert(severity: str = "", name: str = ON_CALL) -> dict[str, Any]:

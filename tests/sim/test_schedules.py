@@ -10,6 +10,7 @@ step back and forth, so that the route is written more than once in a step (I12)
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from tests.sim.schedules import (
     NOTES,
     PAUSED,
     SCALER_EDITS,
+    SILENCES,
     SIZES,
     WAY,
     autoscaled,
@@ -347,6 +349,27 @@ def test_checks_harm_nobody_on_a_bad_way(part: int) -> None:
         schedule = replace(schedule, checked=True)
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
+
+    holds()
+
+
+@parts(2)
+def test_alerts_tell_what_happened_and_each_end_once(part: int) -> None:
+    """Whether they arrive or not, and whoever leads: an alert is an event, and no end is told twice."""
+    name = f"alerts-{part}"
+    drawing = strategies(st.one_of(SILENCES, HOOKS, COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6)
+
+    @drawn(drawing, name, 10)
+    def holds(schedule: Schedule) -> None:
+        schedule = replace(schedule, hooked=True, alerted=True, electing=2 * part)
+        with kept(schedule, name):
+            sim, _ = watch(schedule)
+            told = Counter((one.payload["reason"], one.message) for one in sim.alerter.sent)
+            assert told <= Counter((one.event.reason, one.event.message) for one in sim.history.events)
+            assert len({one.id for one in sim.alerter.sent}) == len(sim.alerter.sent)
+            ends = Counter(row.phase for row in sim.history.rows(schedule.scenario.ref))
+            assert sum(count for (reason, _), count in told.items() if reason == "Promoted") <= ends["Succeeded"]
+            assert sum(one.severity == "error" for one in sim.alerter.sent) <= ends["Failed"]
 
     holds()
 
