@@ -18,7 +18,7 @@ from yarl import URL
 
 from canary.adapters.alert_forms import FORMS, SLACK_API, place
 from canary.adapters.faults import fault_words
-from canary.adapters.outbox import Outbox
+from canary.adapters.outbox import FAREWELL, Outbox
 from canary.adapters.resolver import Lookup, PooledResolver
 from canary.api.alert_provider import SECRET_ADDRESS, SLACK, TOKEN
 from canary.core.alerts import AlertCall
@@ -73,6 +73,7 @@ class AlertSender:
         seconds: float = SECONDS,
         lookup: Lookup = socket.getaddrinfo,
         on_alert: OnAlert = lambda kind, outcome: None,
+        farewell: float = FAREWELL,
     ) -> None:
         """Prepare to send; ``read`` reads an object or raises ``ClusterError``, ``wait`` is between attempts."""
         self._user_agent = user_agent
@@ -82,7 +83,7 @@ class AlertSender:
         self._on_alert = on_alert
         self._resolver = PooledResolver(lookup)
         self._session: aiohttp.ClientSession | None = None
-        self._outbox: Outbox[Ref, tuple[AlertCall, Ended]] = Outbox(self._send, self._dropped)
+        self._outbox: Outbox[Ref, tuple[AlertCall, Ended]] = Outbox(self._send, self._dropped, farewell=farewell)
 
     def alert(self, calls: Sequence[AlertCall], ended: Ended) -> None:
         """Send alerts in the background; ``ended`` hears of each why it did not arrive, or nothing when it did."""
@@ -101,7 +102,11 @@ class AlertSender:
 
     async def _send(self, provider: Ref, owed: tuple[AlertCall, Ended]) -> None:
         call, ended = owed
-        fault = await self._fault(call)
+        try:
+            fault = await self._fault(call)
+        except asyncio.CancelledError:
+            self._note(call, "dropped", "the process ends")
+            raise
         self._note(call, "failed" if fault else "sent", fault)
         ended(call, fault)
 

@@ -44,7 +44,7 @@ def secret(**values: str) -> Object:
 class Desk:
     """A sender, the Secret it finds, and what came of its alerts."""
 
-    def __init__(self, seconds: float = 5.0) -> None:
+    def __init__(self, seconds: float = 5.0, farewell: float = 2.0) -> None:
         self.found: Object | ClusterError | None = None
         self.read: list[Ref] = []
         self.counted: list[tuple[str, str]] = []
@@ -54,6 +54,7 @@ class Desk:
             self._read,
             wait=wait_none(),
             seconds=seconds,
+            farewell=farewell,
             on_alert=lambda kind, outcome: self.counted.append((kind, outcome)),
         )
 
@@ -273,6 +274,22 @@ class TestFaults:
             "cannot be reached: Connection refused",
         ]
         await desk.sender.close()
+
+    async def test_process_that_ends_drops_what_waits_and_says_so(self, hook: Hook) -> None:
+        """What is under way gets a moment; then it counts as dropped, as what waits behind it."""
+        desk = Desk(farewell=0.02)
+        hung = asyncio.Event()
+
+        class Hung(Hook):
+            async def answer(self, request: Any) -> Any:
+                await hung.wait()
+                return await super().answer(request)
+
+        async with serving(Hung()) as slow:
+            desk.sender.alert([call(slow.url)] * 2, lambda one, fault: None)
+            await desk.sender.close()
+            hung.set()
+        assert desk.counted == [("webhook", "dropped")] * 2
 
     async def test_one_that_hangs_delays_no_other_and_queues_are_bounded(self, desk: Desk, hook: Hook) -> None:
         """Alerts by another provider arrive; what is too much for the slow one is counted as dropped."""
