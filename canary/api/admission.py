@@ -14,7 +14,7 @@ from canary.api.metric_template import TEMPLATE_RULES, MetricTemplate, MetricTem
 from canary.api.rules import Node, Refusal, Rule, broken, written
 from canary.api.structural import ILL_FORMED, TOO_LARGE, TOO_SMALL, Schema, structural
 from canary.api.unsupported import UNSUPPORTED
-from canary.api.wire import PRESERVE
+from canary.api.wire import PRESERVE, without_nulls
 from canary.api.wrong import WRONG
 
 __all__ = ["Refusal", "in_words", "provider_refusals", "refusals", "template_refusals"]
@@ -51,6 +51,7 @@ def provider_refusals(raw: Node) -> tuple[Refusal, ...]:
 
 
 def _found(raw: Node, model: type[BaseModel], spec: type[BaseModel], rules: Iterable[Rule]) -> tuple[Refusal, ...]:
+    raw = without_nulls(raw)
     errors = _errors(raw, model)
     found = [in_words(error) for error in errors]
     if any(error["type"] not in NOT_BLOCKING for error in errors):

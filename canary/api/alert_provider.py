@@ -9,7 +9,7 @@ from canary.api.canary import ObjectMeta
 from canary.api.groups import NATIVE_PROVIDER
 from canary.api.hooks import ADDRESS
 from canary.api.rules import NOTHING, Node, Rule, quoted
-from canary.api.wire import Name, Text, WireModel, Word
+from canary.api.wire import Name, Text, WireModel, Word, without_nulls
 
 SLACK, TEAMS, DISCORD, ROCKET, GOOGLE_CHAT, WEBHOOK = "slack", "msteams", "discord", "rocket", "gchat", "webhook"
 FORMS = (SLACK, TEAMS, DISCORD, ROCKET, GOOGLE_CHAT, WEBHOOK)
@@ -49,7 +49,7 @@ class AlertProvider(WireModel):
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Self:
         """Return the AlertProvider in `raw`; pydantic.ValidationError when its spec is unusable."""
-        return cls.model_validate(raw)
+        return cls.model_validate(without_nulls(raw))
 
 
 def type_unknown(spec: Node) -> object:

@@ -23,6 +23,7 @@ from canary.api.wire import (
     Time,
     WireModel,
     Word,
+    without_nulls,
 )
 
 SERVER = Form("^(https?://[^ ]+)?$", "an address that begins with http:// or https://")
@@ -148,4 +149,4 @@ class Canary(WireModel):
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Self:
         """Return the Canary in `raw`; pydantic.ValidationError when its spec is unusable."""
-        return cls.model_validate(raw)
+        return cls.model_validate(without_nulls(raw))

@@ -11,7 +11,7 @@ from canary.api.groups import NATIVE_TEMPLATE
 from canary.api.hooks import ADDRESS
 from canary.api.query import form_rule
 from canary.api.rules import NOTHING, Node, Rule, quoted
-from canary.api.wire import Bool, Name, Text, WireModel, Word
+from canary.api.wire import Bool, Name, Text, WireModel, Word, without_nulls
 
 PROMETHEUS, JSON = "prometheus", "json"
 Language = Literal["promql", "url"]
@@ -65,7 +65,7 @@ class MetricTemplate(WireModel):
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Self:
         """Return the MetricTemplate in `raw`; pydantic.ValidationError when its spec is unusable."""
-        return cls.model_validate(raw)
+        return cls.model_validate(without_nulls(raw))
 
 
 def provider_unknown(provider: Node) -> object:

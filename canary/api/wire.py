@@ -1,6 +1,7 @@
 """What all wire models share: camelCase, frozen, and the types of single fields."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -50,6 +51,13 @@ class WireModel(BaseModel):
         extra="ignore",
         frozen=True,
     )
+
+
+def without_nulls(value: Any) -> Any:
+    """Return a manifest as the API server takes it, which drops fields that are null."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(one) for key, one in value.items() if one is not None}
+    return [without_nulls(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True, slots=True)

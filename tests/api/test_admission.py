@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.api.admission import provider_refusals, refusals, template_refusals
+from canary.api.canary import Canary
 from canary.api.unsupported import UNSUPPORTED as UNSUPPORTED_RULES
 from canary.api.wrong import WRONG as WRONG_RULES
 from canary.api.wrong import nothing_at_once
@@ -128,6 +129,14 @@ def test_admission_says_what_is_not_supported_yet(changes: dict[str, Any], field
 def test_admission_translates_wrong_types(changes: dict[str, Any], field: str, sentence: str) -> None:
     """Say wrong types, missing and unknown fields in one line each."""
     assert [(one.field, one.message) for one in refusals(listing(changes))] == [(field, sentence)]
+
+
+def test_admission_takes_null_for_nothing() -> None:
+    """The API server drops fields that are null: those with a default have it, those that are needed are missing."""
+    manifest = listing({f"{A}.interval": None, f"{S}.gateways": None})
+    assert refusals(manifest) == ()
+    assert Canary.parse(manifest) == Canary.parse(listing({f"{A}.interval": ABSENT, f"{S}.gateways": ABSENT}))
+    assert [one.message for one in refusals(listing({f"{S}.port": None}))] == [f"{S}.port is required"]
 
 
 @pytest.mark.parametrize("raw", [{}, {"spec": None}, {"spec": []}, {"metadata": {}, "spec": {"analysis": 1}}])
