@@ -58,6 +58,8 @@ LOUDNESS: Mapping[str, Severity | Literal["quiet"]] = {
     "CommandRefused": QUIET,
     "PostRolloutUnanswered": QUIET,
     NOTHING_BEGUN: QUIET,
+    # Comes again with each tick of Flagger, to whoever has just taken a Canary over.
+    "FlaggerActive": QUIET,
 }
 """How loud an event is told whose reason says all; others are looked at more closely."""
 

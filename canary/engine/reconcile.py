@@ -74,8 +74,8 @@ class Reconciler:
         hosts: Hosts = ANY_HOST,
         runs: RunBook | None = None,
         *,
-        alerter: Alerter,
-        wake: Callable[[CanaryKey], None],
+        alerter: Alerter | None = None,
+        wake: Callable[[CanaryKey], None] = lambda key: None,
     ) -> None:
         self._cluster = cluster
         self._measurer = measurer
@@ -285,7 +285,8 @@ class Reconciler:
         if decision.events:
             now = self._clock.now()
             self._hooks.tell(snapshot.key, event_calls(snapshot, status, decision.events, now))
-            self._alerter.alert(alert_calls(snapshot, status, decision.events, now), self._alerted)
+            if self._alerter is not None:
+                self._alerter.alert(alert_calls(snapshot, status, decision.events, now), self._alerted)
             await self._notifier.notify(snapshot.key, snapshot.canary["metadata"]["uid"], decision.events)
 
     async def _apply(self, key: CanaryKey, action: Action) -> None:
