@@ -274,14 +274,9 @@ class Reconciler:
         status = decision.status
         if self._observer is not None:
             self._observer.recorded(snapshot.key, snapshot.status, status, self._clock.now())
-        log.info(
-            "decided",
-            canary=str(snapshot.key),
-            phase=str(status.phase),
-            weight=status.canary_weight,
-            message=status.message,
-            actions=[a.why for a in (*decision.urgent, *decision.actions)],
-        )
+        said = {"phase": str(status.phase), "weight": status.canary_weight, "message": status.message}
+        acts = [a.why for a in (*decision.urgent, *decision.actions)]
+        log.info("decided", canary=str(snapshot.key), **said, actions=acts)
         if decision.events:
             now = self._clock.now()
             self._hooks.tell(snapshot.key, event_calls(snapshot, status, decision.events, now))

@@ -21,7 +21,6 @@ from canary.core.warnings import WARNINGS, find_warnings
 from tests.builders import (
     NAMES,
     NOW,
-    NS,
     OWNER_MARK,
     apex,
     at,
@@ -32,7 +31,7 @@ from tests.builders import (
     template,
     untouched,
 )
-from tests.core.untold import UNTOLD
+from tests.core.untold import NS, UNTOLD
 
 FQDN = f"catalog.{NS}.svc.cluster.local"
 S, A = "spec.service", "spec.analysis"
