@@ -7,12 +7,11 @@ from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import assert_never
 
 import structlog
 
 from canary.api.status import to_wire
-from canary.core.actions import Action, Create, Decision, Delete, Guard, Patch
+from canary.core.actions import Decision
 from canary.core.advance.drift import DRIFTED
 from canary.core.alerts import AlertCall, alert_calls
 from canary.core.decide import (
@@ -29,7 +28,7 @@ from canary.core.hooks import event_calls
 from canary.core.hosts import ANY_HOST, Hosts
 from canary.core.measurement import Measurement, Query
 from canary.core.objects import CanaryKey, Ref, Resource, merge_patch
-from canary.core.refusal import Refusal, shows_refusal
+from canary.core.refusal import shows_refusal
 from canary.core.snapshot import Delivery, Snapshot
 from canary.core.turns import holds_run
 from canary.engine.configured import PINNED
@@ -37,15 +36,14 @@ from canary.engine.inquiry import Asked, Inquiry
 from canary.engine.measure import measure
 from canary.engine.observe import observe
 from canary.engine.runs import RunBook
+from canary.engine.writes import Writes
 from canary.ports import (
     Alerter,
     Clock,
     Cluster,
     ClusterError,
-    Conflict,
     Hooks,
     Measurer,
-    NotFound,
     Notifier,
     Observer,
     Refused,
@@ -78,6 +76,7 @@ class Reconciler:
         wake: Callable[[CanaryKey], None] = lambda key: None,
     ) -> None:
         self._cluster = cluster
+        self._writes = Writes(cluster)
         self._measurer = measurer
         self._hooks = hooks
         self._notifier = notifier
@@ -92,7 +91,6 @@ class Reconciler:
         self._wake = wake
         self._left: dict[CanaryKey, list[Asked]] = {}
         self._noted: dict[CanaryKey, tuple[str, ...]] = {}
-        self._refused: dict[CanaryKey, Refusal | None] = {}
         self._deliveries: dict[CanaryKey, dict[Ref, Delivery]] = {}
 
     async def reconcile(self, key: CanaryKey) -> timedelta | None:
@@ -113,7 +111,7 @@ class Reconciler:
     async def _reconcile(self, key: CanaryKey) -> timedelta | None:
         snapshot = self._observe(key)
         if snapshot is None:
-            self._refused.pop(key, None)
+            self._writes.refused.pop(key, None)
             Inquiry(self._ask, self._left.pop(key, [])).cancel()
             self._deliveries.pop(key, None)
             return None
@@ -148,8 +146,8 @@ class Reconciler:
             found = replace(found, spec=None, refusals=unfit)
         runs = self._runs.seen(self._clock.now())
         deliveries = dict(self._deliveries.get(key, {}))
-        tried = key in self._refused
-        return replace(found, refused=self._refused.get(key), tried=tried, deliveries=deliveries, runs=runs)
+        tried = key in self._writes.refused
+        return replace(found, refused=self._writes.refused.get(key), tried=tried, deliveries=deliveries, runs=runs)
 
     def _alerted(self, call: AlertCall, fault: str) -> None:
         """Remember how an alert ended; the next look records it."""
@@ -162,11 +160,11 @@ class Reconciler:
         try:
             await self._carry_out(snapshot, decision)
         except Refused:
-            now = self._refused.get(key)
+            now = self._writes.refused.get(key)
             if now is not None and (before is None or before.ref != now.ref):
                 return False
             raise
-        self._refused[key] = None
+        self._writes.refused[key] = None
         return before is None and (snapshot.tried or not shows_refusal(snapshot.status))
 
     def _note(self, key: CanaryKey, notes: tuple[str, ...]) -> bool:
@@ -234,7 +232,7 @@ class Reconciler:
         decision = decide(snapshot, (), now)
         for action in decision.urgent:
             try:
-                await self._apply(snapshot.key, action)
+                await self._writes.apply(snapshot.key, action)
             except ClusterError as error:
                 log.warning("protect_failed", canary=str(snapshot.key), action=action.why, error=str(error))
         drift = decision.status.drift if decision.status is not None else snapshot.status.drift
@@ -250,7 +248,7 @@ class Reconciler:
         failed: ClusterError | None = None
         for action in decision.urgent:
             try:
-                await self._apply(snapshot.key, action)
+                await self._writes.apply(snapshot.key, action)
             except ClusterError as error:
                 failed = error
         if decision.status is not None:
@@ -258,7 +256,7 @@ class Reconciler:
         if failed is not None:
             raise failed
         for action in decision.actions:
-            await self._apply(snapshot.key, action)
+            await self._writes.apply(snapshot.key, action)
         if snapshot.canary is None and decision.events:
             await self._notifier.notify(snapshot.key, snapshot.owner.uid, decision.events)
 
@@ -283,38 +281,6 @@ class Reconciler:
             if self._alerter is not None:
                 self._alerter.alert(alert_calls(snapshot, status, decision.events, now), self._alerted)
             await self._notifier.notify(snapshot.key, snapshot.canary["metadata"]["uid"], decision.events)
-
-    async def _apply(self, key: CanaryKey, action: Action) -> None:
-        log.debug("apply", canary=str(key), action=type(action).__name__, ref=str(action.ref), why=action.why)
-        try:
-            await self._write(key, action)
-        except Refused as error:
-            self._refused[key] = Refusal(action.ref, str(error))
-            raise
-
-    async def _write(self, key: CanaryKey, action: Action) -> None:
-        match action:
-            case Create():
-                await self._cluster.create(action.ref, action.body)
-            case Patch():
-                await self._require(action.guards)
-                await self._cluster.patch(action.ref, action.body, resource_version=action.resource_version)
-            case Delete():
-                await self._require(action.guards)
-                try:
-                    await self._cluster.delete(action.ref, uid=action.uid, resource_version=action.resource_version)
-                except NotFound:
-                    log.debug("already_gone", canary=str(key), ref=str(action.ref))
-            case _:
-                assert_never(action)
-
-    async def _require(self, guards: tuple[Guard, ...]) -> None:
-        """Read live what a write rests on, and refuse the write when it moved (I21)."""
-        for guard in guards:
-            found = await self._cluster.read(guard.ref)
-            version = found["metadata"]["resourceVersion"] if found is not None else None
-            if version != guard.resource_version:
-                raise Conflict(f"{guard.ref} is at version {version}, decided on {guard.resource_version}")
 
 
 def _begins(snapshot: Snapshot, decision: Decision) -> bool:

@@ -120,19 +120,10 @@ class Simulation:
             identity=self.replicas.name() if self.electing else "",
         )
         cluster.observers += [self.calls.append, self.checker.on_call]
-        process = Process(
-            cluster,
-            self.measurer,
-            self.hooks,
-            self.alerter,
-            Recorder(self.history, lambda: self.now),
-            VirtualClock(self.loop),
-            self.groups,
-            self._fail,
-            self.pinned,
-            self.replicas.add(cluster).elector if self.electing else None,
-            self.limits,
-        )
+        told = self.hooks, self.alerter, Recorder(self.history, lambda: self.now)
+        elector = self.replicas.add(cluster).elector if self.electing else None
+        parts = (*told, VirtualClock(self.loop), self.groups, self._fail, self.pinned, elector, self.limits)
+        process = Process(cluster, self.measurer, *parts)
         cluster.on_crash = lambda: self._crashed(process)
         self._running.append(process)
         self._count()
