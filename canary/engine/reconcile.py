@@ -111,9 +111,7 @@ class Reconciler:
     async def _reconcile(self, key: CanaryKey) -> timedelta | None:
         snapshot = self._observe(key)
         if snapshot is None:
-            self._writes.refused.pop(key, None)
-            Inquiry(self._ask, self._left.pop(key, [])).cancel()
-            self._deliveries.pop(key, None)
+            self._forget(key)
             return None
         now = self._clock.now()
         measurements: tuple[Measurement, ...] = ()
@@ -136,6 +134,15 @@ class Reconciler:
             self._runs.claim(key, snapshot.canary, self._clock.now())
         taken = await self._taken(snapshot, decision)
         return decision.requeue_after if taken else SHORTEST_WAIT
+
+    def _forget(self, key: CanaryKey) -> None:
+        """Keep and tell nothing of a Canary that is gone."""
+        self._writes.refused.pop(key, None)
+        self._noted.pop(key, None)
+        self._deliveries.pop(key, None)
+        Inquiry(self._ask, self._left.pop(key, [])).cancel()
+        if self._observer is not None:
+            self._observer.left_alone(key, False)
 
     def _observe(self, key: CanaryKey) -> Snapshot | None:
         """Return what concerns a Canary, with what was refused for it last."""

@@ -16,6 +16,7 @@ from canary.core.hosts import Hosts
 from canary.core.objects import FLAGGER_PROVIDER, CanaryKey, Ref
 from canary.core.snapshot import Snapshot, Surroundings
 from canary.engine.reconcile import Reconciler
+from canary.engine.telemetry import Telemetry
 from canary.ports import ClusterError, Conflict, Refused, Retryable
 from canary.sim.hooks import SimHooks
 from tests.builders import (
@@ -36,6 +37,7 @@ from tests.builders import (
     running,
     settled,
 )
+from tests.core.test_decide import written_by
 from tests.engine.cluster import FakeCluster, FakeMeasurer, FakeNotifier
 
 STATUS = "status Canary catalog-release"
@@ -86,11 +88,11 @@ class Bench:
         """Wait until the Canary changes."""
         await self.woken.wait()
 
-    def start(self) -> Reconciler:
+    def start(self, observer: Telemetry | None = None) -> Reconciler:
         """Return the reconciler of a new process."""
         ports = (self.cluster, self.measurer, self.hooks, self.notifier, self.clock)
         told = {"alerter": self.alerter, "wake": self.waked.append}
-        return Reconciler(*ports, self.groups, self.interrupted, hosts=self.hosts, **told)
+        return Reconciler(*ports, self.groups, self.interrupted, observer, hosts=self.hosts, **told)
 
     async def run(self, key: CanaryKey = KEY) -> timedelta | None:
         """Reconcile once."""
@@ -286,6 +288,16 @@ async def test_what_is_not_served_or_not_there_is_left_alone(key: CanaryKey) -> 
     bench = Bench(running(30, ready=0), 45)
     assert await bench.run(key) is None
     assert bench.cluster.calls == []
+
+
+async def test_canary_of_another_controller_is_counted_until_it_is_deleted() -> None:
+    """What is told of Canaries ends with them."""
+    telemetry, bench = Telemetry(), Bench(written_by(idle(), "flagger"), 10)
+    reconciler = bench.start(telemetry)
+    for alone in (1, 0):
+        await reconciler.reconcile(KEY)
+        assert f"canary_left_alone {alone}.0" in telemetry.render().decode()
+        bench.cluster.objects.clear()
 
 
 @pytest.mark.parametrize(

@@ -59,15 +59,10 @@ def test_open_hooks_of_every_type_change_nothing() -> None:
         await sim.until_phase("Succeeded")
         phases = [("Progressing", 0), ("Progressing", 25), ("Progressing", 50), ("Promoting", 0), ("Finalising", 0)]
         assert steps(sim, since)[-7:] == [("Waiting", 0), *phases, ("Succeeded", 0)]
-        asked = [query.type for query in sim.hooks.asked]
-        assert {kind: asked.count(kind) for kind in (*kinds, "rollback")} == {
-            "confirm-rollout": 1,
-            "pre-rollout": 1,
-            "rollout": 2,
-            "confirm-traffic-increase": 2,
-            "confirm-promotion": 1,
-            "rollback": asked.count("rollback"),
-        }
+        asked = [query.type for query in sim.hooks.asked if query.type != "rollback"]
+        before, judged, more = "confirm-rollout", "rollout", "confirm-traffic-increase"
+        assert asked == [before, "pre-rollout", more, judged, more, judged, "confirm-promotion"]
+        assert "rollback" in [query.type for query in sim.hooks.asked]
         assert harmed(sim) == 0
 
     simulate(story)
