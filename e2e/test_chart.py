@@ -68,6 +68,10 @@ WRONG: dict[str, tuple[Values, str]] = {
     "a metrics server that is no URL": ({"metricsServer": "prometheus:9090"}, "at '/metricsServer'"),
     "a namespace that is none": ({"namespaces": ["Shop"]}, "at '/namespaces/0'"),
     "a level that is none": ({"logLevel": "loud"}, "at '/logLevel': value must be one of 'debug'"),
+    "a name that no object may have": (
+        {"fullnameOverride": "My_Canary"},
+        "at '/fullnameOverride'",
+    ),
     "an account without a name": ({"serviceAccount": {"create": False}}, "serviceAccount.name: give the name"),
 }
 OWN_RULES = ("apiGroups", "resources", "resourceNames", "verbs")
@@ -171,6 +175,34 @@ def test_pod_runs_where_it_is_told_to() -> None:
     assert {key: pod[key] for key in PLACED} == PLACED
 
 
+def test_values_on_image_pod_and_account_reach_them() -> None:
+    """Each is where Kubernetes looks for it; a digest decides over a tag."""
+    digest = f"sha256:{'0' * 64}"
+    values: Values = {
+        "image": {"repository": "registry.example/canary", "tag": "v1", "digest": digest, "pullPolicy": "Always"},
+        "imagePullSecrets": [{"name": "pull"}],
+        "deploymentAnnotations": {"of": "deployment"},
+        "podAnnotations": {"of": "pod"},
+        "podLabels": {"team": "platform"},
+        "serviceAccount": {"name": "mine", "annotations": {"of": "account"}},
+        "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
+        "terminationGracePeriodSeconds": 60,
+    }
+    objects = render(values)
+    (deployment,), (account,) = of_kind(objects, "Deployment"), of_kind(objects, "ServiceAccount")
+    pod, container = deployment["spec"]["template"], container_of(objects)
+    assert (container["image"], container["imagePullPolicy"]) == (f"registry.example/canary:v1@{digest}", "Always")
+    assert container["resources"] == {"requests": {"cpu": "1", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 60
+    assert deployment["metadata"]["annotations"] == {"of": "deployment"}
+    assert (pod["metadata"]["annotations"], pod["metadata"]["labels"]["team"]) == ({"of": "pod"}, "platform")
+    assert (account["metadata"]["name"], account["metadata"]["annotations"]) == ("mine", {"of": "account"})
+    assert pod["spec"]["serviceAccountName"] == "mine"
+    (binding,) = of_kind(objects, "ClusterRoleBinding")
+    assert [one["name"] for one in binding["subjects"]] == ["mine"]
+
+
 def rules_of(role: Object) -> list[dict[str, Any]]:
     """Return the rules of a rendered role."""
     return [{key: rule[key] for key in OWN_RULES if key in rule} for rule in role["rules"]]
@@ -231,10 +263,16 @@ def test_everything_made_has_its_place_and_labels() -> None:
     for one in objects:
         if one["kind"] != DEFINITION:
             assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "canary"
+    (budget,), (policy,) = of_kind(objects, "PodDisruptionBudget"), of_kind(objects, "NetworkPolicy")
     (pod_monitor,), (service_monitor,) = of_kind(objects, "PodMonitor"), of_kind(objects, "ServiceMonitor")
     (deployment,), (service,) = of_kind(objects, "Deployment"), of_kind(objects, "Service")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
-    assert pod_monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    for chosen in (pod_monitor["spec"]["selector"], budget["spec"]["selector"], policy["spec"]["podSelector"]):
+        assert chosen["matchLabels"].items() <= labels.items()
+    assert budget["spec"]["maxUnavailable"] == 1
+    (ingress,) = policy["spec"]["ingress"]
+    assert ingress == {"ports": [{"port": "http"}], "from": [{"namespaceSelector": {}}]}
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
     assert service["spec"]["selector"].items() <= labels.items()
     assert service_monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert service_monitor["metadata"]["namespace"] == "prometheus"

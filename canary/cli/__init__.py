@@ -45,16 +45,19 @@ def main(argv: Sequence[str] | None = None, prog: str = "canary") -> int:
     told = f"canary {_version()}" if words[:1] == ["--version"] else ""
     parser.add_argument("--version", action="version", version=told)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    chosen: ModuleType | None = None
+    chosen: tuple[ModuleType, argparse.ArgumentParser] | None = None
     for name, (module, purpose) in COMMANDS.items():
         one = commands.add_parser(name, help=purpose)
         if words[:1] == [name]:
-            chosen = import_module(module)
-            chosen.add_arguments(one)
-    arguments = parser.parse_args(words)
+            chosen = import_module(module), one
+            chosen[0].add_arguments(one)
+    arguments, unknown = parser.parse_known_args(words)
     if chosen is None:
         parser.error("name the command first")
-    code: int = chosen.main(arguments)
+    if unknown:
+        # The usage that is shown is the command's own.
+        chosen[1].error(f"unrecognized arguments: {' '.join(unknown)}")
+    code: int = chosen[0].main(arguments)
     return code
 
 

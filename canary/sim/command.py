@@ -53,11 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohort-share", type=options.percent, default=25.0, metavar="5%%", help=share)
     found = "what a custom check finds instead of something healthy, nothing after =; may be repeated"
     parser.add_argument("--check", type=options.finding, action="append", metavar="NAME=NUMBER", help=found)
-    parser.add_argument("--canary-errors", type=options.percent, default=0.0, metavar="2%%")
-    parser.add_argument("--canary-latency", type=options.latency, default=0.0, metavar="+300ms")
+    wrong, slow = "how many answers of the canary are errors (0%%)", "how much longer the canary takes to answer (0)"
+    parser.add_argument("--canary-errors", type=options.percent, default=0.0, metavar="2%%", help=wrong)
+    parser.add_argument("--canary-latency", type=options.latency, default=0.0, metavar="+300ms", help=slow)
     parser.add_argument("--kill-canary-at", type=options.moment, metavar="90s", help="all pods of the canary die")
-    parser.add_argument("--metrics-down", type=options.span, metavar="60s..120s")
-    parser.add_argument("--restart-controller-at", type=options.moment, metavar="100s")
+    parser.add_argument("--metrics-down", type=options.span, metavar="60s..120s", help="Prometheus does not answer")
+    dies = "the controller is killed and starts again"
+    parser.add_argument("--restart-controller-at", type=options.moment, metavar="100s", help=dies)
     asked = "ask something of the controller; may be repeated"
     parser.add_argument("--command", type=options.command, action="append", metavar="abort@90s", help=asked)
     parser.add_argument("--seed", type=int, default=0, help="equal seeds give equal runs (0)")

@@ -13,6 +13,7 @@ from canary.cli import COMMANDS, main, plugin
 from canary.cli.exits import Exit
 from canary.cli.reference import PAGE, page
 from canary.sim.manifests import LISTING_5_1
+from tests.test_docs import table
 
 CLUSTER = {"aiohttp", "kubernetes_asyncio", "fastapi", "requests", "structlog", "prometheus_api_client"}
 MODELS = {"pydantic", "yaml", "rich", "asyncio"}
@@ -76,6 +77,22 @@ def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
             main(words)
         assert caught.value.code == Exit.USAGE
     assert "canary: error:" in capsys.readouterr().err
+
+
+def test_what_a_command_does_not_know_is_told_with_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who mistypes an option is shown those of the command, not the list of commands."""
+    for words in (["pause", "catalog", "--gate", "x"], ["get", "one", "two"]):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        assert caught.value.code == Exit.USAGE
+        said = capsys.readouterr().err
+        assert said.startswith(f"usage: canary {words[0]} [-h]")
+        assert f"canary {words[0]}: error: unrecognized arguments: {' '.join(words[2:])}" in said
+
+
+def test_exit_codes_are_those_of_the_page() -> None:
+    """docs/cli.md lists each once, and no other."""
+    assert [int(row[0]) for row in table(PAGE, "Exit codes")] == sorted(Exit)
 
 
 def test_reference_on_the_page_is_that_of_the_commands() -> None:

@@ -28,6 +28,12 @@ STATUS = {
     ],
     "run": {"startedAt": at(0).isoformat(), "size": 2},
 }
+PAGE = Path(__file__).parents[2] / "docs/metrics.md"
+ROWS = re.compile(r"^\| `(canary_\w+)` \| (.*?) \|", re.MULTILINE)
+CANARIES = {
+    *("canary_phase", "canary_weight", "canary_step", "canary_steps", "canary_failed_checks", "canary_check_value"),
+    *("canary_check_verdict", "canary_condition_since_seconds", "canary_runs"),
+}
 
 
 def canary(status: Any, name: str = "catalog", resource: Resource = FLAGGER_CANARY) -> tuple[Resource, Any]:
@@ -49,6 +55,19 @@ def followed(*cached: tuple[Resource, Any]) -> Telemetry:
     """Return the telemetry of a controller whose caches hold these."""
     telemetry = Telemetry()
     telemetry.canaries.follow(lambda: statuses(cached))
+    return telemetry
+
+
+def busy(*cached: tuple[Resource, Any]) -> Telemetry:
+    """Return the telemetry of a controller to which everything has happened once."""
+    telemetry = followed(*cached)
+    telemetry.recorded(KEY, parse(STATUS), parse({**STATUS, "phase": "Failed"}), at(90))
+    telemetry.reconciled("done", 0.1)
+    telemetry.requested("get", "services", "200")
+    telemetry.hook_answered("rollout", "yes", 0.1)
+    telemetry.query_answered(0.1)
+    telemetry.query_failed()
+    telemetry.led(True, "pod-1")
     return telemetry
 
 
@@ -118,10 +137,41 @@ def test_runs_are_counted_until_their_canary_is_gone() -> None:
 
 def test_page_lists_every_metric() -> None:
     """Each family that is served, and no other."""
-    text = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
-    listed = set(re.findall(r"^\| `(canary_\w+)`", text, re.MULTILINE))
+    listed = {name for name, _ in ROWS.findall(PAGE.read_text(encoding="utf-8"))}
     served = text_string_to_metric_families(Telemetry().render().decode())
     assert listed == {f"{one.name}_total" if one.type == "counter" else one.name for one in served}
+
+
+def test_page_lists_the_labels_of_every_metric() -> None:
+    """Those that every Canary has, and the further ones; what may grow without bounds would be among them."""
+    telemetry = busy(canary(STATUS))
+    told = ROWS.findall(PAGE.read_text(encoding="utf-8"))
+    listed = {
+        name.removesuffix("_total"): set(re.findall(r"`(\w+)`", column.partition(":")[0])) for name, column in told
+    }
+    served: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(telemetry.render().decode()):
+        served[family.name] = {name for sample in family.samples for name in sample.labels}
+    of_canaries = {name for name, labels in served.items() if "name" in labels}
+    assert of_canaries == {name for name in listed if name in CANARIES}
+    assert {name: labels - {"group", "namespace", "name", "le"} for name, labels in served.items()} == listed
+
+
+def test_canaries_that_come_and_go_leave_no_series() -> None:
+    """However many there were, what is left is the same as after the first."""
+    left = []
+    present: list[tuple[Resource, Any]] = []
+    telemetry = busy()
+    telemetry.canaries.follow(lambda: statuses(present))
+    for number in range(50):
+        present[:] = [canary(STATUS, f"catalog-{number}")]
+        key = CanaryKey(FLAGGER_CANARY.group, "shop", f"catalog-{number}")
+        telemetry.recorded(key, parse(STATUS), parse({**STATUS, "phase": "Failed"}), at(90))
+        assert f'name="catalog-{number}"' in telemetry.render().decode()
+        present.clear()
+        left.append({line.rpartition(" ")[0] for line in telemetry.render().decode().splitlines()})
+    assert left[0] == left[-1]
+    assert not any("catalog" in line for line in left[-1])
 
 
 def test_leader_is_told_by_each_replica() -> None:

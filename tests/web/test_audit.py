@@ -10,7 +10,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from canary.web.guard import BURST
-from tests.web.stage import ACCOUNTS, CI, NAME, NOBODY, NS, ONE, READER, WRONG, Stage, staged
+from tests.web.stage import ACCOUNTS, CI, NAME, NOBODY, ONE, READER, WRONG, Stage, staged
 from tests.web.test_rights import MUTATING, OPEN, READING, status_of
 
 
