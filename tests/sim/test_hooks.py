@@ -263,10 +263,15 @@ def test_hook_that_does_not_answer_decides_nothing(kind: str, state: str) -> Non
 
     async def story(sim: Simulation) -> None:
         scenario = await begun(sim, hook(kind, timeout="2s"), state=state)
-        await sim.rest(200)
+        await sim.rest(100)
+        since = condition(sim, "Held").get("lastTransitionTime")
+        await sim.rest(100)
         assert sim.status().get("failedChecks", 0) == 0
         if kind != "rollback":
-            assert condition(sim, "Held")["reason"] in ("GateUnanswered", "HookUnanswered")
+            held = condition(sim, "Held")
+            assert held["lastTransitionTime"] == since
+            assert held["reason"] in ("GateUnanswered", "HookUnanswered")
+            assert told(sim, held["reason"]) == [held["message"]]
             sim.hooks.states[URL] = "open"
         await sim.until_phase("Succeeded")
         await sim.rest(60)

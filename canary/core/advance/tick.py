@@ -58,8 +58,18 @@ def _judge_hooks(view: View, verdict: Verdict, advance: Advance) -> tuple[Verdic
     if isinstance(answer, HookAnswer) and not answer.passed:
         return Verdict.FAILED, _failed(view, advance.status, said(kind, answer))
     if verdict is Verdict.PASSED and isinstance(answer, Unavailable):
-        return Verdict.HELD, hold(view, advance.status, "HookUnanswered", said(kind, answer))
+        status = _held_as_before(view, advance.status)
+        return Verdict.HELD, hold(view, status, "HookUnanswered", said(kind, answer))
     return verdict, advance
+
+
+def _held_as_before(view: View, status: CanaryStatus) -> CanaryStatus:
+    """Return a status of checks that passed with what held the run until now: who waits for a hook waits on."""
+    old = view.status.condition("Held")
+    if old is None:
+        return status
+    others = (one for one in status.conditions if one.type != "Held")
+    return status.model_copy(update={"conditions": tuple(sorted((*others, old), key=lambda one: one.type))})
 
 
 def _judge_metrics(view: View) -> tuple[Verdict, Advance]:
@@ -239,7 +249,7 @@ def _judge_labels(view: View) -> tuple[Verdict, Advance]:
 
 def _without_holds(status: CanaryStatus) -> CanaryStatus:
     """Return the status of a run that goes on to its first weight: what held it at 0 is over."""
-    return without_condition(without_condition(status, "Held"), "MetricsAvailable")
+    return without_condition(_released(status), "MetricsAvailable")
 
 
 def _moment(measurement: Measurement) -> datetime:
