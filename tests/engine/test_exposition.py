@@ -67,6 +67,7 @@ def busy(*cached: tuple[Resource, Any]) -> Telemetry:
     telemetry.hook_answered("rollout", "yes", 0.1)
     telemetry.query_answered(0.1)
     telemetry.query_failed()
+    telemetry.alert_ended("slack", "sent")
     telemetry.led(True, "pod-1")
     return telemetry
 
