@@ -73,7 +73,7 @@ async def run(settings: Settings) -> int:
     cluster = KubeCluster(client, groups=groups, namespaces=settings.namespaces, secrets=settings.pin_secrets)
     hosts, hooks = _hooks(settings, cluster, agent, telemetry)
     measurer = _measurer(settings, cluster, agent, telemetry)
-    alerter = AlertSender(agent, cluster.read, on_alert=telemetry.alert_ended)
+    alerter = AlertSender(agent, cluster.read, on_alert=telemetry.alert_ended, hosts=hosts)
     telemetry.canaries.follow(lambda: statuses(cluster.cached()))
     clock = SystemClock()
     pinned = (*PINNED, SECRET) if settings.pin_secrets else PINNED

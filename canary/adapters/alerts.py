@@ -22,6 +22,7 @@ from canary.adapters.outbox import FAREWELL, Outbox
 from canary.adapters.resolver import Lookup, PooledResolver
 from canary.api.alert_provider import SECRET_ADDRESS, SLACK, TOKEN
 from canary.core.alerts import AlertCall
+from canary.core.hosts import ANY_HOST, Hosts
 from canary.core.objects import SECRET, Object, Ref
 from canary.ports import ClusterError
 
@@ -74,13 +75,15 @@ class AlertSender:
         lookup: Lookup = socket.getaddrinfo,
         on_alert: OnAlert = lambda kind, outcome: None,
         farewell: float = FAREWELL,
+        hosts: Hosts = ANY_HOST,
     ) -> None:
-        """Prepare to send; ``read`` reads an object or raises ``ClusterError``, ``wait`` is between attempts."""
+        """Prepare to send to ``hosts``; ``read`` raises ``ClusterError``, ``wait`` is between attempts."""
         self._user_agent = user_agent
         self._read = read
         self._wait = wait
         self._seconds = seconds
         self._on_alert = on_alert
+        self._hosts = hosts
         self._resolver = PooledResolver(lookup)
         self._session: aiohttp.ClientSession | None = None
         self._outbox: Outbox[Ref, tuple[AlertCall, Ended]] = Outbox(self._send, self._dropped, farewell=farewell)
@@ -145,9 +148,13 @@ class AlertSender:
         url = URL(address)
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError
+        proxy = URL(spec.proxy) if spec.proxy else None
+        for one in filter(None, (url, proxy)):
+            if why := self._hosts.objection(one.host or ""):
+                raise _Unsendable(f"is not sent to: {why}")
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": self._user_agent}
         headers |= {"X-Request-Id": call.id} | ({"Authorization": f"Bearer {token}"} if token else {})
-        return _Receiver(place(call, url), headers, URL(spec.proxy) if spec.proxy else None)
+        return _Receiver(place(call, url), headers, proxy)
 
     async def _secret(self, call: AlertCall) -> Mapping[str, str]:
         named = call.spec.secret_ref

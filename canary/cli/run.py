@@ -20,8 +20,8 @@ HELP = {
     "context": "context of the kubeconfig (default: its current one)",
     "namespaces": "namespaces to watch, separated by commas (default: all)",
     "flagger_compat": "serve Canaries of flagger.app as well",
-    "hook_hosts": "hosts that webhooks, MetricTemplates and metricsServer of Canaries may name, separated by commas; "
-    "*.example.com holds all below it (default: all)",
+    "hook_hosts": "hosts that webhooks, MetricTemplates, AlertProviders and metricsServer of Canaries may name, "
+    "separated by commas; *.example.com holds all below it (default: all)",
     "pin_secrets": "pin Secrets as ConfigMaps are; needs the right to read and write them (default: they stay live)",
     "max_concurrent_runs": "most releases at once, the others wait for their turn; 0 for any number (default: 0)",
     "max_concurrent_runs_per_namespace": "the same for those of one namespace (default: 0)",

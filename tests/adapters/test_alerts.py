@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,8 +16,10 @@ from tenacity import wait_none
 
 from canary.adapters.alerts import ATTEMPTS, AlertSender
 from canary.adapters.outbox import LONGEST
+from canary.adapters.resolver import Lookup
 from canary.api.alert_provider import FORMS, AlertProviderSpec
 from canary.core.alerts import AlertCall
+from canary.core.hosts import ANY_HOST, Hosts
 from canary.core.objects import FLAGGER_CANARY, FLAGGER_PROVIDER, CanaryKey, Object, Ref
 from canary.ports import ClusterError, Refused
 from tests.adapters.hooks import Hook, serving
@@ -44,7 +47,9 @@ def secret(**values: str) -> Object:
 class Desk:
     """A sender, the Secret it finds, and what came of its alerts."""
 
-    def __init__(self, seconds: float = 5.0, farewell: float = 2.0) -> None:
+    def __init__(
+        self, seconds: float = 5.0, farewell: float = 2.0, hosts: Hosts = ANY_HOST, lookup: Lookup = socket.getaddrinfo
+    ) -> None:
         self.found: Object | ClusterError | None = None
         self.read: list[Ref] = []
         self.counted: list[tuple[str, str]] = []
@@ -55,6 +60,8 @@ class Desk:
             wait=wait_none(),
             seconds=seconds,
             farewell=farewell,
+            hosts=hosts,
+            lookup=lookup,
             on_alert=lambda kind, outcome: self.counted.append((kind, outcome)),
         )
 
@@ -327,3 +334,31 @@ async def test_nothing_secret_is_ever_said(hook: Hook, status: int) -> None:
     for said in (str(faults), str(logs), repr(calls)):
         assert "SECRET" not in said
         assert "127.0.0.1" not in said
+
+
+class TestHosts:
+    """Who is sent nothing."""
+
+    @pytest.mark.parametrize(
+        ("url", "more", "host"),
+        [
+            ("https://other.example/team", {}, "other.example"),
+            ("https://hooks.example/team", {"proxy": "http://other.example:3128"}, "other.example"),
+            ("http://169.254.169.254/latest", {}, "169.254.169.254"),
+        ],
+    )
+    async def test_host_that_is_not_allowed_is_named_and_asked_nothing(
+        self, url: str, more: dict[str, Any], host: str
+    ) -> None:
+        """The address, of AlertProvider or Secret, and the proxy are held against the list before anything is sent."""
+        asked: list[Any] = []
+
+        def lookup(*name: Any) -> Any:
+            asked.append(name)
+            raise OSError
+
+        desk = Desk(hosts=Hosts(("hooks.example",)), lookup=lookup)
+        (fault,) = await desk.send(call(url, **more))
+        assert fault.startswith(f"{PROVIDER} is not sent to: host {host} is ")
+        assert asked == []
+        await desk.sender.close()
