@@ -1,8 +1,7 @@
 """What is wrong with a Canary, a MetricTemplate or an AlertProvider, in the words the API server uses for it too."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,9 +11,10 @@ from canary.api.alert_provider import PROVIDER_RULES, AlertProvider, AlertProvid
 from canary.api.canary import Canary, CanarySpec
 from canary.api.metric_template import TEMPLATE_RULES, MetricTemplate, MetricTemplateSpec
 from canary.api.rules import Node, Refusal, Rule, broken, written
-from canary.api.structural import ILL_FORMED, TOO_LARGE, TOO_SMALL, Schema, structural
+from canary.api.structural import ILL_FORMED, TOO_LARGE, TOO_SMALL
+from canary.api.unknown import unknown_fields
 from canary.api.unsupported import UNSUPPORTED
-from canary.api.wire import PRESERVE, without_nulls
+from canary.api.wire import without_nulls
 from canary.api.wrong import WRONG
 
 __all__ = ["Refusal", "in_words", "provider_refusals", "refusals", "template_refusals"]
@@ -58,7 +58,8 @@ def _found(raw: Node, model: type[BaseModel], spec: type[BaseModel], rules: Iter
         return tuple(found)
     for rule in rules:
         found.extend(broken(rule, raw))
-    found.extend(_unknown(raw["spec"], _schema(spec), "spec"))
+    for path, value in unknown_fields(raw["spec"], spec, "spec"):
+        found.append(Refusal(path, value, f'unknown field "{path}"'))
     return tuple(found)
 
 
@@ -103,23 +104,3 @@ def _sentence(error: ErrorDetails, path: str) -> str:
 
 def _filled(template: str, **words: object) -> str:
     return template.format(**words)
-
-
-@cache
-def _schema(spec: type[BaseModel]) -> Schema:
-    return structural(spec, "spec")
-
-
-def _unknown(raw: object, schema: Schema, path: str) -> Iterator[Refusal]:
-    if isinstance(raw, Mapping) and "properties" in schema and not schema.get(PRESERVE):
-        for name, value in raw.items():
-            if name in schema["properties"]:
-                yield from _unknown(value, schema["properties"][name], f"{path}.{name}")
-            else:
-                yield Refusal(f"{path}.{name}", value, f'unknown field "{path}.{name}"')
-    elif isinstance(raw, Mapping) and "additionalProperties" in schema:
-        for name, value in raw.items():
-            yield from _unknown(value, schema["additionalProperties"], f"{path}.{name}")
-    elif isinstance(raw, list | tuple) and "items" in schema:
-        for index, entry in enumerate(raw):
-            yield from _unknown(entry, schema["items"], f"{path}[{index}]")

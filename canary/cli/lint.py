@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from canary.api.admission import provider_refusals, refusals, template_refusals
+from canary.api.canary import Canary
 from canary.api.warnings import warnings
 from canary.cli.claims import find_doubles
 from canary.cli.exits import Exit, Stopped
@@ -80,6 +81,7 @@ def findings(document: Document) -> Iterator[Finding]:
         yield Finding(document.file, document.line_of(one.field), REFUSED, str(one))
     if refused or not document.is_canary:
         return
-    for caution in (*warnings(document.content), *spec_warnings(document.content)):
+    spec = Canary.parse(document.content).spec
+    for caution in (*warnings(document.content), *spec_warnings(spec)):
         line = document.line_of(caution.message.split(":")[0].split(" ")[0])
         yield Finding(document.file, line, WARNING, caution.message, caution.reason)

@@ -17,7 +17,7 @@ from canary.core.routes.istio import make_route
 from canary.core.routes.routing import TO_PRIMARY
 from canary.core.snapshot import Neighbours, Snapshot, Surroundings
 from canary.core.view import View
-from canary.core.warnings import WARNINGS, find_warnings
+from canary.core.warnings.finders import WARNINGS, find_warnings
 from tests.builders import (
     NAMES,
     NOW,

@@ -18,7 +18,7 @@ from canary.core.pinning import what_cannot_be_copied
 from canary.core.refusal import READY, WRITE_REFUSED, shows_refusal
 from canary.core.routes.routing import PRIMARY_ONLY
 from canary.core.view import View
-from canary.core.warnings import find_warnings
+from canary.core.warnings.finders import find_warnings
 
 SERVED, IN_PLACE = "Served", "objects are in place"
 

@@ -32,6 +32,7 @@ from canary.core.routes.entries import (
     touched,
     undo,
 )
+from canary.core.routes.fields import route_fields
 from canary.core.routes.memory import recalled, recalled_share, remembered
 from canary.core.routes.routing import Routing, Weights
 from canary.core.routes.sections import (
@@ -248,26 +249,3 @@ def planned_entries(
     for routing in plan:
         entries, _ = rewrite(written, names, routing, ())
         yield from (one for one in entries if is_added(one) or is_touched(one, names))
-
-
-def route_fields(spec: CanarySpec) -> dict[str, Any]:
-    """Return the http route fields that come from the spec, those named there alone."""
-    service = spec.service
-    fields = {
-        "match": list(service.match) or None,
-        "timeout": service.timeout,
-        "retries": _wire(service.retries),
-        "rewrite": _wire(service.rewrite, drop="type"),
-        "headers": service.headers,
-        "corsPolicy": service.cors_policy,
-        "fault": service.fault.wire if service.fault else None,
-    }
-    return {name: value for name, value in fields.items() if value}
-
-
-def _wire(model: Any, drop: str = "") -> dict[str, Any] | None:
-    if model is None:
-        return None
-    wire: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
-    wire.pop(drop, None)
-    return wire

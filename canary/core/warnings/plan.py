@@ -5,47 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from canary.api.duration import istio_seconds
 from canary.api.warnings import Caution
 from canary.core.mentions import gateways_of, route_gateways, route_hosts
 from canary.core.names import is_ours
 from canary.core.routes.entries import touched
+from canary.core.routes.fields import route_fields
 from canary.core.routes.hosts import qualified
-from canary.core.routes.istio import route_fields
 from canary.core.view import View
+from canary.core.warnings.spec import idle_step, retries_cut_off
 from canary.core.warnings.wording import listed
 
 
 def nothing_to_judge(view: View) -> Caution | None:
     """Find a step that is judged although no request reaches the canary."""
-    spec = view.snapshot.spec
-    idle = [number for number, step in enumerate(view.plan.steps, 1) if not step.routing.weights.exposes]
-    waiting = [one.name for one in view.built_in_checks if spec and spec.analysis.on_no_data_for(one) == "Hold"]
-    failing = [one.name for one in view.built_in_checks if spec and spec.analysis.on_no_data_for(one) == "Fail"]
-    if not idle or not (waiting or failing):
-        return None
-    end, checks = ("fails there", failing) if failing else ("holds there for ever", waiting)
-    return Caution(
-        "NothingToJudge",
-        f"step {idle[0]} of the plan sends the canary no request, so every run {end} for want of data for "
-        f"{listed(checks)}; send it some before (mirror, match or a weight), or set onNoData to Pass",
-    )
+    return idle_step(view.snapshot.spec) if view.snapshot.spec is not None else None
 
 
 def retries_outlast_timeout(view: View) -> Caution | None:
     """Find retries for which the time-out of the route leaves no time (R-RES-7)."""
-    for label, fields in _retried(view):
-        retries = fields.get("retries") or {}
-        attempts, each = retries.get("attempts") or 0, istio_seconds(retries.get("perTryTimeout"))
-        limit = istio_seconds(fields.get("timeout"))
-        if attempts and each and limit and attempts * each >= limit:
-            return Caution(
-                "RetriesOutlastTimeout",
-                f"{label}: {attempts} retries of {retries['perTryTimeout']} do not fit into timeout "
-                f"{fields['timeout']}, the last are cut off; raise the timeout above {attempts * each:g}s, or lower "
-                "retries.attempts or retries.perTryTimeout",
-            )
-    return None
+    found = (retries_cut_off(label, fields) for label, fields in _retried(view))
+    return next((one for one in found if one is not None), None)
 
 
 def route_fields_unused(view: View) -> Caution | None:
