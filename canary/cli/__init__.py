@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reject": (_ASK, "roll back at a closed gate"),
     "lint": ("canary.cli.lint", "tell what is wrong with Canaries, MetricTemplates and AlertProviders in files"),
     "plan": ("canary.cli.plan", "tell when each step would begin and what traffic judges it"),
-    "convert": ("canary.cli.convert", "print manifests of Flagger as manifests of canary.delivery"),
+    "convert": ("canary.cli.convert", "print manifests of Flagger and Argo Rollouts as manifests of canary.delivery"),
     "eject": ("canary.cli.eject", "give production back to the target where no controller is left"),
     "completion": ("canary.cli.completion", "print a script that completes commands in a shell"),
 }

@@ -1,0 +1,1 @@
+"""Rollouts of Argo Rollouts as a Deployment and a Canary, with all that has no counterpart told."""
