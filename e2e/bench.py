@@ -217,13 +217,13 @@ def _add_releases(results: Results, title: str, ended: Sequence[Ended]) -> None:
 
 
 def _measure_faulty(results: Results, fleet: Fleet) -> None:
-    """Release 50 beside one whose metrics hang, one whose hook hangs and one whose writes are refused."""
-    print(f"{WITH_FAULTY} releases, and three that are in trouble", flush=True)
+    """Release some beside as many whose hooks hang, one whose metrics hang and one whose writes are refused."""
+    print(f"{WITH_FAULTY} releases beside {WITH_FAULTY} whose hooks hang, and two in other trouble", flush=True)
     names = [service_name(number) for number in range(WITH_FAULTY)]
-    troubled = [service_name(IDLE_CANARIES - number) for number in (1, 2, 3)]
-    with fleet.trouble(*troubled):
-        ended = fleet.release([*troubled, *names], awaited=names)
-        _add_releases(results, f"{WITH_FAULTY} releases beside three in trouble", ended)
+    slow, refused, *hooked = (service_name(IDLE_CANARIES - 1 - number) for number in range(WITH_FAULTY + 2))
+    with fleet.trouble(slow, refused, hooked):
+        ended = fleet.release([slow, refused, *hooked, *names], awaited=names)
+        _add_releases(results, f"{WITH_FAULTY} releases beside {WITH_FAULTY + 2} in trouble", ended)
 
 
 def _measure_release(results: Results, testbed: Testbed, release: Release) -> None:

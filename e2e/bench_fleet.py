@@ -169,11 +169,12 @@ class Fleet:
         wait_until(ended, timedelta(minutes=8), lambda: str(self.phases()), interval=timedelta(seconds=2))
 
     @contextmanager
-    def trouble(self, slow: str, hooked: str, refused: str) -> Iterator[None]:
-        """Let the metrics of one hang, the hooks of another, and the writes of a third be refused."""
+    def trouble(self, slow: str, refused: str, hooked: Sequence[str]) -> Iterator[None]:
+        """Let the metrics of one hang, the writes of another be refused, and the hooks of several hang."""
         self.change(slow, metricsServer=f"{self._server}/hanging")
         hook = {"name": "hanging", "type": "rollout", "url": f"{self._server}/hanging", "timeout": "10s"}
-        self.change(hooked, analysis={"webhooks": [hook]})
+        for name in hooked:
+            self.change(name, analysis={"webhooks": [hook]})
         names = ", ".join(f"'{refused}{side}'" for side in ("", "-primary", "-canary"))
         policy = _refusing(f"!(object.metadata.name in [{names}])")
         for kind, body in policy.items():
@@ -184,7 +185,8 @@ class Fleet:
             for kind, body in policy.items():
                 self._kube.request("DELETE", f"/apis/admissionregistration.k8s.io/v1/{kind}/{body['metadata']['name']}")
             self.change(slow, metricsServer=self._server)
-            self.change(hooked, analysis={"webhooks": None})
+            for name in hooked:
+                self.change(name, analysis={"webhooks": None})
 
     def untold(self, names: Sequence[str], since: datetime) -> int:
         """Return how many releases have events missing or too many."""
