@@ -35,6 +35,8 @@ class Cluster(ApiServer):
     controller: Answer | None = None
     user: str = "ann@example.com"
     commands: list[dict[str, Any]] = field(default_factory=list)
+    logins: set[str] = field(default_factory=set)
+    """What requests were authorized by."""
 
     def place(self, resource: Resource, *objects: dict[str, Any], everywhere: bool = False) -> None:
         """Serve objects of a type in their namespace, or in the list of all."""
@@ -42,6 +44,7 @@ class Cluster(ApiServer):
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        self.logins.add(request.headers.get("Authorization", ""))
         if request.path == WHO_AM_I and request.path not in self.refused:
             return web.json_response({"status": {"userInfo": {"username": self.user}}}, status=201)
         path, _, name = request.path.rpartition("/")

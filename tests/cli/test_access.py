@@ -12,6 +12,7 @@ import pytest
 from canary.cli import main
 from canary.core.objects import FLAGGER_CANARY, NATIVE_CANARY
 from tests.adapters.api_server import kubeconfig, serving
+from tests.adapters.test_kube_login import answer, plugin
 from tests.cli.cluster import NAME, NS, PATH, Cluster, Typing, canary, cluster_of
 
 ASKING = ("get", "status", "wait", "abort")
@@ -86,6 +87,18 @@ async def test_namespace_is_that_of_the_context(tmp_path: Path, typed: Typing, m
         done = await typed_bare("get", NAME)
     assert done.returncode == 0
     assert NAME in done.stdout
+
+
+async def test_exec_plugin_logs_in(tmp_path: Path, typed: Typing) -> None:
+    """What a cloud's kubeconfig names is run, and its token is sent with every request."""
+    async with cluster_of(tmp_path, canary()) as cluster:
+        content = json.loads(typed.kubeconfig.read_text())
+        answer(tmp_path, token="of-the-plug-in")
+        content["users"][0]["user"] = plugin(tmp_path)
+        typed.kubeconfig.write_text(json.dumps(content))
+        code, out, _ = await typed("get", NAME)
+    assert (code, NAME in out) == (0, True)
+    assert cluster.logins == {"Bearer of-the-plug-in"}
 
 
 async def typed_bare(*words: str) -> subprocess.CompletedProcess[str]:
