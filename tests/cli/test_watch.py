@@ -25,18 +25,26 @@ async def watching(folder: Path, *words: str, stdout: int = PIPE) -> AsyncIterat
     """Run `canary watch` as a process, and end it with Ctrl-C."""
     command = [sys.executable, "-m", "canary", "watch", "-n", NS, "--kubeconfig", str(folder / "kubeconfig"), *words]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
-    process = await asyncio.create_subprocess_exec(*command, stdout=stdout, stderr=PIPE, env=environment)
+    # Whoever runs the tests in the background of a shell has Ctrl-C ignored, and so would this process.
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=stdout, stderr=PIPE, env=environment, preexec_fn=_heed_interrupts
+    )
     try:
         async with asyncio.timeout(30):
             yield process
         process.send_signal(signal.SIGINT)
-        assert await process.wait() == INTERRUPTED
+        async with asyncio.timeout(30):
+            assert await process.wait() == INTERRUPTED
         assert process.stderr is not None
         assert await process.stderr.read() == b""
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def line(process: Process) -> str:
