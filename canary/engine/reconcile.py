@@ -206,7 +206,7 @@ class Reconciler:
                 inquiry.put(overtaking(fresh, inquiry.queries, now))
                 if goes_back(fresh, inquiry.answers, now):
                     break
-                if woken:
+                if woken and inquiry.pending:
                     # The key stays dirty until this reconcile ends: look again at this pace.
                     await asyncio.wait(inquiry.pending, timeout=PROTECT_EVERY, return_when=FIRST_COMPLETED)
                 snapshot = fresh
