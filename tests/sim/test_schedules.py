@@ -56,7 +56,7 @@ def test_faults_of_the_way_and_users_changes_harm_nobody(part: int) -> None:
     """Whatever the API server, metrics, watches and crashes do: no rule breaks and no request fails."""
     name = f"way-{part}"
 
-    @drawn(schedules(QUIET_CHANGES), name, 45)
+    @drawn(schedules(QUIET_CHANGES), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
@@ -69,7 +69,7 @@ def test_anything_in_a_release_ends_in_a_serving_system(part: int) -> None:
     """Edits, deletions, deaths and obstacles of every kind: no rule breaks, and in the end callers are served."""
     name = f"anything-{part}"
 
-    @drawn(schedules(ANYTHING), name, 45)
+    @drawn(schedules(ANYTHING), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
@@ -82,7 +82,7 @@ def test_anything_in_an_initialisation_ends_in_a_serving_system(part: int) -> No
     """The same while production moves to the primary."""
     name = f"initialisation-{part}"
 
-    @drawn(schedules(ANYTHING, disturbed="initialisation", until=40.0), name, 62)
+    @drawn(schedules(ANYTHING, disturbed="initialisation", until=40.0), name, 40)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
@@ -237,7 +237,7 @@ def test_any_size_ends_in_a_serving_system(part: int) -> None:
     name = f"autoscaled-{part}"
     disturbed = ("release", "release", "initialisation")[part]
 
-    @drawn(autoscaled(st.one_of(SIZES, SCALER_EDITS, ANYTHING), disturbed), name, 40)
+    @drawn(autoscaled(st.one_of(SIZES, SCALER_EDITS, ANYTHING), disturbed), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
@@ -263,7 +263,7 @@ def test_any_size_harms_nobody_on_a_bad_way(part: int) -> None:
     """The same under faults of the way and users' changes alone: no request fails."""
     name = f"autoscaled-way-{part}"
 
-    @drawn(autoscaled(st.one_of(SIZES, QUIET_CHANGES)), name, 40)
+    @drawn(autoscaled(st.one_of(SIZES, QUIET_CHANGES)), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
@@ -276,7 +276,7 @@ def test_commands_end_in_a_serving_system(part: int) -> None:
     """Whatever people ask, among everything else and by any strategy: no rule breaks."""
     name = f"commands-{part}"
 
-    @drawn(strategies(st.one_of(COMMANDS, COMMANDS, ANYTHING), PAUSED, until=240.0, most=6), name, 40)
+    @drawn(strategies(st.one_of(COMMANDS, COMMANDS, ANYTHING), PAUSED, until=240.0, most=6), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
@@ -289,7 +289,7 @@ def test_commands_harm_nobody_on_a_bad_way(part: int) -> None:
     """Whatever people ask under faults of the way and users' changes: no request fails."""
     name = f"commands-way-{part}"
 
-    @drawn(strategies(st.one_of(COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 40)
+    @drawn(strategies(st.one_of(COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
@@ -302,7 +302,7 @@ def test_hooks_end_in_a_serving_system(part: int) -> None:
     """Whatever hooks say, among commands and everything else, by any strategy: no rule breaks."""
     name = f"hooks-{part}"
 
-    @drawn(strategies(st.one_of(HOOKS, HOOKS, COMMANDS, ANYTHING), PAUSED, until=240.0, most=6), name, 40)
+    @drawn(strategies(st.one_of(HOOKS, HOOKS, COMMANDS, ANYTHING), PAUSED, until=240.0, most=6), name, 30)
     def holds(schedule: Schedule) -> None:
         schedule = replace(schedule, hooked=True)
         with kept(schedule, name):
@@ -316,7 +316,7 @@ def test_hooks_harm_nobody_on_a_bad_way(part: int) -> None:
     """Whatever hooks say under faults of the way and users' changes: no request fails."""
     name = f"hooks-way-{part}"
 
-    @drawn(strategies(st.one_of(HOOKS, COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 40)
+    @drawn(strategies(st.one_of(HOOKS, COMMANDS, QUIET_CHANGES), PAUSED, until=240.0, most=6), name, 30)
     def holds(schedule: Schedule) -> None:
         schedule = replace(schedule, hooked=True)
         with kept(schedule, name):
@@ -395,7 +395,7 @@ def test_anything_in_a_release_of_a_daemon_set_ends_in_a_serving_system(part: in
     """The same where nodes come and go, and a set without pods is one that fits on no node."""
     name = f"daemons-{part}"
 
-    @drawn(daemons(st.one_of(NODES, ANYTHING)), name, 50)
+    @drawn(daemons(st.one_of(NODES, ANYTHING)), name, 35)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
@@ -408,7 +408,7 @@ def test_release_of_a_daemon_set_harms_nobody_on_a_bad_way(part: int) -> None:
     """Faults of the way and users' changes, whatever the plan: no rule breaks and no request fails."""
     name = f"daemons-way-{part}"
 
-    @drawn(daemons(QUIET_CHANGES), name, 40)
+    @drawn(daemons(QUIET_CHANGES), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
@@ -434,7 +434,7 @@ def test_release_under_electing_controllers_harms_nobody(part: int) -> None:
     """Leaders die, stand still and are cut off, on a bad way: one writes at any time, and no request fails."""
     name = f"electing-{part}"
 
-    @drawn(electing(st.one_of(LEADERS, LEADERS, QUIET_CHANGES), most=6), name, 40)
+    @drawn(electing(st.one_of(LEADERS, LEADERS, QUIET_CHANGES), most=6), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             assert play(schedule).requests["harmed"] == 0
@@ -447,7 +447,7 @@ def test_anything_under_electing_controllers_ends_in_a_serving_system(part: int)
     """The same with edits, deletions, deaths and obstacles of every kind: one writes at any time."""
     name = f"electing-anything-{part}"
 
-    @drawn(electing(st.one_of(LEADERS, ANYTHING), most=6), name, 40)
+    @drawn(electing(st.one_of(LEADERS, ANYTHING), most=6), name, 30)
     def holds(schedule: Schedule) -> None:
         with kept(schedule, name):
             play(schedule)
