@@ -1,6 +1,6 @@
 """`spec.service`: the apex Service and the routes made for it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, StringConstraints, WithJsonSchema
 
@@ -108,8 +108,8 @@ class Service(WireModel):
         description="Application protocol of the port; with `tcp` connections are shared out, and nothing that takes "
         "requests can be asked for.",
     )
-    traffic_distribution: Word | None = Field(
-        None, description="Traffic distribution of the Services. Not supported yet."
+    traffic_distribution: Literal["", "PreferClose", "PreferSameZone", "PreferSameNode"] | None = Field(
+        None, description="Traffic distribution of the Services that are made; an apex Service of yours keeps its own."
     )
     port_discovery: Bool = Field(False, description="Add the target's other container ports. Not supported yet.")
     headless: Bool = Field(False, description="Make headless Services. Not supported yet.")
@@ -151,11 +151,13 @@ class Service(WireModel):
     mirror: tuple[Opaque, ...] = Field((), max_length=16, description="Gateway API only; no effect with Istio.")
     mesh_name: Word | None = Field(None, description="App Mesh only; no effect with Istio.")
     backends: tuple[Text, ...] = Field((), max_length=64, description="App Mesh only; no effect with Istio.")
-    apex: Metadata | None = Field(None, description="Metadata of the apex Service. Not supported yet.")
-    primary: Metadata | None = Field(None, description="Metadata of the primary Service. Not supported yet.")
-    canary: Metadata | None = Field(None, description="Metadata of the canary Service. Not supported yet.")
+    apex: Metadata | None = Field(
+        None, description="Metadata of the apex Service and of the VirtualService, where they are made."
+    )
+    primary: Metadata | None = Field(None, description="Metadata of the primary Service.")
+    canary: Metadata | None = Field(None, description="Metadata of the canary Service.")
     unmanaged_metadata: UnmanagedMetadata | None = Field(
-        None, description="Metadata keys left alone on the Services. Not supported yet."
+        None, description="Keys of labels and annotations that keep the values they have on the Services."
     )
 
     def apex_name(self, target: str) -> str:

@@ -10,13 +10,6 @@ SWITCHES = (
     (SERVICE, "portDiscovery", "only service.port is served for now"),
     (SERVICE, "headless", "the Services have a cluster IP for now"),
 )
-TEXTS = ((SERVICE, "trafficDistribution", "set it on the Service"),)
-KEYED = (
-    ("apex", "labels", "annotations"),
-    ("primary", "labels", "annotations"),
-    ("canary", "labels", "annotations"),
-    ("unmanagedMetadata", "labels", "annotations"),
-)
 
 
 def _filled(at: str, field: str, hint: str, cel: str, shown: str = "") -> Rule:
@@ -28,24 +21,9 @@ def _filled(at: str, field: str, hint: str, cel: str, shown: str = "") -> Rule:
     return Rule(at, field, find, message, cel, shown, forbidden=True)
 
 
-def _keyed(field: str, *keys: str) -> Rule:
-    def find(node: Node) -> object:
-        part = node.get(field) or {}
-        return part if any(part.get(key) for key in keys) else NOTHING
-
-    message = f"{SERVICE}.{field} is not supported yet; remove it (set it on the object)"
-    empty = (f"(!has(self.{field}.{key}) || size(self.{field}.{key}) == 0)" for key in keys)
-    cel = f"!has(self.{field}) || ({' && '.join(empty)})"
-    return Rule(SERVICE, field, find, message, cel, forbidden=True)
-
-
 def _rules() -> Iterator[Rule]:
     for at, field, hint in SWITCHES:
         yield _filled(at, field, hint, f"!has(self.{field}) || !self.{field}", "'true'")
-    for at, field, hint in TEXTS:
-        yield _filled(at, field, hint, f"!has(self.{field}) || self.{field} == ''")
-    for keyed in KEYED:
-        yield _keyed(*keyed)
 
 
 UNSUPPORTED: tuple[Rule, ...] = tuple(_rules())

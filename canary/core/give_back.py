@@ -11,6 +11,7 @@ from canary.core.guards import route_guards
 from canary.core.lost_primary import handed_over, primary_again, tell_what_comes_back, was_brought_up
 from canary.core.mentions import is_delegate
 from canary.core.names import (
+    ASKED,
     CANARY_LABEL,
     CHANGED,
     DRAINED_FROM,
@@ -181,13 +182,11 @@ def _apex_back(view: View, target: Workload) -> Stage:
     apex = view.snapshot.apex
     if apex is None or (not view.apex_role and OWNER not in annotations_of(apex)):
         return (), False
-    dropped = {OWNER: None, CHANGED: None}
-    body: dict[str, object] = {"spec": {"selector": {ROLE_LABEL: None}}}
+    metadata: dict[str, object] = {"annotations": dict.fromkeys((OWNER, CHANGED))}
     if is_ours(apex):
-        dropped |= dict.fromkeys(NOT_PRUNED)
-        body["metadata"] = {"annotations": dropped, "labels": {CANARY_LABEL: None, ROLE_LABEL: None}}
-    else:
-        body["metadata"] = {"annotations": dropped}
+        marks = dict.fromkeys((OWNER, CHANGED, ASKED, *NOT_PRUNED))
+        metadata = {"annotations": marks, "labels": {CANARY_LABEL: None, ROLE_LABEL: None}}
+    body = {"spec": {"selector": {ROLE_LABEL: None}}, "metadata": metadata}
     return (Patch(view.snapshot.names.apex_ref, body, _version(apex), "give back: apex Service"),), True
 
 

@@ -15,7 +15,9 @@ def foreign_field_lost(scene: Scene, memory: Memory, change: Change) -> str | No
     if change.before is None or change.after is None:
         return None
     for kind in ("labels", "annotations"):
-        before, after = foreign_entries(change.before, kind), foreign_entries(change.after, kind)
+        asked = scene.asked_for(change, kind)
+        seen = (foreign_entries(one, kind) for one in (change.before, change.after))
+        before, after = ({key: value for key, value in one.items() if key not in asked} for one in seen)
         if before != after:
             return f"{kind} of {change.ref} were {before} and are {after}"
     return _lost_field(scene, change)

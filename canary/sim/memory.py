@@ -175,7 +175,7 @@ class Memory:
         if change.ref == scene.scaler and change.writer not in (MANAGER, SCALER):
             self.scaler_edited = change.at
         if change.ref == scene.names.route_ref:
-            self.route_written = ours
+            self.route_written = ours and (self.route_written or not scene.only_labels(change))
         elif not ours and change.ref.resource not in (DAEMON_SET, DEPLOYMENT):
             self.route_written = False
         if change.ref == scene.names.target_ref and change.before:

@@ -205,6 +205,8 @@ def route_written_twice(scene: Scene, memory: Memory, change: Change) -> str | N
     """Find two writes of the route in one step (I12); taking traffic off the canary is never one too many."""
     if change.ref != scene.names.route_ref or scene.canary is None or change.before is None:
         return None
+    if scene.only_labels(change):
+        return None
     host = scene.host("canary")
     before = scene.reach_in(change.before).get(host, 0)
     # A second controller that has not yet seen the status takes a step back, which harms nobody.

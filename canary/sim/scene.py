@@ -6,7 +6,7 @@ import math
 from datetime import timedelta
 
 from canary.api.duration import parse_duration
-from canary.core.names import ROLE_LABEL, Names, Role, named_route, workloads_of
+from canary.core.names import ASKED, ROLE_LABEL, Names, Role, is_ours, named_route, workloads_of
 from canary.core.objects import AUTOSCALER, CONFIG_MAP, DAEMON_SET, DEPLOYMENT, SECRET, SERVICE, Object, Ref
 from canary.sim.dataplane import DataPlane
 from canary.sim.faults import Faults
@@ -14,7 +14,7 @@ from canary.sim.history import state_of
 from canary.sim.pods import Pod, Pods, version_of
 from canary.sim.rollout import size_of
 from canary.sim.routing import reach_of, weights_of
-from canary.sim.world import World
+from canary.sim.world import Change, World
 
 UNSEEN = 0.5
 """Seconds in which an edit may not have reached a controller."""
@@ -46,10 +46,36 @@ class Scene:
         self._drain = math.inf
         self._thresholds: dict[Role, int] = {"primary": 100, "canary": 100}
         self._former_thresholds = self._thresholds
+        self._asked: dict[Ref, set[tuple[str, str]]] = {}
         self.learn(canary)
+
+    def asked_for(self, change: Change, kind: str) -> set[str]:
+        """Return the keys of metadata that a spec asked for by now on an object that the controller made."""
+        made = change.before is not None and is_ours(change.before)
+        return {key for found, key in self._asked.get(change.ref, ()) if made and found == kind}
+
+    def only_labels(self, change: Change) -> bool:
+        """Return whether a write changed nothing but metadata that a spec asked for."""
+
+        def rest(obj: Object, kind: str) -> dict[str, str]:
+            found: dict[str, str] = obj["metadata"].get(kind) or {}
+            return {key: value for key, value in found.items() if key not in {ASKED, *self.asked_for(change, kind)}}
+
+        before, after = change.before, change.after
+        if before is None or after is None or before.get("spec") != after.get("spec"):
+            return False
+        return all(rest(before, kind) == rest(after, kind) for kind in ("labels", "annotations"))
+
+    def _learn_metadata(self, service: Object) -> None:
+        parts = {"primary": [self.names.service("primary")], "canary": [self.names.service("canary")]}
+        for part, refs in {**parts, "apex": [self.names.apex_ref, self.names.route_ref]}.items():
+            for kind, given in (service.get(part) or {}).items():
+                for ref in refs:
+                    self._asked.setdefault(ref, set()).update((kind, key) for key in given)
 
     def learn(self, canary: Object) -> None:
         """Take in the times of a spec, at first and when it is edited."""
+        self._learn_metadata(canary["spec"].get("service") or {})
         analysis = canary["spec"].get("analysis") or {}
         drain = float(analysis.get("drainSeconds", 15))
         thresholds: dict[Role, int] = {role: analysis.get(f"{role}ReadyThreshold", 100) for role in self._thresholds}

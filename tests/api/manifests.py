@@ -372,15 +372,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
     ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
-    ({f"{S}.trafficDistribution": "PreferClose"}, f"{S}.trafficDistribution", f"{S}.trafficDistribution is"),
-    ({f"{S}.apex": {"labels": {"a": "b"}}}, f"{S}.apex", f"{S}.apex is not supported yet"),
-    ({f"{S}.primary": {"labels": {"a": "b"}}}, f"{S}.primary", f"{S}.primary is not supported yet"),
-    ({f"{S}.canary": {"annotations": {"a": "b"}}}, f"{S}.canary", f"{S}.canary is not supported yet"),
-    (
-        {f"{S}.unmanagedMetadata": {"labels": ["a"]}},
-        f"{S}.unmanagedMetadata",
-        f"{S}.unmanagedMetadata is not supported yet",
-    ),
 ]
 
 EVERY_CONDITION = {
@@ -475,6 +466,13 @@ ACCEPTED: list[dict[str, Any]] = [
     TCP | iterations(match=[], mirror=False),
     TCP | steps({"setWeight": 10}, {"pause": {"duration": "1m"}}, {"analysis": {"duration": "1m"}}),
     {f"{S}.apex": {}, f"{S}.primary": {"labels": {}}, f"{S}.unmanagedMetadata": {"labels": []}},
+    {
+        f"{S}.apex": {"labels": {"team": "shop"}, "annotations": {"example.com/contact": "#shop"}},
+        f"{S}.primary": {"annotations": {"prometheus.io/scrape": "true"}},
+        f"{S}.canary": {"labels": {"team": "shop"}},
+        f"{S}.unmanagedMetadata": {"labels": ["argocd.argoproj.io/instance"], "annotations": ["example.com/seen"]},
+        f"{S}.trafficDistribution": "PreferClose",
+    },
     {
         f"{S}.timeout": "1500ms",
         f"{S}.retries": {"attempts": 3, "perTryTimeout": "2s", "retryOn": "5xx"},

@@ -9,6 +9,7 @@ from canary.core.actions import Action, Create, Delete
 from canary.core.configuration import copy_object, kind_of
 from canary.core.converge.cohorts import cohort_actions
 from canary.core.converge.keeper import keeper_actions
+from canary.core.converge.metadata import metadata_actions
 from canary.core.converge.pods import canary_actions, primary_actions, target_actions
 from canary.core.converge.policies import policy_actions
 from canary.core.converge.scalers import scaler_actions
@@ -57,7 +58,7 @@ def converge(view: View) -> Gap:
     if phase is Phase.INITIALIZING and view.primary is None:
         # Services follow once the primary exists; a target that moves meanwhile leaves no trace of them.
         rest = tuple(a for a in rest if not isinstance(a, Create) or a.ref.resource not in (SERVICE, DESTINATION_RULE))
-    return Gap(urgent=_ours(view, urgent), actions=_ours(view, rest))
+    return Gap(urgent=_ours(view, urgent), actions=_ours(view, (*rest, *metadata_actions(view, (*urgent, *rest)))))
 
 
 def protections(view: View) -> tuple[Action, ...]:

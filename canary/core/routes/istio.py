@@ -7,6 +7,7 @@ from typing import Any
 
 from canary.api.canary import CanarySpec
 from canary.core.names import (
+    ASKED,
     CARRIES,
     CHANGED,
     OWNER,
@@ -140,7 +141,7 @@ def plain_route(route: Object, names: Names) -> dict[str, Any]:
     """Return an adopted VirtualService as its user wrote it, with what the user changed meanwhile."""
     annotations = dict(annotations_of(route))
     memory = remembered(annotations)
-    for mark in (OWNER, CHANGED, ROLLED_BACK, ROUTE_FIELDS, CARRIES):
+    for mark in (OWNER, CHANGED, ROLLED_BACK, ROUTE_FIELDS, CARRIES, ASKED):
         annotations.pop(mark, None)
     body = dict(route.get("spec") or {})
     for name in shared_sections(route).names:

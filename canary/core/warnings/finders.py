@@ -13,7 +13,12 @@ from canary.core.warnings.injection import (
     pods_still_without_sidecar,
     pods_without_sidecar,
 )
-from canary.core.warnings.plan import nothing_to_judge, retries_outlast_timeout, route_fields_unused
+from canary.core.warnings.plan import (
+    nothing_to_judge,
+    retries_outlast_timeout,
+    route_fields_unused,
+    service_fields_unused,
+)
 from canary.core.warnings.policies import port_unprefixed, rule_elsewhere, tls_disabled
 from canary.core.warnings.routes import (
     delegate_has_hosts,
@@ -48,6 +53,7 @@ WARNINGS: tuple[Finder, ...] = (
     rule_elsewhere,
     retries_outlast_timeout,
     route_fields_unused,
+    service_fields_unused,
 )
 """In the order of how much they spoil: the first one found names the condition."""
 

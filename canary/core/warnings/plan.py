@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from canary.api.warnings import Caution
+from canary.core.converge.metadata import asked_metadata
 from canary.core.mentions import gateways_of, route_gateways, route_hosts
 from canary.core.names import is_ours
+from canary.core.objects import annotations_of, labels_of
 from canary.core.routes.entries import touched
 from canary.core.routes.fields import route_fields
 from canary.core.routes.hosts import qualified
@@ -50,6 +52,27 @@ def route_fields_unused(view: View) -> Caution | None:
     return Caution(
         "RouteFieldsUnused",
         f"{fields} {are} not used, since VirtualService {name} is yours; write it there and remove it here",
+    )
+
+
+def service_fields_unused(view: View) -> Caution | None:
+    """Find what the spec asks for on an apex Service of the user's, which does not have it and keeps its own."""
+    apex, spec = view.snapshot.apex, view.snapshot.spec
+    if apex is None or spec is None or is_ours(apex):
+        return None
+    shown = {"labels": labels_of(apex), "annotations": annotations_of(apex)}
+    asked = {kind: asked_metadata(spec.service.apex, kind) for kind in shown}
+    unused = [f"spec.service.apex.{kind}" for kind in shown if not asked[kind].items() <= shown[kind].items()]
+    distribution = spec.service.traffic_distribution
+    if distribution and (apex.get("spec") or {}).get("trafficDistribution") != distribution:
+        unused.append("spec.service.trafficDistribution")
+    if not unused:
+        return None
+    are = "are" if len(unused) > 1 else "is"
+    name = view.snapshot.names.apex
+    return Caution(
+        "ServiceFieldsUnused",
+        f"{listed(unused)} {are} not written to Service {name}, since that is yours; write it there",
     )
 
 
