@@ -111,7 +111,11 @@ class Service(WireModel):
     traffic_distribution: Literal["", "PreferClose", "PreferSameZone", "PreferSameNode"] | None = Field(
         None, description="Traffic distribution of the Services that are made; an apex Service of yours keeps its own."
     )
-    port_discovery: Bool = Field(False, description="Add the target's other container ports. Not supported yet.")
+    port_discovery: Bool = Field(
+        False,
+        description="Add the target's other container ports to the Services that are made; an apex Service of yours "
+        "keeps its own, and the other two have those.",
+    )
     headless: Bool = Field(False, description="Make headless Services. Not supported yet.")
     timeout: IstioDuration | None = Field(None, description="Time-out of every generated route, as Istio writes it.")
     backend_timeout: Word | None = Field(None, description="Gateway API only; no effect with Istio.")

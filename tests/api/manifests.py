@@ -370,7 +370,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 # As above: what a later version does.
 UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
-    ({f"{S}.portDiscovery": True}, f"{S}.portDiscovery", f"{S}.portDiscovery is true, which is not"),
     ({f"{S}.headless": True}, f"{S}.headless", f"{S}.headless is true, which is not supported yet"),
 ]
 
@@ -472,6 +471,7 @@ ACCEPTED: list[dict[str, Any]] = [
         f"{S}.canary": {"labels": {"team": "shop"}},
         f"{S}.unmanagedMetadata": {"labels": ["argocd.argoproj.io/instance"], "annotations": ["example.com/seen"]},
         f"{S}.trafficDistribution": "PreferClose",
+        f"{S}.portDiscovery": True,
     },
     {
         f"{S}.timeout": "1500ms",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from canary.api.canary import Canary, CanarySpec
-from canary.core.converge.objects import wanted_ports
+from canary.core.converge.ports import wanted_ports
 from canary.core.decide import decide, questions
 from canary.core.measurement import DrainQuery
 from canary.core.names import CARRIES, CHANGED, DRAINED_FROM

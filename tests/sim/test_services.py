@@ -11,7 +11,8 @@ from canary.sim.checks import healthy
 from canary.sim.driver import Simulation, simulate
 from canary.sim.routing import Caller
 from canary.sim.scenario import Scenario, release
-from tests.sim.stories import APEX, NAMESPACE, ROUTE, V2, found, harmed, ours, quick, steps
+from tests.sim.stories import APEX, NAMESPACE, ROUTE, V1, V2, found, harmed, ours, quick, steps
+from tests.sim.stories import CANARY as CANARY_SET
 
 PRIMARY, CANARY = (Ref(SERVICE, NAMESPACE, f"catalog-{role}") for role in ("primary", "canary"))
 METADATA: dict[str, Any] = {
@@ -81,3 +82,40 @@ def test_metadata_is_followed_in_a_release_and_outlives_the_canary() -> None:
         assert harmed(sim) == 0
 
     simulate(story, seed=1)
+
+
+def port_numbers(sim: Simulation) -> list[list[int]]:
+    """Return the ports of the three Services."""
+    return [[port["port"] for port in found(sim, ref)["spec"]["ports"]] for ref in (APEX, PRIMARY, CANARY)]
+
+
+def with_port(workload: Object, number: int, image: str) -> dict[str, Any]:
+    """Return a Deployment with an image and one container port more."""
+    edited: dict[str, Any] = copy.deepcopy(dict(workload))
+    container = edited["spec"]["template"]["spec"]["containers"][0]
+    container |= {"image": image, "ports": [*container["ports"], {"name": "metrics", "containerPort": number}]}
+    return edited
+
+
+def test_ports_of_both_revisions_are_served_in_a_release() -> None:
+    """The new one comes before the canary's first pod, the old one goes when the primary runs the new revision."""
+    scenario = Scenario(asking(quick().canary, portDiscovery=True), replicas=2)
+    old, new = (with_port(scenario.workload, number, image) for number, image in ((9090, V1), (9091, V2)))
+
+    async def story(sim: Simulation) -> None:
+        await begin(sim, scenario, old)
+        assert port_numbers(sim) == [[80, 9090]] * 3
+        sim.user.apply(new)
+        await sim.until(lambda: sim.world.find(CANARY_SET) is not None, 60, "a canary")
+        assert port_numbers(sim) == [[80, 9090, 9091]] * 3
+        await sim.until_weight(50, 100)
+        assert port_numbers(sim) == [[80, 9090, 9091]] * 3
+        await sim.until_phase("Succeeded", 300)
+        await sim.rest(60)
+        assert port_numbers(sim) == [[80, 9091]] * 3
+        now = sim.now
+        await sim.rest(300)
+        assert ours(sim, now) == []
+        assert harmed(sim) == 0
+
+    simulate(story, seed=2)

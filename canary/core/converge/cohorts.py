@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from canary.core.actions import Action, Delete
-from canary.core.converge.objects import wanted_ports
 from canary.core.converge.policies import follow_policy
+from canary.core.converge.ports import wanted_ports
 from canary.core.converge.traffic import follow_service
 from canary.core.guards import route_guards
 from canary.core.names import CANARY_LABEL, is_ours

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from canary.api.status import Phase
 from canary.core.actions import Action, Create, Delete
-from canary.core.converge.objects import base_selector, wanted_ports
+from canary.core.converge.objects import base_selector
+from canary.core.converge.ports import wanted_ports
 from canary.core.names import is_ours, owned_metadata, owner_of
 from canary.core.objects import SERVICE
 from canary.core.view import View

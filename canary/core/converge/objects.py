@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from canary.api.status import Phase
+from canary.core.converge.ports import PORT_FIELDS, wanted_ports
 from canary.core.names import OWNER, REVISION_LABEL, ROLE_LABEL, TARGET, WISH, Role, owned_metadata
 from canary.core.objects import SERVICE, Object, annotations_of, combined, merge_patch
-from canary.core.protocols import prefixed
 from canary.core.revisions import Revision
 from canary.core.view import View
 from canary.core.workload import Workload
 
 _FOLLOWED = ("strategy", "updateStrategy", "minReadySeconds", "revisionHistoryLimit")
-_PORT_FIELDS = ("name", "port", "protocol", "targetPort", "appProtocol")
 
 
 def base_selector(view: View) -> dict[str, str]:
@@ -92,34 +91,6 @@ def clone_patch(view: View, clone: Workload, revision: Revision | None, replicas
     return {k: v for k, v in (("metadata", metadata), ("spec", spec)) if v}
 
 
-def wanted_ports(view: View) -> list[dict[str, Any]]:
-    """Return the ports of the Services we make: the apex's when the user made it, else the spec's."""
-    apex, spec = view.snapshot.apex, view.snapshot.spec
-    if spec is None:
-        return []
-    ours = apex is None or (OWNER in annotations_of(apex) and not _adopted(apex))
-    if ours or apex is None:
-        service = spec.service
-        port: dict[str, Any] = {
-            "name": prefixed(service.port_name),
-            "port": service.port,
-            "protocol": "TCP",
-            "targetPort": service.pod_port,
-        }
-        if service.app_protocol:
-            port["appProtocol"] = service.app_protocol
-        return [port]
-    ports = (apex.get("spec") or {}).get("ports") or []
-    kept = [{k: p[k] for k in _PORT_FIELDS if k in p} for p in ports]
-    return [{**p, "name": prefixed(p.get("name") or "http")} for p in kept]
-
-
-def _adopted(apex: Object) -> bool:
-    from canary.core.names import CHANGED
-
-    return CHANGED in annotations_of(apex)
-
-
 def make_service(view: View, name: str, role: Role) -> dict[str, Any]:
     """Return a Service over the pods of one side."""
     namespace = view.snapshot.names.namespace
@@ -138,7 +109,7 @@ def service_patch(view: View, service: Object, role: Role) -> dict[str, Any]:
     if selector := merge_patch(body.get("selector") or {}, {**base_selector(view), ROLE_LABEL: role}):
         spec["selector"] = selector
     ports = wanted_ports(view)
-    shown = [{k: p[k] for k in _PORT_FIELDS if k in p} for p in body.get("ports") or []]
+    shown = [{k: p[k] for k in PORT_FIELDS if k in p} for p in body.get("ports") or []]
     if ports and shown != ports:
         spec["ports"] = ports
     patch: dict[str, Any] = {"spec": spec} if spec else {}

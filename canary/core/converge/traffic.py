@@ -9,7 +9,8 @@ from dataclasses import replace
 from canary.api.status import Phase
 from canary.core.actions import Action, Create, Patch
 from canary.core.advance.run import run_id
-from canary.core.converge.objects import make_service, service_patch, wanted_ports
+from canary.core.converge.objects import make_service, service_patch
+from canary.core.converge.ports import wanted_ports
 from canary.core.converge.wanted import wanted_apex_role, wanted_routing
 from canary.core.names import CHANGED, OWNER, ROLE_LABEL, ROLLED_BACK, Role, is_ours
 from canary.core.objects import Object, Ref, annotations_of, merge_patch

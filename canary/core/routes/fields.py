@@ -22,6 +22,17 @@ def route_fields(spec: CanarySpec) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
+def route_port(spec: CanarySpec) -> dict[str, int] | None:
+    """Return the port that every destination of the made route names; None where that of the request holds.
+
+    A Service of several ports is called at each of them from the mesh; at a gateway the port of the request is the
+    gateway's own.
+    """
+    service = spec.service
+    named = service.port_discovery and (service.delegation or service.route_gateways[0] != "mesh")
+    return {"number": service.port} if named else None
+
+
 def _wire(model: Any, drop: str = "") -> dict[str, Any] | None:
     if model is None:
         return None

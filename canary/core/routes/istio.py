@@ -33,7 +33,7 @@ from canary.core.routes.entries import (
     touched,
     undo,
 )
-from canary.core.routes.fields import route_fields
+from canary.core.routes.fields import route_fields, route_port
 from canary.core.routes.memory import recalled, recalled_share, remembered
 from canary.core.routes.routing import Routing, Weights
 from canary.core.routes.sections import (
@@ -51,16 +51,18 @@ from canary.core.routes.split import gathered, leads_to_us, read_parts, share_of
 ROUTE_NAME = "weighted"
 """Name of the generated http route; access logs and traces show it (R-OBS-3)."""
 _ADDRESS = ("hosts", "gateways")
+_PORT = "port"
+"""Beside the fields of the route that come from the spec: the port of its destinations does."""
 CONNECTION_CONDITIONS = ("port", "gateways", "sourceLabels", "sourceNamespace", "destinationSubnets")
 """What a condition can ask of a connection; all else speaks of a request."""
 
 
 def make_route(spec: CanarySpec, names: Names, owner: Owner, routing: Routing) -> dict[str, Any]:
     """Return the VirtualService we make when the apex has none."""
-    managed, sections = route_fields(spec), made_sections(spec)
+    sections = made_sections(spec)
     metadata = owned_metadata(names.apex, names.namespace, owner)
-    metadata["annotations"] |= {ROUTE_FIELDS: ",".join(managed), **_mark(sections)}
-    entries, _ = rewrite([_generated(names, managed, sections)], names, _fitting(routing, sections), ())
+    metadata["annotations"] |= {ROUTE_FIELDS: _managed(spec), **_mark(sections)}
+    entries, _ = rewrite([_generated(names, spec, sections)], names, _fitting(routing, sections), ())
     return {
         "apiVersion": VIRTUAL_SERVICE.api_version,
         "kind": VIRTUAL_SERVICE.kind,
@@ -73,7 +75,7 @@ def unshared_spec(route: Object, spec: CanarySpec, names: Names) -> dict[str, An
     """Return the spec of a VirtualService with all that leads to the sides as we make it, at the apex instead."""
     sections, body = made_sections(spec), dict(route.get("spec") or {})
     others = [one for one in body.get(sections.made) or [] if not sides_of(one.get("route") or [], names) - {"apex"}]
-    return {**body, **_addressed(spec), sections.made: [*others, _generated(names, route_fields(spec), sections)]}
+    return {**body, **_addressed(spec), sections.made: [*others, _generated(names, spec, sections)]}
 
 
 def rewrite_route(
@@ -133,7 +135,7 @@ def refuse_generated(spec: CanarySpec, names: Names, plan: Sequence[Routing]) ->
         known = ", ".join(CONNECTION_CONDITIONS)
         found = next(asked, None)
         return f"match asks for {found}, which a connection does not have; ask for {known} alone" if found else None
-    made = [_generated(names, route_fields(spec), REQUESTS)]
+    made = [_generated(names, spec, REQUESTS)]
     return next((why for one in plan if (why := find_conflict(made, names, one))), None)
 
 
@@ -207,16 +209,19 @@ def _our_entries(
     managed: dict[str, Any] = {}
     dropped: list[str] = list(MIRROR_FIELDS)
     if spec is not None:
-        managed = route_fields(spec)
-        dropped += [name for name in annotations.get(ROUTE_FIELDS, "").split(",") if name and name not in managed]
-        annotations[ROUTE_FIELDS] = ",".join(managed)
+        managed, former = route_fields(spec), annotations.get(ROUTE_FIELDS, "").split(",")
+        dropped += [name for name in former if name and name not in managed]
+        annotations[ROUTE_FIELDS] = _managed(spec)
     present = _find_generated(entries, names)
     others = [one for one in entries if one is not present and not is_added(one)]
     place = next((i for i, one in enumerate(entries) if one is present), 0)
     before = sum(not is_added(one) for one in entries[:place])
-    ours = {k: v for k, v in (present or _generated(names, {}, sections)).items() if k not in dropped} | managed
+    ours = {k: v for k, v in (present or _generated(names, None, sections)).items() if k not in dropped} | managed
     kept = [d for d in gathered(ours.get("route") or [], names) if read_parts([d], names)[0].host is not None]
-    rewritten, _ = rewrite([{**ours, "route": _whole(kept, names)}], names, routing, ())
+    whole, port = _whole(kept, names), route_port(spec) if spec is not None else None
+    if port or _PORT in dropped:
+        whole = [_at_port(one, port) for one in whole]
+    rewritten, _ = rewrite([{**ours, "route": whole}], names, routing, ())
     return [*others[:before], *rewritten, *others[before:]]
 
 
@@ -225,15 +230,27 @@ def _whole(route: list[Any], names: Names) -> list[Any]:
     if not leads_to_us(route, names):
         # One side or none: what stood at it is kept.
         return [{**one, "destination": {**one["destination"], "host": names.apex}} for one in route] or list(
-            _generated(names, {}, REQUESTS)["route"]
+            _generated(names, None, REQUESTS)["route"]
         )
     return route
 
 
-def _generated(names: Names, managed: Mapping[str, Any], sections: Sections) -> Entry:
+def _generated(names: Names, spec: CanarySpec | None, sections: Sections) -> Entry:
     """Return the one route of a VirtualService we make, before its traffic is shared out."""
     named = {"name": ROUTE_NAME} if sections == REQUESTS else {}
-    return {**named, **managed, "route": [{"destination": {"host": names.apex}}]}
+    managed, port = (route_fields(spec), route_port(spec)) if spec is not None else ({}, None)
+    return {**named, **managed, "route": [_at_port({"destination": {"host": names.apex}}, port)]}
+
+
+def _at_port(one: dict[str, Any], port: Mapping[str, int] | None) -> dict[str, Any]:
+    """Return a destination at a port; None: at that of the request."""
+    destination = {key: value for key, value in one["destination"].items() if key != "port"}
+    return {**one, "destination": destination | ({"port": port} if port else {})}
+
+
+def _managed(spec: CanarySpec) -> str:
+    """Return the names of the fields of our route that come from the spec."""
+    return ",".join((*route_fields(spec), *([_PORT] if route_port(spec) else [])))
 
 
 def _addressed(spec: CanarySpec) -> dict[str, Any]:
@@ -244,7 +261,7 @@ def planned_entries(
     route: Object | None, spec: CanarySpec | None, names: Names, plan: Sequence[Routing]
 ) -> Iterator[Entry]:
     """Yield the http routes that lead to the two sides under the routings of a plan, many of them alike."""
-    written: list[Entry] = [_generated(names, route_fields(spec), REQUESTS)] if spec is not None else []
+    written: list[Entry] = [_generated(names, spec, REQUESTS)] if spec is not None else []
     if route is not None and not is_ours(route):
         written = list((route.get("spec") or {}).get("http") or [])
     for routing in plan:

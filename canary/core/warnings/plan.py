@@ -7,6 +7,7 @@ from typing import Any
 
 from canary.api.warnings import Caution
 from canary.core.converge.metadata import asked_metadata
+from canary.core.converge.ports import discovered_ports
 from canary.core.mentions import gateways_of, route_gateways, route_hosts
 from canary.core.names import is_ours
 from canary.core.objects import annotations_of, labels_of
@@ -63,6 +64,10 @@ def service_fields_unused(view: View) -> Caution | None:
     shown = {"labels": labels_of(apex), "annotations": annotations_of(apex)}
     asked = {kind: asked_metadata(spec.service.apex, kind) for kind in shown}
     unused = [f"spec.service.apex.{kind}" for kind in shown if not asked[kind].items() <= shown[kind].items()]
+    ports = {(one.get("port"), one.get("protocol") or "TCP") for one in (apex.get("spec") or {}).get("ports") or ()}
+    discovered = [(one["port"], one["protocol"]) for one in discovered_ports(view, spec.service)]
+    if absent := [f"{number}/{protocol}" for number, protocol in discovered if (number, protocol) not in ports]:
+        unused.append(f"spec.service.portDiscovery (of {listed(absent)})")
     distribution = spec.service.traffic_distribution
     if distribution and (apex.get("spec") or {}).get("trafficDistribution") != distribution:
         unused.append("spec.service.trafficDistribution")
