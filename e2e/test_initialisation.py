@@ -79,12 +79,19 @@ def expect_order(release: Release, since: datetime) -> None:
 
 def test_lone_deployment_gets_everything_it_needs_to_be_called(release: Release) -> None:
     """From a Deployment without Service, VirtualService or DestinationRule, as the book has it."""
-    release.bring_up(release.deployment("v1"))
+    metadata = {"apex": {"labels": {"team": "shop"}}}
+    target = release.deployment("v1")
+    target["spec"]["template"]["spec"]["containers"][0]["ports"].append({"name": "metrics", "containerPort": 9090})
+    release.bring_up(target)
     assert release.find("service", "catalog") is None
-    release.apply(release.canary())
+    release.apply(release.canary({**metadata, "portDiscovery": True, "trafficDistribution": "PreferClose"}))
     release.wait_for("Initialized")
-    service = release.get("service", "catalog")["spec"]
-    assert [(p["port"], p["targetPort"]) for p in service["ports"]] == [(80, 3000)]
+    for name in ("catalog", "catalog-primary", "catalog-canary"):
+        service = release.get("service", name)["spec"]
+        assert [(p["port"], p["targetPort"]) for p in service["ports"]] == [(80, 3000), (9090, 9090)]
+        assert service["trafficDistribution"] == "PreferClose"
+    for kind in ("service", "virtualservice"):
+        assert release.get(kind, "catalog")["metadata"]["labels"]["team"] == "shop"
     route = release.get("virtualservice", "catalog")["spec"]
     assert (route["hosts"], route["gateways"], weights_of({"spec": route})) == (["catalog"], ["mesh"], (100, 0))
     with release.load(rps=20) as loads:
