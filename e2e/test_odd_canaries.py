@@ -21,7 +21,8 @@ def test_odd_canaries_are_told_their_obstacles_and_hold_nobody_up(controller: Co
     taken = (one for one in mutated_canaries(1000, seed=7) if not refusals(one))
     for number, manifest in enumerate(islice(taken, SEVERAL)):
         manifest["metadata"] = {"name": f"odd-{number}", "namespace": release.namespace}
-        release.testbed.kube.create(f"/apis/flagger.app/v1beta1/namespaces/{release.namespace}/canaries", manifest)
+        manifest["apiVersion"] = f"{release.group}/v1beta1"
+        release.testbed.kube.create(release.path.rpartition("/")[0], manifest)
     assert len(stored(release)) == SEVERAL
     wait_until(lambda: not untold(release), WITHIN, lambda: str(untold(release)))
     release.apply(release.canary())
