@@ -17,6 +17,7 @@ from e2e.testbed.waiting import wait_until
 from e2e.timeline import assert_none_failed, count, moments
 
 SIZES, OWN = "catalog-sizes", "catalog-canary"
+AT_ONCE = timedelta(seconds=2)
 SOON = timedelta(seconds=60)
 LONG = timedelta(seconds=120)
 KIND = "horizontalpodautoscaler"
@@ -165,7 +166,8 @@ def test_missing_autoscaler_is_a_condition_and_is_taken_over_when_it_comes(relea
     assert release.condition("Ready")["reason"] == "AutoscalerMissing"
     release.apply(sizes())
     wait_until(lambda: release.condition("Ready")["status"] == "True", SOON, lambda: str(release.condition("Ready")))
-    assert pointed(release) == "catalog-primary"
+    # The status is written before what it speaks of.
+    wait_until(lambda: pointed(release) == "catalog-primary", AT_ONCE, lambda: pointed(release))
 
 
 def test_two_autoscalers_over_one_pod_scale_nothing(release: Release) -> None:
