@@ -67,6 +67,6 @@ def _version() -> str:
     return version()
 
 
-def plugin() -> int:
+def plugin(argv: Sequence[str] | None = None) -> int:
     """Run one command as ``kubectl canary``."""
-    return main(prog="kubectl canary")
+    return main(argv, prog="kubectl canary")

@@ -73,11 +73,10 @@ def test_commands_are_served_by_modules_alike() -> None:
         assert callable(found.main)
 
 
-def test_plugin_is_the_same_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugin_is_the_same_command(capsys: pytest.CaptureFixture[str]) -> None:
     """`kubectl canary` is found by its name in the path, and speaks of itself so."""
-    monkeypatch.setattr(sys, "argv", ["kubectl-canary", "wait", "--help"])
     with pytest.raises(SystemExit):
-        plugin()
+        plugin(["wait", "--help"])
     assert "usage: kubectl canary wait" in capsys.readouterr().out
 
 
